@@ -1,0 +1,1 @@
+//! Wires concrete parts together: the only file that knows them all.

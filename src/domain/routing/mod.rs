@@ -1,0 +1,1 @@
+//! Which authority is responsible for a child, and why.

@@ -1,0 +1,12 @@
+//! Bytes <-> domain, deterministic: no I/O, no clock, no storage.
+
+pub mod directory;
+pub mod document;
+pub mod hash;
+pub mod json;
+pub mod jws;
+pub mod problem;
+pub mod routing_data;
+pub mod schema;
+pub mod tokens;
+pub mod trust;

@@ -1,0 +1,1 @@
+//! Logs and metrics. Personal data never reaches either: only ids, codes, counts and times.

@@ -8,5 +8,6 @@ pub mod jws;
 pub mod problem;
 pub mod routing_data;
 pub mod schema;
+pub mod signing;
 pub mod tokens;
 pub mod trust;

@@ -2,6 +2,7 @@
 
 pub mod directory;
 pub mod document;
+pub mod evidence;
 pub mod hash;
 pub mod json;
 pub mod jws;

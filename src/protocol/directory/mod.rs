@@ -1,11 +1,24 @@
 //! The directory on the wire: a JSON document signed by the scheme's operator, and the one in use.
 
+mod bundle;
 mod document;
+mod gias;
+mod holder;
+mod overlay;
+mod production;
 mod read;
 pub mod rules;
 pub mod table;
 
+pub use bundle::{
+    DIRECTORY_TYPE, InUse, LARGEST_BUNDLE, SignFault, VerifiedDirectory, accept, sign,
+    unpack_unverified,
+};
 pub use document::{AreaDoc, AuthorityDoc, ContactDoc, DirectoryDoc, GatewayDoc, SchoolDoc};
+pub use gias::{GiasFault, GiasSchool, Register, read_register};
+pub use holder::{DirectoryHolder, Readiness};
+pub use overlay::{BuildFault, Header, Overlay, build, read_overlay};
+pub use production::{DEMO_TRUST_DOMAIN, check_production, is_drama_number};
 pub use read::{LONGEST_LIFE_MILLIS, is_https_base_url, read, read_json};
 
 use crate::domain::directory::Directory;

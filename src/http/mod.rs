@@ -1,1 +1,25 @@
-//! http
+//! Listeners, mutual TLS, limits and the outbound client. Knows nothing of referrals: what is asked
+//! and what is answered is the business of a [`Handler`].
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`message`](Request) | request, response, peer, handler |
+//! | [`refusal`](EdgeRefusal) | what the edge itself refuses, and with which status |
+//! | [`limits`](Limits) | every limit and its default |
+//! | [`trust`](Trust) | the trust data in use, published as snapshots |
+//! | `tls/` | TLS 1.3 with certificates on both sides, for both sides |
+//! | `reload` | trust data and certificates from files, without a restart |
+//! | `admission` | who may ask now: addresses, parties, bytes in memory |
+//! | `listener`, `connection`, `exchange` | sockets, one connection, one request |
+//! | `h1/` | HTTP/1.1, our own parser: it answers what it refuses, see there |
+//! | `h2` | HTTP/2 over hyper |
+//! | `plain` | the operator's listener on the loopback |
+//! | `client/` | requests to one addressee |
+
+mod limits;
+mod message;
+mod refusal;
+
+pub use limits::Limits;
+pub use message::{Alpn, Answer, Handler, Peer, Request, RequestId, Response, TraceParent};
+pub use refusal::{EdgeRefusal, Problem, default_problem, rules};

@@ -150,6 +150,11 @@ impl<'a> Unverified<'a> {
         &self.typ
     }
 
+    /// The claims, not to be believed: only to find what a token refers to before verifying it.
+    pub fn peek(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.payload).ok()
+    }
+
     /// Checks kind, certificate, algorithm and signature.
     pub fn verify(self, typ: &str, chain: &VerifiedChain) -> Result<Verified, Refusal> {
         if self.typ != typ {

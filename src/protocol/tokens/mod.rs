@@ -18,7 +18,7 @@ pub use delivered::Delivered;
 pub use dispatch::{DispatchNote, Purpose, SenderKind};
 pub use recorded::Recorded;
 pub use refused::{BrokenRule, Refused};
-pub use security_event::{Event, SET_TYPE, SecurityEvent, Subject};
+pub use security_event::{Audience, Event, SET_TYPE, SecurityEvent, Subject};
 pub use submission::{ATTESTED_TYPE, Attestation, Attested, SUBMISSION_TYPE, Submission};
 
 use crate::domain::party::{Party, TrustDomain};

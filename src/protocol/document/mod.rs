@@ -1,0 +1,2 @@
+//! document
+pub mod layout;

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::directory::{Directory, Freshness, Signing};
+use crate::domain::directory::{Directory, Signing};
 use crate::domain::party::{DfeCode, Name};
-use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 
 use super::authenticate::{Authentic, Backing};
@@ -28,13 +28,6 @@ pub const NOT_ATTESTED_HERE: Rule = Rule {
     title: "the directory does not let this gateway take submissions of this school in this way",
     action: "Send through a gateway that the directory names for this school.",
 };
-/// The directory is past its end and its day of grace.
-pub const EXPIRED: Rule = Rule {
-    id: "directory.out-of-date",
-    title: "the directory of the exchange is out of date",
-    action: "Ring the authority now; the scheme's operator must publish a new directory.",
-};
-
 /// A submission that the directory allows.
 pub struct Authorised {
     pub(super) authentic: Authentic,
@@ -52,10 +45,6 @@ impl Authorised {
         gateway: &Name,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        if directory.freshness(now) == Freshness::Expired {
-            let refusal = Refusal::new(Class::Unavailable, Violation::whole(EXPIRED));
-            return Err(refusal.blame(Culprit::Operator));
-        }
         let Some(school) = directory.school(&authentic.received.school, now) else {
             return Err(refuse(UNKNOWN_SCHOOL));
         };

@@ -101,7 +101,7 @@ pub(crate) fn field<'a>(request: &'a Request, name: &HeaderName) -> Result<Optio
 
 /// The chain in a field that must be there.
 pub(crate) fn chain_field(request: &Request, name: &HeaderName) -> Result<Chain, Refusal> {
-    field(request, name)?.and_then(Chain::from_header).ok_or_else(|| missing(name))
+    field(request, name)?.and_then(|text| Chain::from_header(text).ok()).ok_or_else(|| missing(name))
 }
 
 /// The refusal for a field that must be there, once.

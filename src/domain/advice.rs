@@ -37,8 +37,6 @@ advice! {
         "Correct it; the referral is routed by it."
     POSTCODE_MISSING "postcode-missing" "No postcode is given for where this child lives"
         "Find it if you can; otherwise the responsible authority is a guess."
-    PHONE_SHAPE "phone-shape" "This does not look like a telephone number"
-        "Correct it; a social worker will ring it."
     SIBLINGS_MISSING "siblings-missing" "Other children are said to be affected, and none is listed"
         "Add them as children or people, or say in the narrative what is known."
     NO_RESPONSIBILITY "no-parental-responsibility" "Nobody is named as having parental responsibility for this child"
@@ -47,6 +45,12 @@ advice! {
         "Seek agreement if that is safe, or say why it was not sought."
     UNKNOWN_CODE "unknown-code" "This code is not in the list that this gateway knows"
         "Check it; it is passed on as it is."
+    REFUGE_SHOWN "refuge-not-withheld" "This refuge is not withheld from anybody"
+        "Say from whom it must be kept, or withhold it from everyone."
+    DISABILITY_NONE "disability-none" "This says no disability, and a disability"
+        "Keep one of the two."
+    NO_CONCERN "no-concern" "No concern names this child"
+        "Say which of the concerns are about this child."
     NO_VOICE "no-voice" "Nothing says what the child thinks or said"
         "Add the child's own words, or why they could not be asked."
 }
@@ -88,13 +92,21 @@ pub fn on_expected(expected: Date, today: Date) -> Option<Rule> {
     }
 }
 
-/// About a telephone number: 7 to 15 digits (ITU-T E.164), with `+`, blanks, brackets, hyphens, and
-/// an extension.
-pub fn on_phone(text: &str) -> Option<Rule> {
-    let number = text.split(['x', 'e', '#']).next().unwrap_or_default();
-    let digits = number.bytes().filter(u8::is_ascii_digit).count();
-    let known = number.chars().all(|c| c.is_ascii_digit() || "+ ()-.".contains(c));
-    (!known || !(7..=15).contains(&digits)).then_some(PHONE_SHAPE)
+/// About a postcode, by the shapes of BS 7666: an outward code of two to four characters that
+/// begins with a letter, and an inward code of a digit and two letters.
+pub fn on_postcode(text: &str) -> Option<Rule> {
+    let raw: Vec<u8> =
+        text.bytes().filter(|c| *c != b' ').map(|c| c.to_ascii_uppercase()).collect();
+    let shape: String = raw
+        .iter()
+        .map(|c| match c {
+            b'A'..=b'Z' => 'A',
+            b'0'..=b'9' => '9',
+            _ => '?',
+        })
+        .collect();
+    const SHAPES: [&str; 6] = ["A99AA", "A999AA", "AA99AA", "AA999AA", "A9A9AA", "AA9A9AA"];
+    (!SHAPES.contains(&shape.as_str())).then_some(POSTCODE_SHAPE)
 }
 
 #[cfg(test)]
@@ -124,12 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn phones() {
-        for good in ["020 7946 0123", "+44 20 7946 0123", "(01632) 960123", "07700900123 ext 4"] {
-            assert_eq!(on_phone(good), None, "{good}");
+    fn postcodes() {
+        for good in ["E8 1EA", "e81ea", "SW1A 1AA", "M1 1AE", "CR2 6XH", "DN55 1PT", "W1A 0AX"] {
+            assert_eq!(on_postcode(good), None, "{good}");
         }
-        for bad in ["", "ask the office", "12345", "0207 946 0123 4567 8901"] {
-            assert_eq!(on_phone(bad), Some(PHONE_SHAPE), "{bad}");
+        for bad in ["", "E8", "E8 1E", "E8 11A", "8E 1EA", "E8 1EA?", "next to the park"] {
+            assert_eq!(on_postcode(bad), Some(POSTCODE_SHAPE), "{bad}");
         }
     }
 

@@ -157,77 +157,11 @@ fn translate(
         Kind::FalseSchema | Kind::Not { .. } | Kind::OneOfMultipleValid { .. } => {
             add(NOT_HERE, String::new(), None);
         }
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-            match best_branch(context, place) {
-                Best::Codes(codes) => add(ENUM, one_of(&codes), None),
-                Best::Types(types) => {
-                    add(TYPE, format!("expected {}", types.join(" or ")), None);
-                }
-                Best::Branch(branch) => {
-                    for error in branch {
-                        translate(error, document, known, found);
-                    }
-                }
-                Best::None => add(ANY_OF, String::new(), None),
-            }
-        }
-        Kind::Custom { .. } | Kind::Referencing(_) => add(ANY_OF, String::new(), None),
+        Kind::AnyOf { .. }
+        | Kind::OneOfNotValid { .. }
+        | Kind::Custom { .. }
+        | Kind::Referencing(_) => add(ANY_OF, String::new(), None),
     }
-}
-
-enum Best<'e> {
-    Codes(Vec<Value>),
-    Types(Vec<String>),
-    Branch(&'e [ValidationError<'static>]),
-    None,
-}
-
-/// Of several allowed forms, the one that the writer most likely meant: not of another JSON type,
-/// then with the fewest mistakes in it.
-fn best_branch<'e>(branches: &'e [Vec<ValidationError<'static>>], place: &str) -> Best<'e> {
-    let codes: Vec<Value> = branches
-        .iter()
-        .filter_map(|branch| match branch.as_slice() {
-            [only] => match only.kind() {
-                Kind::Constant { expected_value } => Some(expected_value.as_ref().clone()),
-                _ => None,
-            },
-            _ => None,
-        })
-        .collect();
-    if !codes.is_empty() && codes.len() == branches.len() {
-        return Best::Codes(codes);
-    }
-    let wrong_type = |branch: &[ValidationError<'static>]| {
-        branch.iter().find_map(|error| match error.kind() {
-            Kind::Type { kind } if error.instance_path().as_str() == place => Some(types(kind)),
-            _ => None,
-        })
-    };
-    let mut fitting: Vec<&[ValidationError<'static>]> = branches
-        .iter()
-        .map(Vec::as_slice)
-        .filter(|b| !b.is_empty() && wrong_type(b).is_none())
-        .collect();
-    if fitting.is_empty() {
-        let mut types: Vec<String> = branches.iter().filter_map(|b| wrong_type(b)).collect();
-        types.dedup();
-        return if types.is_empty() { Best::None } else { Best::Types(types) };
-    }
-    // An unknown or missing member says that another form was meant more surely than a wrong value.
-    let misfits = |branch: &[ValidationError<'static>]| {
-        branch
-            .iter()
-            .map(|error| match error.kind() {
-                Kind::Required { .. } => 3,
-                Kind::AdditionalProperties { unexpected }
-                | Kind::UnevaluatedProperties { unexpected } => 3 * unexpected.len(),
-                _ => 1,
-            })
-            .sum::<usize>()
-    };
-    fitting.sort_by_key(|branch| misfits(branch));
-    fitting.first().map_or(Best::None, |branch| Best::Branch(branch))
 }
 
 /// The pointer with every member name that the schema does not know written `*`. A number stands
@@ -271,9 +205,15 @@ fn types(kind: &TypeKind) -> String {
     };
     match kind {
         TypeKind::Single(one) => name(one.as_str()),
-        TypeKind::Multiple(set) => {
-            set.iter().map(|one| name(one.as_str())).collect::<Vec<_>>().join(" or ")
-        }
+        // Where several types are allowed, the object is always the one of `known.json`.
+        TypeKind::Multiple(set) => set
+            .iter()
+            .map(|one| match one.as_str() {
+                "object" => "{\"unknown\": reason}".to_owned(),
+                other => name(other),
+            })
+            .collect::<Vec<_>>()
+            .join(" or "),
     }
 }
 

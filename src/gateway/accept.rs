@@ -62,7 +62,8 @@ pub async fn submit(exchange: &Exchange, request: &Request) -> Result<Receipt, T
 async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<Receipt, Trouble> {
     let now = exchange.now();
     let (directory, _) = exchange.directory.usable(now)?;
-    let authorised = Authorised::check(authentic, Arc::clone(directory.directory()), &exchange.name, now)?;
+    let authorised =
+        Authorised::check(authentic, Arc::clone(directory.directory()), &exchange.name, now)?;
     let authentic = &authorised.authentic;
     let (id, version) = (authentic.referral_id, authentic.version);
     let payload = authentic.received.payload_sha256;
@@ -93,7 +94,9 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
         }
         // A twin of this request won the race.
         AcceptOutcome::Already(stored) => Ok(before(id, stored)),
-        AcceptOutcome::OtherBytes(stored) => Err(conflict(OTHER_BYTES).ring(Some(stored.authority))),
+        AcceptOutcome::OtherBytes(stored) => {
+            Err(conflict(OTHER_BYTES).ring(Some(stored.authority)))
+        }
         AcceptOutcome::Foreign => Err(conflict(ID_UNUSABLE)),
         AcceptOutcome::PreviousMismatch | AcceptOutcome::HeadMoved(_) => Err(invalid(VERSION)),
     }

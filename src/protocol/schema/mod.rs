@@ -4,8 +4,11 @@ mod advice;
 mod checked;
 mod codes;
 mod facts;
+mod fields;
+mod minimal;
 mod references;
 mod resources;
+mod shape;
 mod violations;
 
 use std::collections::HashSet;
@@ -20,8 +23,11 @@ use crate::protocol::hash::sha256;
 
 pub use checked::{Checked, check, findings};
 pub use codes::{CodeList, label, list, list_of_system};
+pub use fields::reference as field_reference;
+pub use minimal::minimal_from;
 pub use references::RULES as REFERENCE_RULES;
 pub use resources::{Resource, resources};
+pub use shape::Shape;
 pub use violations::{Finding, MAX_LISTED, RULES};
 
 /// A compiled schema of the scheme.

@@ -55,6 +55,11 @@ pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ChainRefusal> {
     }
 }
 
+/// The serial number of a certificate, big-endian without leading zeros.
+pub fn serial(der: &[u8]) -> Result<Vec<u8>, ChainRefusal> {
+    Ok(parse(der)?.tbs_certificate.serial.to_bytes_be())
+}
+
 /// Which of the two kinds of CA a certificate must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CaKind {

@@ -152,7 +152,7 @@ fn submission(
                 iat: now.seconds(),
                 jti: token_id(&*exchange.entropy)?,
                 sub_id: Subject(header.referral_id),
-                schema: crate::protocol::schema::REFERRAL_SCHEMA.into(),
+                schema: crate::protocol::schema::Schema::referral_v1_id().into(),
                 version: header.version,
                 urgency: header.urgency.as_str().into(),
                 request_type: header.request_type.as_str().into(),

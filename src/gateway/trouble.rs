@@ -81,13 +81,14 @@ pub enum Trouble {
 
 impl From<Refusal> for Trouble {
     fn from(refusal: Refusal) -> Self {
-        Trouble::Refused(Box::new(Refused {
-            refusal,
-            about: None,
-            ring: None,
-            minimal_document: None,
-            readable: None,
-        }))
+        Trouble::Refused(Box::new(Refused::of(refusal)))
+    }
+}
+
+impl Refused {
+    /// A refusal without anything beside it.
+    pub fn of(refusal: Refusal) -> Self {
+        Self { refusal, about: None, ring: None, minimal_document: None, readable: None }
     }
 }
 

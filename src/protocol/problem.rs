@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::refusal::{Class, Refusal};
+use crate::domain::refusal::{Class, Refusal, Violation};
 
 /// The media type of problem documents.
 pub const PROBLEM_TYPE: &str = "application/problem+json";
@@ -63,6 +63,18 @@ pub struct ProblemViolation {
     pub action: String,
 }
 
+impl From<&Violation> for ProblemViolation {
+    fn from(violation: &Violation) -> Self {
+        Self {
+            rule: violation.rule.id.into(),
+            pointer: violation.pointer.clone(),
+            title: violation.rule.title.into(),
+            detail: violation.detail.clone(),
+            action: violation.rule.action.into(),
+        }
+    }
+}
+
 /// The HTTP status of a class of refusals.
 pub const fn status(class: Class) -> u16 {
     match class {
@@ -82,13 +94,7 @@ impl ProblemDocument {
     /// The document of a refusal, without help or token.
     pub fn of(refusal: &Refusal) -> Self {
         let first = refusal.rule();
-        let violations = refusal.violations.iter().map(|v| ProblemViolation {
-            rule: v.rule.id.into(),
-            pointer: v.pointer.clone(),
-            title: v.rule.title.into(),
-            detail: v.detail.clone(),
-            action: v.rule.action.into(),
-        });
+        let violations = refusal.violations.iter().map(ProblemViolation::from);
         Self {
             kind: format!("{PROBLEM_BASE}{}", first.map_or("unspecified", |r| r.id)),
             title: first.map_or("refused", |r| r.title).into(),

@@ -28,6 +28,6 @@ pub mod effects;
 // pub mod gateway;
 pub mod http;
 pub mod protocol;
-pub mod school;
+// pub mod school;
 pub mod store;
 pub mod telemetry;

@@ -78,7 +78,7 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
         Seen::Never if version != 1 => return Err(invalid(VERSION)),
         Seen::Never => {}
     }
-    let validated = Validated::check(authorised, &*exchange.entropy, now.in_england().0)?;
+    let validated = Validated::check(authorised, &*exchange.entropy, now)?;
     let routed = Routed::decide(validated, &exchange.tables.load(), now)?;
     let noted = Noted::sign(routed, exchange, now)?;
     let advice = noted.routed.advice();

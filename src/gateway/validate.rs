@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Refusal, Violation};
-use crate::domain::time::Date;
+use crate::domain::time::Timestamp;
 use crate::effects::Entropy;
 use crate::protocol::json;
 use crate::protocol::schema::{self, Checked};
@@ -27,7 +27,7 @@ impl Validated {
     pub fn check(
         mut authorised: Authorised,
         entropy: &dyn Entropy,
-        today: Date,
+        now: Timestamp,
     ) -> Result<Self, Trouble> {
         let authentic = &mut authorised.authentic;
         let document = match &mut authentic.backing {
@@ -37,8 +37,8 @@ impl Validated {
                 json::parse(bytes, bytes.len()).map_err(|v| Refusal::new(Class::Malformed, v))?
             }
         };
-        let checked = schema::check(&document, today)
-            .map_err(|violations| refused(violations, &document, entropy))?;
+        let checked = schema::check(&document, now.in_england().0)
+            .map_err(|violations| refused(violations, &document, entropy, now))?;
         if let Backing::Signed { claims, .. } = &authentic.backing {
             claims.agrees_with(checked.header())?;
         }
@@ -49,7 +49,12 @@ impl Validated {
 
 /// An incomplete form never stands in the way of an urgent referral: the refusal brings a document,
 /// made from what was sent, that can go at once.
-fn refused(violations: Vec<Violation>, document: &Value, entropy: &dyn Entropy) -> Trouble {
+fn refused(
+    violations: Vec<Violation>,
+    document: &Value,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+) -> Trouble {
     let refusal = Refusal {
         class: Class::Invalid,
         culprit: crate::domain::refusal::Culprit::Sender,
@@ -58,6 +63,6 @@ fn refused(violations: Vec<Violation>, document: &Value, entropy: &dyn Entropy) 
     let urgency = document.get("urgency").and_then(Value::as_str).and_then(Urgency::from_code);
     let mut salt = [0; 16];
     let urgent = urgency.is_some_and(Urgency::is_urgent) && entropy.fill(&mut salt).is_ok();
-    let minimal_document = urgent.then(|| schema::minimal_from(document, salt)).flatten();
+    let minimal_document = urgent.then(|| schema::minimal_from(document, salt, now)).flatten();
     Trouble::Refused(Box::new(Refused { minimal_document, ..Refused::of(refusal) }))
 }

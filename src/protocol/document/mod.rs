@@ -87,10 +87,6 @@ impl Page<'_> {
         label(name, code).unwrap_or(code).to_owned()
     }
 
-    fn say(&self, name: &str) -> String {
-        self.member(name).map(|(value, shape)| self.words.say(value, &shape)).unwrap_or_default()
-    }
-
     fn warnings(&self, urgency: &str) -> Vec<String> {
         let mut warnings = Vec::new();
         let danger = &self.document["danger_to_workers"];

@@ -14,6 +14,21 @@ use crate::domain::time::Timestamp;
 const LONGEST_TEXT: usize = 10_000;
 const MOST_CONCERNS: usize = 30;
 
+/// Members dealt with before the rest.
+const DONE: [&str; 11] = [
+    "schema",
+    "referral_id",
+    "version",
+    "previous_sha256",
+    "salt",
+    "composed_at",
+    "group_id",
+    "completeness",
+    "urgency",
+    "children",
+    "people",
+];
+
 /// Builds a valid urgent-minimal document from one that was refused, with the same referral id.
 /// `salt` is used if it has no good one of its own. `None` if it is not urgent, or if even the
 /// least is missing: referral id, school, a telephone number to ring back, or anything said.
@@ -48,11 +63,23 @@ pub fn minimal_from(document: &Value, salt: [u8; 16], now: Timestamp) -> Option<
         minimal["request"] = json!({"lado": {"what": {"text": what}}});
     }
     let members = document.as_object()?;
+    // Version and previous digest belong together; the rest of the envelope stands or falls alone.
+    let pair = (minimal.clone(), &document["version"], &document["previous_sha256"]);
+    minimal["version"] = pair.1.clone();
+    minimal["previous_sha256"] = pair.2.clone();
+    if !schema.fits(&minimal) {
+        minimal = pair.0;
+    }
+    for name in ["salt", "composed_at", "group_id"] {
+        if let Some(value) = members.get(name) {
+            keeps(schema, &mut minimal, name, value.clone());
+        }
+    }
     for first in ["children", "people"] {
         salvage(schema, &mut minimal, first, members.get(first), &mut left_over);
     }
     for (name, value) in members {
-        if !matches!(name.as_str(), "children" | "people" | "completeness" | "urgency" | "schema") {
+        if !DONE.contains(&name.as_str()) {
             salvage(schema, &mut minimal, name, Some(value), &mut left_over);
         }
     }
@@ -284,6 +311,17 @@ mod tests {
             .map(|c| c["narrative"]["text"].as_str().unwrap())
             .collect();
         assert!(all.contains("the end") && all.matches("word").count() == 5_000);
+    }
+
+    #[test]
+    fn a_later_version_stays_one() {
+        let mut broken = example();
+        broken["version"] = json!(3);
+        broken["previous_sha256"] = json!("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+        broken["safe_now"] = json!("yes");
+        let minimal = rescued(&broken);
+        assert_eq!(minimal["version"], 3);
+        assert_eq!(minimal["previous_sha256"], broken["previous_sha256"]);
     }
 
     #[test]

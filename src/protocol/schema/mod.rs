@@ -3,6 +3,7 @@
 mod advice;
 mod checked;
 mod codes;
+mod draft;
 mod facts;
 mod fields;
 mod minimal;
@@ -14,7 +15,7 @@ mod violations;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use jsonschema::{Draft, PatternOptions, Registry, Validator};
+use jsonschema::{PatternOptions, Registry, Validator};
 use serde_json::Value;
 
 use crate::domain::ids::Digest;
@@ -23,6 +24,7 @@ use crate::protocol::hash::sha256;
 
 pub use checked::{Checked, check, findings};
 pub use codes::{CodeList, label, list, list_of_system};
+pub use draft::Draft;
 pub use fields::reference as field_reference;
 pub use minimal::minimal_from;
 pub use references::RULES as REFERENCE_RULES;
@@ -70,7 +72,7 @@ impl Schema {
         let registry = registry.prepare().map_err(|e| e.to_string())?;
         let root = root.ok_or_else(|| format!("no schema with the $id {id}"))?;
         let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
+            .with_draft(jsonschema::Draft::Draft202012)
             .with_registry(&registry)
             .offline()
             .should_validate_formats(true)

@@ -49,6 +49,8 @@ rules! {
         "Write the value that is asked for."
     PATTERN "pattern" "This is not written in the form that is asked for"
         "Write it as the field reference shows."
+    EMPTY "empty" "This is blank"
+        "Fill it in, take it out, or where the form allows it say that it is unknown and why."
     FORMAT "format" "This is not written in the form that is asked for"
         "Write it as the field reference shows."
     MIN_LENGTH "min-length" "This text is too short"
@@ -127,6 +129,8 @@ fn translate(
         Kind::Constant { expected_value } => {
             add(CONST, format!("expected {}", plain(expected_value)), None);
         }
+        // The pattern of every free text asks for one visible character.
+        Kind::Pattern { pattern } if pattern == r"\S" => add(EMPTY, String::new(), None),
         Kind::Pattern { .. }
         | Kind::BacktrackLimitExceeded { .. }
         | Kind::RegexEngineFailure { .. } => add(PATTERN, String::new(), None),

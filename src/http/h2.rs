@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRAILER};
-use ::http::uri::Scheme;
 use ::http::request::Parts;
+use ::http::uri::Scheme;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -51,16 +51,11 @@ where
         served: AtomicU64::new(0),
         idle_bytes: Arc::default(),
     });
-    let io = Metered {
-        io,
-        idle_bytes: activity.idle_bytes.clone(),
-        most: limits.bytes_without_request,
-    };
+    let io =
+        Metered { io, idle_bytes: activity.idle_bytes.clone(), most: limits.bytes_without_request };
     let streams = {
         let (activity, phase) = (activity.clone(), phase.clone());
-        service_fn(move |request| {
-            stream(request, service.clone(), activity.clone(), phase.clone())
-        })
+        service_fn(move |request| stream(request, service.clone(), activity.clone(), phase.clone()))
     };
     let connection = builder(&limits).serve_connection(TokioIo::new(io), streams);
     tokio::pin!(connection);
@@ -198,7 +193,8 @@ fn head(parts: Parts, limits: &Limits) -> Result<Head, EdgeRefusal> {
     if parts.headers.len() > limits.fields {
         return Err(EdgeRefusal::HeadTooLarge);
     }
-    let printable = |v: &HeaderValue| v.as_bytes().iter().all(|c| (b' '..=b'~').contains(c) || *c == b'\t');
+    let printable =
+        |v: &HeaderValue| v.as_bytes().iter().all(|c| (b' '..=b'~').contains(c) || *c == b'\t');
     if !parts.headers.values().all(printable) {
         return Err(malformed(rules::SYNTAX));
     }

@@ -1,7 +1,7 @@
 //! The head of a request as both versions of HTTP give it, and the checks that both share.
 
-use ::http::header::{CONTENT_ENCODING, EXPECT, HeaderMap};
 use ::http::Method;
+use ::http::header::{CONTENT_ENCODING, EXPECT, HeaderMap};
 
 use super::message::Handler;
 use super::refusal::{EdgeRefusal, rules};
@@ -87,8 +87,23 @@ mod tests {
         let taken = target("/v1/referrals/a-b_c.d~e?x=1", 99);
         assert_eq!(taken, Ok(("/v1/referrals/a-b_c.d~e".into(), Some("x=1".into()))));
         for bad in [
-            "", "*", "v1", "//", "/v1/", "/a//b", "/a/../b", "/./a", "/a%2e", "/a b", "/a\\b",
-            "http://h/a", "/a;b", "/a#b", "/\u{e9}", "/a?\u{7f}", "h:443",
+            "",
+            "*",
+            "v1",
+            "//",
+            "/v1/",
+            "/a//b",
+            "/a/../b",
+            "/./a",
+            "/a%2e",
+            "/a b",
+            "/a\\b",
+            "http://h/a",
+            "/a;b",
+            "/a#b",
+            "/\u{e9}",
+            "/a?\u{7f}",
+            "h:443",
         ] {
             assert_eq!(target(bad, 99), Err(EdgeRefusal::Malformed(rules::TARGET)), "{bad}");
         }

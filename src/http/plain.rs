@@ -14,11 +14,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::exchange::{Phase, Serve, finish};
+use super::h1;
 use super::head::Head;
 use super::limits::Limits;
 use super::message::{Answer, Response};
 use super::refusal::{EdgeRefusal, Problem, default_problem, rules};
-use super::h1;
 use crate::effects::Clock;
 
 /// Answers the operator.
@@ -174,10 +174,13 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_hosts() {
-        for good in ["localhost", "LOCALHOST:9", "127.0.0.1:9000", "127.9.9.9", "[::1]:9", "[::1]"] {
+        for good in ["localhost", "LOCALHOST:9", "127.0.0.1:9000", "127.9.9.9", "[::1]:9", "[::1]"]
+        {
             assert!(is_loopback(good), "{good}");
         }
-        for bad in ["evil.example", "localhost.evil.example:80", "10.0.0.1", "[::2]:1", "127.0.0.1.nip.io"] {
+        for bad in
+            ["evil.example", "localhost.evil.example:80", "10.0.0.1", "[::2]:1", "127.0.0.1.nip.io"]
+        {
             assert!(!is_loopback(bad), "{bad}");
         }
     }

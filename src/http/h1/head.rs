@@ -1,10 +1,10 @@
 //! Parses the head of an HTTP/1.1 request (RFC 9112), and takes one reading of it only.
 
+use ::http::Method;
 use ::http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use ::http::Method;
 
 use crate::domain::refusal::Rule;
 use crate::http::head::{Head, is_authority, target};
@@ -98,8 +98,7 @@ fn fields<'a>(
         }
         // A line that starts with a space would have an empty or spaced name: folded lines end here.
         let (name, value) = line.split_once(':').ok_or(malformed(rules::SYNTAX))?;
-        let name =
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(rules::SYNTAX))?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(rules::SYNTAX))?;
         let value = value.trim_matches([' ', '\t']);
         if !value.bytes().all(|c| c == b'\t' || (b' '..=b'~').contains(&c)) {
             return Err(malformed(rules::SYNTAX));

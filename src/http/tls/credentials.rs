@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::SignatureScheme;
 
 use super::provider;
 use crate::domain::party::Party;
@@ -67,9 +67,8 @@ impl TlsIdentity {
             checked = Some(trust.check(&chain, *purpose).map_err(IdentityFault::Chain)?);
         }
         let checked = checked.ok_or(IdentityFault::Key)?;
-        let certified =
-            CertifiedKey::from_der(chain.certificates().to_vec(), key, &provider())
-                .map_err(|_| IdentityFault::Key)?;
+        let certified = CertifiedKey::from_der(chain.certificates().to_vec(), key, &provider())
+            .map_err(|_| IdentityFault::Key)?;
         Ok(Self {
             party: checked.party().clone(),
             not_after: checked.not_after(),

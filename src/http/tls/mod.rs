@@ -2,8 +2,8 @@
 //! key log; nothing here can be switched off.
 
 mod credentials;
-mod outbound;
 mod inbound;
+mod outbound;
 mod reason;
 mod verifiers;
 

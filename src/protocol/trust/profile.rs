@@ -55,6 +55,53 @@ pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ChainRefusal> {
     }
 }
 
+/// The serial number of a certificate, big-endian without leading zeros.
+pub fn serial(der: &[u8]) -> Result<Vec<u8>, ChainRefusal> {
+    Ok(parse(der)?.tbs_certificate.serial.to_bytes_be())
+}
+
+/// What a leaf says of itself, for people: nothing in it has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Whom it names.
+    pub party: Party,
+    /// Its DNS names.
+    pub dns: Vec<String>,
+    /// What its usage allows; empty for a use that the scheme does not have.
+    pub purposes: Vec<Purpose>,
+    /// Start of its period.
+    pub not_before: Timestamp,
+    /// End of its period.
+    pub not_after: Timestamp,
+    /// Its serial number, big-endian without leading zeros.
+    pub serial: Vec<u8>,
+    /// Its key.
+    pub public_key: PublicKey,
+}
+
+/// Reads a leaf without judging it.
+pub fn describe(der: &[u8]) -> Result<Description, ChainRefusal> {
+    let certificate = parse(der)?;
+    let Names { party, dns } = names(&certificate)?;
+    let (not_before, not_after) = period(&certificate);
+    let serial = certificate.tbs_certificate.serial.to_bytes_be();
+    let public_key = public_key(&certificate.tbs_certificate.subject_pki)?;
+    let usage = extended_key_usage(&certificate)?;
+    let mut purposes = Vec::new();
+    if let Some(usage) = usage {
+        if usage.client_auth {
+            purposes.push(Purpose::TlsClient);
+        }
+        if usage.server_auth && !dns.is_empty() {
+            purposes.push(Purpose::TlsServer);
+        }
+        if usage.other.iter().any(|other| other.as_bytes() == SIGNING_EKU_DER) {
+            purposes.push(Purpose::Signing);
+        }
+    }
+    Ok(Description { party, dns, purposes, not_before, not_after, serial, public_key })
+}
+
 /// Which of the two kinds of CA a certificate must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CaKind {

@@ -308,6 +308,10 @@ fn check_path(
         Error::UnsupportedCriticalExtension => {
             rules::profile("The certificate has an unknown critical extension")
         }
+        Error::UnsupportedCertVersion => rules::profile("The certificate is not of version 3"),
+        Error::SignatureAlgorithmMismatch => {
+            rules::profile("The certificate states two different signature algorithms")
+        }
         Error::CaUsedAsEndEntity => rules::profile("The certificate of a CA stands for a party"),
         _ => ChainRefusal(rules::PROFILE),
     })

@@ -11,7 +11,6 @@ use super::exchange::{Conversation, Edge, Phase, reached};
 use super::message::{Alpn, Peer};
 use super::tls::{Reason, ServerTls, rules};
 use super::{h1, h2};
-use crate::protocol::trust::Purpose;
 
 /// Serves one accepted socket until it ends, for whatever reason.
 pub(super) async fn serve(
@@ -72,9 +71,9 @@ pub(super) async fn serve(
 }
 
 fn still_trusted(tls: &ServerTls, peer: &Peer) -> bool {
-    let checked = tls.trust().check(&peer.certificates, Purpose::TlsClient);
-    if let Err(refusal) = &checked {
-        let (rule, x5t) = (refusal.0.id, peer.chain.x5t());
+    let checked = tls.check(&peer.certificates);
+    if let Err(reason) = &checked {
+        let (rule, x5t) = (reason.rule.id, peer.chain.x5t());
         tracing::warn!(rule, %x5t, "connection ended: its certificate is no longer accepted");
         metrics::counter!("ecaf_http_connections_ended_total", "rule" => rule).increment(1);
     }

@@ -17,6 +17,7 @@
 //! | `client/` | requests to one addressee |
 
 mod admission;
+pub mod client;
 mod connection;
 mod exchange;
 mod h1;
@@ -27,6 +28,7 @@ mod listener;
 mod message;
 pub mod plain;
 mod refusal;
+pub mod reload;
 pub mod tls;
 mod trust;
 

@@ -14,17 +14,19 @@ use tokio_rustls::server::TlsStream;
 
 use super::credentials::Credentials;
 use super::reason::{Reason, rules};
-use super::verifiers::{ClientVerifier, check, presented};
+use super::verifiers::{ClientVerifier, check_client, presented};
 use super::{Time, TlsFault, provider};
+use crate::domain::party::Role;
 use crate::http::message::{Alpn, Peer};
 use crate::http::trust::Trust;
-use crate::protocol::trust::Purpose;
+use crate::protocol::trust::{Chain, VerifiedChain};
 
 /// Accepts TLS connections of parties of the scheme.
 #[derive(Debug)]
 pub struct ServerTls {
     trust: Arc<Trust>,
     credentials: Arc<Credentials>,
+    allowed: Arc<[Role]>,
     config: ArcSwapOption<Generation>,
 }
 
@@ -38,9 +40,13 @@ struct Generation {
 }
 
 impl ServerTls {
-    /// Fails if the cryptography cannot be set up.
-    pub fn new(trust: Arc<Trust>, credentials: Arc<Credentials>) -> Result<Self, TlsFault> {
-        let tls = Self { trust, credentials, config: ArcSwapOption::empty() };
+    /// For parties of the `allowed` kinds. Fails if the cryptography cannot be set up.
+    pub fn new(
+        trust: Arc<Trust>,
+        credentials: Arc<Credentials>,
+        allowed: &[Role],
+    ) -> Result<Self, TlsFault> {
+        let tls = Self { trust, credentials, allowed: allowed.into(), config: ArcSwapOption::empty() };
         tls.config()?;
         Ok(tls)
     }
@@ -70,11 +76,16 @@ impl ServerTls {
         Ok((stream, peer))
     }
 
+    /// Whether a peer may (still) be connected.
+    pub fn check(&self, certificates: &Chain) -> Result<VerifiedChain, Reason> {
+        check_client(&self.trust, certificates, &self.allowed)
+    }
+
     fn peer(&self, stream: &TlsStream<TcpStream>, address: SocketAddr) -> Result<Peer, Reason> {
         let session = stream.get_ref().1;
         let certificates = presented(session)?;
         Ok(Peer {
-            chain: check(&self.trust, &certificates, Purpose::TlsClient)?,
+            chain: self.check(&certificates)?,
             certificates,
             address,
             alpn: if session.alpn_protocol() == Some(b"h2") { Alpn::H2 } else { Alpn::Http11 },
@@ -102,7 +113,11 @@ impl ServerTls {
     fn build(&self) -> Result<ServerConfig, TlsFault> {
         let provider = Arc::new(provider());
         let time = Arc::new(Time(self.trust.clock().clone()));
-        let verifier = ClientVerifier { trust: self.trust.clone(), provider: provider.clone() };
+        let verifier = ClientVerifier {
+            trust: self.trust.clone(),
+            allowed: self.allowed.clone(),
+            provider: provider.clone(),
+        };
         let mut config = ServerConfig::builder_with_details(provider, time)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(TlsFault)?

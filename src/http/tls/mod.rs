@@ -18,7 +18,7 @@ use crate::effects::Clock;
 
 pub use credentials::{Credentials, IdentityFault, TlsIdentity};
 pub use inbound::ServerTls;
-pub use outbound::ClientTls;
+pub use outbound::{ClientTls, Reached};
 pub use reason::{Reason, rules};
 
 /// The cryptography of every connection: TLS 1.3 suites, and key exchange X25519MLKEM768 before X25519

@@ -47,6 +47,11 @@ impl ClientTls {
         Self { trust, credentials, expected, config: Mutex::default() }
     }
 
+    /// The trust data that the other end is checked by.
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
     /// What the connections depend on: publications of trust, replacements of our certificate.
     pub fn generation(&self) -> (u64, u64) {
         (self.trust.generation(), self.credentials.generation())

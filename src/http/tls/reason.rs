@@ -8,6 +8,7 @@ use rustls::{AlertDescription, CertificateError, OtherError, PeerIncompatible};
 
 use crate::domain::ids::Digest;
 use crate::domain::refusal::Rule;
+use crate::protocol::trust::rules as certificate;
 
 macro_rules! rules {
     ($($name:ident = $id:literal, $title:literal, $action:literal;)*) => {
@@ -21,10 +22,6 @@ pub mod rules {
     use super::Rule;
 
     rules! {
-        NO_CERTIFICATE = "tls.no-certificate", "no client certificate was presented",
-            "Connect with the tls certificate of your organisation";
-        CHAIN_SIZE = "tls.chain-size", "the certificate chain is too long or too large",
-            "Present the leaf and its issuing CA only";
         PROOF = "tls.proof", "the peer did not prove that it holds the key of its certificate",
             "Use the private key that belongs to the certificate";
         OTHER_PARTY = "tls.other-party", "the peer is not the party that was addressed",
@@ -35,8 +32,8 @@ pub mod rules {
         PROTOCOL = "tls.protocol", "no application protocol in common",
             "Offer h2 or http/1.1 in ALPN";
         NOT_TLS = "tls.malformed", "what was sent is not TLS", "Connect with TLS 1.3";
-        REFUSED_BY_PEER = "tls.refused-by-peer", "the peer refused the handshake",
-            "Ask the other side for its log line at this time";
+        REFUSED_BY_PEER = "tls.refused-by-peer", "the peer refused our certificate",
+            "Look at the validity of our certificate, then ask the other side for its log line";
         TIMEOUT = "tls.timeout", "the handshake did not finish in time",
             "Check the network between the two";
         CLOSED = "tls.closed", "the connection was closed during the handshake",
@@ -99,7 +96,7 @@ impl Reason {
             E::InvalidCertificate(CertificateError::Other(OtherError(carried))) => {
                 return carried.downcast_ref().copied().unwrap_or(Self::of(rules::FAULT));
             }
-            E::NoCertificatesPresented => rules::NO_CERTIFICATE,
+            E::NoCertificatesPresented => certificate::NONE,
             E::InvalidCertificate(CertificateError::BadSignature) => rules::PROOF,
             E::PeerIncompatible(
                 PeerIncompatible::Tls12NotOffered
@@ -112,14 +109,28 @@ impl Reason {
             E::PeerIncompatible(_) => rules::KEY_EXCHANGE,
             E::NoApplicationProtocol => rules::PROTOCOL,
             E::AlertReceived(AlertDescription::NoApplicationProtocol) => rules::PROTOCOL,
-            E::AlertReceived(AlertDescription::CertificateRequired) => rules::NO_CERTIFICATE,
-            E::AlertReceived(_) => rules::REFUSED_BY_PEER,
+            E::AlertReceived(alert) if about_certificate(*alert) => rules::REFUSED_BY_PEER,
             E::InvalidMessage(_) | E::InappropriateMessage { .. } | E::PeerMisbehaved(_) => {
                 rules::NOT_TLS
             }
             _ => rules::FAULT,
         })
     }
+}
+
+fn about_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    [
+        A::BadCertificate,
+        A::UnsupportedCertificate,
+        A::CertificateRevoked,
+        A::CertificateExpired,
+        A::CertificateUnknown,
+        A::CertificateRequired,
+        A::UnknownCA,
+        A::AccessDenied,
+    ]
+    .contains(&alert)
 }
 
 impl fmt::Display for Reason {

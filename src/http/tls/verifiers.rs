@@ -12,9 +12,9 @@ use rustls::{
 };
 
 use super::reason::{Reason, rules};
-use crate::domain::party::Party;
+use crate::domain::party::{Party, Role};
 use crate::http::trust::Trust;
-use crate::protocol::trust::{Chain, Purpose, VerifiedChain, check_server_name};
+use crate::protocol::trust::{Chain, Purpose, VerifiedChain, check_role, check_server_name};
 
 /// Certificates as presented.
 pub(super) fn chain<'a>(
@@ -23,15 +23,13 @@ pub(super) fn chain<'a>(
 ) -> Result<Chain, Reason> {
     let presented = std::iter::once(leaf).chain(issuers).take(Chain::LONGEST + 1);
     let owned = presented.map(|certificate| certificate.clone().into_owned()).collect();
-    Chain::new(owned).ok_or(Reason::of(rules::CHAIN_SIZE))
+    Chain::presented(owned).map_err(|refusal| Reason::of(refusal.0))
 }
 
 /// The certificates of an established session.
 pub(super) fn presented(session: &CommonState) -> Result<Chain, Reason> {
-    match session.peer_certificates().and_then(|certificates| certificates.split_first()) {
-        Some((leaf, issuers)) => chain(leaf, issuers),
-        None => Err(Reason::of(rules::NO_CERTIFICATE)),
-    }
+    let presented = session.peer_certificates().unwrap_or_default().to_vec();
+    Chain::presented(presented).map_err(|refusal| Reason::of(refusal.0))
 }
 
 /// Checks a chain by the snapshot in use.
@@ -45,9 +43,23 @@ pub(super) fn check(
         .map_err(|refusal| Reason { rule: refusal.0, x5t: Some(chain.x5t()) })
 }
 
+/// Checks who connects: the chain, and that such a party may connect here at all.
+pub(super) fn check_client(
+    trust: &Trust,
+    chain: &Chain,
+    allowed: &[Role],
+) -> Result<VerifiedChain, Reason> {
+    let found = check(trust, chain, Purpose::TlsClient)?;
+    match check_role(&found, allowed) {
+        Ok(()) => Ok(found),
+        Err(refusal) => Err(Reason { rule: refusal.0, x5t: Some(found.x5t()) }),
+    }
+}
+
 /// The listening side's check of who connects.
 pub(super) struct ClientVerifier {
     pub(super) trust: Arc<Trust>,
+    pub(super) allowed: Arc<[Role]>,
     pub(super) provider: Arc<CryptoProvider>,
 }
 
@@ -63,7 +75,7 @@ impl ClientCertVerifier for ClientVerifier {
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         chain(leaf, issuers)
-            .and_then(|chain| check(&self.trust, &chain, Purpose::TlsClient))
+            .and_then(|chain| check_client(&self.trust, &chain, &self.allowed))
             .map_err(Reason::into_error)?;
         Ok(ClientCertVerified::assertion())
     }

@@ -1,8 +1,9 @@
 //! The cases: one function per file of `conformance/certificates/`.
 
-#[path = "world.rs"]
-mod world;
-
+use crate::world::{
+    AUTHORITY, DOMAIN, Expect, GATEWAY, SCHOOL, Vector, World, client, key, made, noon, revoked,
+    serial, server, time,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ecaf::domain::time::{DAY, HOUR, SECOND, Timestamp};
@@ -14,12 +15,6 @@ use rcgen::{
     KeyUsagePurpose, NameConstraints, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::CertificateDer;
-use world::{
-    AUTHORITY, DOMAIN, Expect, GATEWAY, SCHOOL, World, client, key, made, noon, revoked, serial,
-    server, time,
-};
-
-pub use world::Vector;
 
 /// Each file and what makes it.
 pub const FILES: &[(&str, fn() -> Vec<Vector>)] = &[

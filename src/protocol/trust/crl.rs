@@ -122,6 +122,9 @@ impl Crl {
                 return Err(crl_profile("The list names a certificate twice"));
             }
         }
+        // A second, stricter reader: the first takes some BER that is not DER, and so one list could
+        // have two digests.
+        webpki::OwnedCertRevocationList::from_der(der).map_err(|_| ChainRefusal(CRL_MALFORMED))?;
         let (digest, der) = (sha256(der), der.to_vec());
         Ok(Self { der, digest, number, next_update, entries })
     }

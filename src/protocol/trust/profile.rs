@@ -47,6 +47,11 @@ pub const fn leaf_days(party: &Party, has_dns_names: bool) -> i64 {
     }
 }
 
+/// Whether a party may listen, and so have DNS names: gateways, authorities and operators.
+pub fn may_serve(party: &Party) -> bool {
+    party.person.is_none() && party.organisation.role() != Role::School
+}
+
 /// A certificate in DER without anything after it.
 pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ChainRefusal> {
     match X509Certificate::from_der(der) {
@@ -187,7 +192,7 @@ fn check_use(
     if others || !fits {
         return Err(wrong_use);
     }
-    let may_serve = names.party.person.is_none() && names.party.organisation.role() != Role::School;
+    let may_serve = may_serve(&names.party);
     match purpose {
         Purpose::TlsServer if !may_serve => Err(ChainRefusal(WRONG_ROLE)),
         Purpose::TlsServer if names.dns.is_empty() => {

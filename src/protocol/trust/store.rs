@@ -9,9 +9,9 @@ use rustls::pki_types::{
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
 
-use super::crl::{Crl, Status};
-use super::example::is_example_key;
-use super::load::{Issuing, Root, TrustFault};
+use super::crl::{Crl, Status, is_newer};
+use super::example::is_example_public_key;
+use super::load::{Issuing, Root, TrustFault, TrustItem};
 use super::profile::{SIGNING_EKU_DER, authority_key_id, check_leaf, parse};
 use super::rules;
 use super::{Chain, ChainRefusal, PublicKey, Purpose, VerifiedChain};
@@ -156,6 +156,29 @@ impl TrustStore {
         crl.revoked_at(&leaf.tbs_certificate.serial.to_bytes_be())
     }
 
+    /// Whether this store may take the place of `previous`: no issuer that both know may go back to
+    /// an older revocation list or to none, or a revoked certificate would pass again.
+    pub fn check_successor_of(&self, previous: &TrustStore) -> Result<(), Vec<TrustFault>> {
+        let older = |now: &Option<Crl>, before: &Option<Crl>| match (now, before) {
+            (Some(now), Some(before)) => is_newer(&before.number, &now.number),
+            (now, before) => now.is_none() && before.is_some(),
+        };
+        let mut faults = Vec::new();
+        for (index, root) in self.roots.iter().enumerate() {
+            let before = previous.roots.iter().find(|before| before.der == root.der);
+            if before.is_some_and(|before| older(&root.crl, &before.crl)) {
+                faults.push(TrustFault { item: TrustItem::Root, index, rule: rules::CRL_OLDER });
+            }
+        }
+        for (index, issuing) in self.issuing.iter().enumerate() {
+            let before = previous.issuing.iter().find(|before| before.der == issuing.der);
+            if before.is_some_and(|before| older(&issuing.crl, &before.crl)) {
+                faults.push(TrustFault { item: TrustItem::Issuing, index, rule: rules::CRL_OLDER });
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
     fn crls(&self) -> impl Iterator<Item = &Crl> {
         let roots = self.roots.iter().filter_map(|root| root.crl.as_ref());
         roots.chain(self.issuing.iter().filter_map(|issuing| issuing.crl.as_ref()))
@@ -168,8 +191,9 @@ impl TrustStore {
         purpose: Purpose,
     ) -> Result<Examined, ChainRefusal> {
         let leaf = parse(chain.leaf())?;
-        if self.scope == TrustScope::Live && chain.certificates().iter().any(|c| is_example_key(c))
-        {
+        // Anything else in the chain must be a loaded certificate, which was checked when loaded.
+        let key = &leaf.public_key().subject_public_key.data;
+        if self.scope == TrustScope::Live && is_example_public_key(key) {
             return Err(ChainRefusal(rules::EXAMPLE_KEY));
         }
         let index = self.issuer_of(&leaf, chain)?;

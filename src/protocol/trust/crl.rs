@@ -192,7 +192,7 @@ fn check_extensions(
     if key_id != Some(signer.key_id) {
         return Err(crl_profile("The list's authority key identifier is not its issuer's"));
     }
-    if !kept_from.is_some_and(|from| from <= signer.not_before) {
+    if kept_from.is_none_or(|from| from > signer.not_before) {
         return Err(crl_profile("The list does not say that it keeps expired certificates"));
     }
     match number {

@@ -149,20 +149,19 @@ pub(super) fn check_ca(
     check_any(certificate, days)
 }
 
-/// Checks a leaf on its own for a purpose; its signature is for the caller.
+/// Checks a leaf on its own for a purpose; its signature and trust domain are for the caller.
 pub(super) fn check_leaf(
     certificate: &X509Certificate<'_>,
     purpose: Purpose,
-) -> Result<(Names, Facts), ChainRefusal> {
-    let names = names(certificate)?;
-    check_use(certificate, purpose, &names)?;
+    names: &Names,
+) -> Result<Facts, ChainRefusal> {
+    check_use(certificate, purpose, names)?;
     if *basic_constraints(certificate)?
         != (BasicConstraints { ca: false, path_len_constraint: None })
     {
         return Err(profile("A leaf's basic constraints do not say that it is no CA"));
     }
-    let facts = check_any(certificate, leaf_days(&names.party, !names.dns.is_empty()))?;
-    Ok((names, facts))
+    check_any(certificate, leaf_days(&names.party, !names.dns.is_empty()))
 }
 
 /// Use and role: what the key is for, and whether this kind of party may use it so.

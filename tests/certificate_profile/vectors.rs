@@ -1,8 +1,9 @@
 //! The cases: one function per file of `conformance/certificates/`.
 
-#[path = "world.rs"]
-mod world;
-
+use crate::world::{
+    AUTHORITY, DOMAIN, Expect, GATEWAY, SCHOOL, Vector, World, client, key, made, noon, revoked,
+    serial, server, time,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ecaf::domain::time::{DAY, HOUR, SECOND, Timestamp};
@@ -14,15 +15,11 @@ use rcgen::{
     KeyUsagePurpose, NameConstraints, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::CertificateDer;
-use world::{
-    AUTHORITY, DOMAIN, Expect, GATEWAY, SCHOOL, World, client, key, made, noon, revoked, serial,
-    server, time,
-};
 
-pub use world::Vector;
+type Make = fn() -> Vec<Vector>;
 
 /// Each file and what makes it.
-pub const FILES: &[(&str, fn() -> Vec<Vector>)] = &[
+pub const FILES: &[(&str, Make)] = &[
     ("leaves.json", leaves),
     ("chains.json", chains),
     ("authorities.json", authorities),
@@ -508,6 +505,20 @@ fn chains() -> Vec<Vector> {
         "the same without its CA",
         rules::UNKNOWN_AUTHORITY,
     ));
+    cases.push(
+        Case::of(w, "signing", other.leaf(SCHOOL, client()))
+            .chain(vec![other.leaf(SCHOOL, client())])
+            .refused("other-ca-wrong-use", "the first reason counts", rules::UNKNOWN_AUTHORITY),
+    );
+    let foreign = w.deviant(SCHOOL, client(), |p| {
+        p.subject_alt_names = vec![uri("spiffe://other.example/school/900001")];
+        p.serial_number = Some(SerialNumber::from_slice(&[0x11; 7]));
+    });
+    cases.push(Case::of(w, "signing", foreign).refused(
+        "foreign-and-more",
+        "another trust domain, another use, and a short serial number",
+        rules::FOREIGN_TRUST_DOMAIN,
+    ));
     let mut tampered = leaf.to_vec();
     let at = tampered.windows(6).position(|w| w == b"900001").unwrap();
     tampered[at + 5] = b'2';
@@ -602,8 +613,8 @@ fn authorities() -> Vec<Vector> {
     let path_1 = IsCa::Ca(BasicConstraints::Constrained(1));
     type Alter<'a> = &'a dyn Fn(&mut rcgen::CertificateParams);
     let alterations: [(&str, &str, Alter<'_>); 8] = [
-        ("no-path-length", "no path length", &|p| p.is_ca = unconstrained.clone()),
-        ("path-length-1", "a path length that allows CAs below", &|p| p.is_ca = path_1.clone()),
+        ("no-path-length", "no path length", &|p| p.is_ca = unconstrained),
+        ("path-length-1", "a path length that allows CAs below", &|p| p.is_ca = path_1),
         ("not-a-ca", "basic constraints of a leaf", &|p| p.is_ca = IsCa::ExplicitNoCa),
         ("ca-signs-data", "a key usage besides certificates and lists", &|p| {
             p.key_usages.push(KeyUsagePurpose::DigitalSignature);

@@ -35,7 +35,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     if parts.credentials.identity().party().organisation != me {
         return Err(AppFault::new("identity.tls_certificate", "is not that of this authority"));
     }
-    let signing = parts::signing_identity(&settings.identity, &parts.trust, Some(&me))?;
+    let signing = parts::signing_identity(&settings.identity, &parts.trust, &me)?;
     let store = SqliteAuthority::open(&Settings::owner(&settings.store).or_create())
         .map_err(|fault| AppFault::at(&settings.store, fault))?;
     let mut directory =
@@ -109,7 +109,7 @@ async fn upkeep(
         }
         directory.look();
         let me = Organisation::Authority(station.code);
-        match parts::signing_identity(&settings.identity, &station.trust, Some(&me)) {
+        match parts::signing_identity(&settings.identity, &station.trust, &me) {
             Ok(identity) if identity.x5t() != station.signing.load().x5t() => {
                 tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
                 station.signing.store(Arc::new(identity));

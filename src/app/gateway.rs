@@ -47,7 +47,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         _ => return Err(AppFault::new("identity.tls_certificate", "is not that of a gateway")),
     };
     let signing =
-        parts::signing_identity(&settings.identity, &parts.trust, Some(&party.organisation))?;
+        parts::signing_identity(&settings.identity, &parts.trust, &party.organisation)?;
     let tables = tables(&settings)?;
     let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
@@ -181,7 +181,7 @@ async fn upkeep(
         }
         directory.look();
         let expected = exchange.signing.load().party().organisation.clone();
-        match parts::signing_identity(&settings.identity, &exchange.trust, Some(&expected)) {
+        match parts::signing_identity(&settings.identity, &exchange.trust, &expected) {
             Ok(identity) if identity.x5t() != exchange.signing.load().x5t() => {
                 tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
                 exchange.signing.store(Arc::new(identity));

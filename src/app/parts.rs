@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{IdentitySettings, TrustSettings};
-use crate::domain::party::{Organisation, Party};
+use crate::domain::party::Organisation;
 use crate::effects::{Clock, SigningKey, SystemClock};
 use crate::http::Trust;
 use crate::http::reload::{IdentityFiles, TrustFiles};
@@ -79,9 +79,12 @@ fn scope(trust: &TrustSettings) -> TrustScope {
 pub(super) fn signing_identity(
     identity: &IdentitySettings,
     trust: &Trust,
-    expected: Option<&Organisation>,
+    expected: &Organisation,
 ) -> Result<SigningIdentity, AppFault> {
-    let (certificate, key) = (&identity.signing_certificate, identity.signing_key.path());
+    let Some(signing) = &identity.signing else {
+        return Err(AppFault::new("identity.signing_certificate", "is missing"));
+    };
+    let (certificate, key) = (&signing.certificate, signing.key.path());
     let read = |path: &Path| std::fs::read(path).map_err(|e| AppFault::at(path, e.kind()));
     let chain = pem::certificates(&read(certificate)?).map_err(|f| AppFault::at(certificate, f))?;
     let chain = Chain::presented(chain).map_err(|f| AppFault::at(certificate, f))?;
@@ -92,8 +95,8 @@ pub(super) fn signing_identity(
     if is_example_public_key(key_bytes.public_key()) && trust.store().scope() == TrustScope::Live {
         return Err(AppFault::at(key, "this key is published with the program as an example"));
     }
-    if expected.is_some_and(|e| verified.party().organisation != *e) {
-        let party: &Party = verified.party();
+    if verified.party().organisation != *expected {
+        let party = verified.party();
         return Err(AppFault::at(certificate, format_args!("belongs to {party}, another party")));
     }
     SigningIdentity::new(Arc::new(key_bytes), chain, &verified)

@@ -154,7 +154,10 @@ fn delivery_settings(settings: &GatewaySettings) -> DeliverySettings {
         },
         breaker: BreakerPolicy {
             failures: given.breaker_failures,
-            open_ms: millis(given.breaker_pause),
+            max_open_ms: millis(given.breaker_pause),
+            open_ms: BreakerPolicy::default().open_ms.min(millis(given.breaker_pause)),
+            // Longer than one attempt can take.
+            probe_ms: millis(given.attempt_timeout) * 2 + 30_000,
         },
         parallel: given.concurrency,
         parallel_per_authority: given.concurrency_per_authority,

@@ -62,7 +62,8 @@ pub async fn submit(exchange: &Exchange, request: &Request) -> Result<Receipt, T
 async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<Receipt, Trouble> {
     let now = exchange.now();
     let (directory, _) = exchange.directory.usable(now)?;
-    let authorised = Authorised::check(authentic, Arc::clone(directory.directory()), &exchange.name, now)?;
+    let authorised =
+        Authorised::check(authentic, Arc::clone(directory.directory()), &exchange.name, now)?;
     let authentic = &authorised.authentic;
     let (id, version) = (authentic.referral_id, authentic.version);
     let payload = authentic.received.payload_sha256;
@@ -77,7 +78,7 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
         Seen::Never if version != 1 => return Err(invalid(VERSION)),
         Seen::Never => {}
     }
-    let validated = Validated::check(authorised, &*exchange.entropy, now.in_england().0)?;
+    let validated = Validated::check(authorised, &*exchange.entropy, now)?;
     let routed = Routed::decide(validated, &exchange.tables.load(), now)?;
     let noted = Noted::sign(routed, exchange, now)?;
     let advice = noted.routed.advice();
@@ -93,7 +94,9 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
         }
         // A twin of this request won the race.
         AcceptOutcome::Already(stored) => Ok(before(id, stored)),
-        AcceptOutcome::OtherBytes(stored) => Err(conflict(OTHER_BYTES).ring(Some(stored.authority))),
+        AcceptOutcome::OtherBytes(stored) => {
+            Err(conflict(OTHER_BYTES).ring(Some(stored.authority)))
+        }
         AcceptOutcome::Foreign => Err(conflict(ID_UNUSABLE)),
         AcceptOutcome::PreviousMismatch | AcceptOutcome::HeadMoved(_) => Err(invalid(VERSION)),
     }

@@ -44,7 +44,8 @@ impl Acknowledged {
         if !is_authority(&signer, delivery.authority) {
             return Err(refuse(NOT_THE_ADDRESSEE));
         }
-        let said = SecurityEvent::<Delivered>::read(&verified, Some(&delivery.accepted.token.issuer))?;
+        let said =
+            SecurityEvent::<Delivered>::read(&verified, Some(&delivery.accepted.token.issuer))?;
         if said.sub_id.map(|s| s.0) != Some(delivery.referral_id) {
             return Err(tokens::mismatch("sub_id"));
         }

@@ -47,7 +47,13 @@ pub struct Authentic {
 /// What stands behind it.
 pub(super) enum Backing {
     /// The school's own signature.
-    Signed { claims: Box<Submission>, text: String, digest: Digest, signer: VerifiedChain, chain: Chain },
+    Signed {
+        claims: Box<Submission>,
+        text: String,
+        digest: Digest,
+        signer: VerifiedChain,
+        chain: Chain,
+    },
     /// The certificate of the connection; the gateway may attest it. The document was parsed to
     /// find its id.
     Connection { document: Box<serde_json::Value> },
@@ -76,7 +82,9 @@ impl Authentic {
         let peer = received.peer.chain.party();
         let one = claims.iss.organisation == peer.organisation
             && claims.iss.trust_domain == peer.trust_domain
-            && (peer.person.is_none() || claims.iss.person.is_none() || peer.person == claims.iss.person);
+            && (peer.person.is_none()
+                || claims.iss.person.is_none()
+                || peer.person == claims.iss.person);
         if !one {
             return Err(refuse(NOT_THE_PEER));
         }
@@ -90,7 +98,13 @@ impl Authentic {
         Ok(Self {
             referral_id: claims.sub_id.0,
             version: claims.version,
-            backing: Backing::Signed { digest: token.digest(), claims: Box::new(claims), text, signer, chain },
+            backing: Backing::Signed {
+                digest: token.digest(),
+                claims: Box::new(claims),
+                text,
+                signer,
+                chain,
+            },
             received,
         })
     }

@@ -50,7 +50,8 @@ impl Authorised {
         };
         match (&authentic.backing, &school.signing) {
             (Backing::Signed { .. }, Signing::Signed) => {}
-            (Backing::Connection { .. }, Signing::AttestedBy(gateways)) if gateways.contains(gateway) => {}
+            (Backing::Connection { .. }, Signing::AttestedBy(gateways))
+                if gateways.contains(gateway) => {}
             (Backing::Connection { .. }, Signing::Signed) => return Err(refuse(MUST_SIGN)),
             _ => return Err(refuse(NOT_ATTESTED_HERE)),
         }

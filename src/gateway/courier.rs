@@ -7,32 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
 
-use super::receive::{CERTIFICATES, TOKEN};
 use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::effects::Clock;
 use crate::http::{Client, ClientFault, ClientLimits, Credentials, Trust};
+use crate::protocol::message::{
+    ACCEPTED, CERTIFICATES, DispatchAnswer, SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN,
+};
 use crate::protocol::problem::ProblemDocument;
 use crate::protocol::trust::Chain;
 use crate::store::{LeasedDelivery, SeenChain};
-
-/// Carries the submission token of a dispatch.
-pub const SUBMISSION: HeaderName = HeaderName::from_static("ecaf-submission");
-/// Carries the chain of the submission's signer.
-pub const SUBMISSION_CERTIFICATES: HeaderName =
-    HeaderName::from_static("ecaf-submission-certificates");
-/// Carries the `accepted` token of a dispatch.
-pub const ACCEPTED: HeaderName = HeaderName::from_static("ecaf-accepted");
-
-/// The body of an authority's answer to a dispatch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DispatchAnswer {
-    /// The `delivered` token.
-    pub delivered: String,
-    /// The chain of its signer, as in `Ecaf-Certificates`.
-    pub certificates: String,
-}
 
 /// An answer that still has to be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,11 +130,15 @@ impl Courier for MutualTlsCourier {
             let client = self.client(delivery.authority, endpoint)?;
             let headers = headers(delivery).ok_or(Failure::NoEndpoint)?;
             let answer = client.post("/dispatches", headers, delivery.document.clone()).await;
-            let answer = answer.map_err(|fault: ClientFault| Failure::Unreachable { cause: fault.label() })?;
+            let answer = answer
+                .map_err(|fault: ClientFault| Failure::Unreachable { cause: fault.label() })?;
             if answer.status == StatusCode::OK || answer.status == StatusCode::CREATED {
                 read(&answer.body).ok_or(Failure::BadReceipt("delivered.unreadable"))
             } else {
-                Err(Failure::Refused { status: answer.status.as_u16(), rule: refused_rule(&answer.body) })
+                Err(Failure::Refused {
+                    status: answer.status.as_u16(),
+                    rule: refused_rule(&answer.body),
+                })
             }
         })
     }
@@ -187,6 +175,7 @@ fn refused_rule(body: &[u8]) -> String {
         .ok()
         .and_then(|p| p.violations.into_iter().next().map(|v| v.rule))
         .unwrap_or_default();
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
+    let plain =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
     if rule.len() <= 60 && rule.chars().all(plain) { rule } else { "unreadable".into() }
 }

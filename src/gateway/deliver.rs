@@ -191,7 +191,8 @@ impl Worker {
         // must prove its identity anyway.
         let directory = self.exchange.directory.last_good();
         let now = self.exchange.now();
-        let entry = directory.as_ref().and_then(|d| d.directory().authority(delivery.authority, now));
+        let entry =
+            directory.as_ref().and_then(|d| d.directory().authority(delivery.authority, now));
         let endpoint = match entry.map(|e| &e.connection) {
             Some(Connection::Push { endpoint }) => endpoint.clone(),
             _ => return Err(Stopped::Failed(Failure::NoEndpoint)),
@@ -234,7 +235,8 @@ impl Worker {
                 Some(delivery.referral_id),
                 recorded,
             )?;
-            let audience = vec![delivery.sender.clone(), Organisation::Authority(delivery.authority)];
+            let audience =
+                vec![delivery.sender.clone(), Organisation::Authority(delivery.authority)];
             let delivered = Token {
                 kind: TokenKind::Delivered,
                 sha256: ack.sha256,

@@ -6,11 +6,11 @@
 use crate::domain::party::{Organisation, Party};
 use crate::domain::referral::Header;
 use crate::domain::time::Timestamp;
+use crate::protocol::hash::sha256;
 use crate::protocol::signing::{SigningIdentity, token_id};
 use crate::protocol::tokens::{
     Accepted, Attestation, Audience, DispatchNote, SenderKind, Subject, Submission,
 };
-use crate::protocol::hash::sha256;
 use crate::store::{Acceptance, NewDelivery, NewToken, SeenChain, Token, TokenKind};
 
 use super::authenticate::Backing;
@@ -45,10 +45,10 @@ impl Noted {
             submission_sha256: submission.token.token.sha256,
             payload_sha256: received.payload_sha256,
             sender: sender.clone(),
-            authority: routed.accountable,
-            routing_rule: routed.rule.into(),
+            authority: routed.route.accountable,
+            routing_rule: routed.route.rule.into(),
             directory_version: authorised.directory.version,
-            postcode_table: routed.table_version.clone(),
+            postcode_table: routed.route.table_version.clone(),
             revocation: revocation_word(revocation).into(),
         };
         let to = |party: Party| vec![Audience::Party(party)];
@@ -58,13 +58,13 @@ impl Noted {
         let accepted_sha256 = signed.sha256;
         let accepted =
             exchange.own_token(&identity, TokenKind::Accepted, signed, vec![school.clone()]);
-        let mut deliveries = Vec::with_capacity(routed.deliveries.len());
-        for &(authority, purpose) in &routed.deliveries {
+        let mut deliveries = Vec::with_capacity(routed.route.deliveries.len());
+        for &(authority, purpose) in &routed.route.deliveries {
             let note = DispatchNote {
                 version: header.version,
                 purpose,
-                routing_rule: routed.rule.into(),
-                routing_to_confirm: routed.to_confirm,
+                routing_rule: routed.route.rule.into(),
+                routing_to_confirm: routed.route.to_confirm,
                 accepted_sha256,
                 submission_sha256: submission.token.token.sha256,
                 payload_sha256: received.payload_sha256,
@@ -72,12 +72,13 @@ impl Noted {
                 sender_kind: kind,
                 recorded_at: now,
                 directory_version: authorised.directory.version,
-                postcode_table: routed.table_version.clone(),
+                postcode_table: routed.route.table_version.clone(),
             };
             let addressee = Organisation::Authority(authority);
             let signed =
                 identity.state(entropy, now, to(exchange.party(addressee.clone())), id, note)?;
-            let note = exchange.own_token(&identity, TokenKind::DispatchNote, signed, vec![addressee]);
+            let note =
+                exchange.own_token(&identity, TokenKind::DispatchNote, signed, vec![addressee]);
             deliveries.push(NewDelivery { authority, purpose: purpose.as_str().into(), note });
         }
         let mut chains = vec![seen_chain(identity.chain())];
@@ -98,7 +99,7 @@ impl Noted {
             document: received.document.clone(),
             submission: submission.token,
             accepted,
-            authority: routed.accountable,
+            authority: routed.route.accountable,
             deliveries,
             chains,
             crls,
@@ -167,8 +168,7 @@ fn submission(
             let jws = claims
                 .sign(identity.signer(), identity.x5t())
                 .map_err(crate::protocol::signing::SigningFault::Key)?;
-            let signed =
-                crate::protocol::signing::Signed { sha256: sha256(jws.as_bytes()), jws };
+            let signed = crate::protocol::signing::Signed { sha256: sha256(jws.as_bytes()), jws };
             let token = exchange.own_token(identity, TokenKind::Attested, signed, audience);
             // The certificate that the school proved itself with is kept as evidence too.
             Ok(Proven { token, chain: Some(seen_chain(&peer.certificates)) })

@@ -54,7 +54,7 @@ pub struct StateAnswer {
 pub struct DeliveryAnswer {
     /// To whom, and whom to ring there now.
     pub authority: AuthorityName,
-    /// `accountable`, `child_in_area` or `case_holding`.
+    /// `accountable`, `linked` or `case_holding`.
     pub purpose: String,
     /// `held`, `delayed`, `stored`, `undeliverable` or `by_hand`.
     pub state: &'static str,
@@ -104,8 +104,10 @@ impl Exchange {
         let all = visible.allows(viewer, Part::OthersDeliveries);
         let now = self.now();
         let timeline = &visible.timeline;
-        let is_mine = |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
-        let deliveries = timeline.deliveries.iter().filter(is_mine).map(|d| self.delivery_answer(d, now));
+        let is_mine =
+            |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
+        let deliveries =
+            timeline.deliveries.iter().filter(is_mine).map(|d| self.delivery_answer(d, now));
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
         let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
         let urgency = Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0);
@@ -185,7 +187,12 @@ impl Exchange {
         Ok(chain.ok_or_else(nothing_here)?.to_header())
     }
 
-    async fn visible(&self, id: ReferralId, viewer: &Party, part: Part) -> Result<Visible, Trouble> {
+    async fn visible(
+        &self,
+        id: ReferralId,
+        viewer: &Party,
+        part: Part,
+    ) -> Result<Visible, Trouble> {
         let timeline = self.store.timeline(id).await?.ok_or_else(nothing_here)?;
         let last = timeline.versions.last().ok_or_else(nothing_here)?;
         let request_type = RequestType::from_code(&last.request_type).ok_or_else(nothing_here)?;
@@ -202,7 +209,12 @@ impl Exchange {
     }
 
     /// The verified sender, with the person if one signed.
-    async fn sender(&self, id: ReferralId, submission: Digest, organisation: &Organisation) -> Result<Party, Fault> {
+    async fn sender(
+        &self,
+        id: ReferralId,
+        submission: Digest,
+        organisation: &Organisation,
+    ) -> Result<Party, Fault> {
         let token = self.store.token(id, submission).await?;
         let issuer = token.map(|t| {
             // Stored only after verification, so its claims may be believed.
@@ -211,7 +223,9 @@ impl Exchange {
             attested.unwrap_or(t.token.issuer)
         });
         let by_organisation = || self.party(organisation.clone());
-        Ok(issuer.filter(|p: &Party| p.organisation == *organisation).unwrap_or_else(by_organisation))
+        Ok(issuer
+            .filter(|p: &Party| p.organisation == *organisation)
+            .unwrap_or_else(by_organisation))
     }
 
     fn delivery_answer(&self, row: &DeliveryRow, now: Timestamp) -> DeliveryAnswer {
@@ -219,10 +233,15 @@ impl Exchange {
         let name = &authority.name;
         let late = now.since(row.recorded_at) >= DELAYED_AFTER_MS;
         let (state, words) = match row.state {
-            State::Delivered => ("stored", format!("Stored at {name}; nobody there need have opened it yet")),
+            State::Delivered => {
+                ("stored", format!("Stored at {name}; nobody there need have opened it yet"))
+            }
             State::Undeliverable => (
                 "undeliverable",
-                format!("The exchange could not bring it to {name}: ring them now. {}", authority.help),
+                format!(
+                    "The exchange could not bring it to {name}: ring them now. {}",
+                    authority.help
+                ),
             ),
             State::ByHand => ("by_hand", format!("Handed over to {name} outside the exchange")),
             State::Held | State::Leased if late => (

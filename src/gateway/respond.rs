@@ -16,7 +16,6 @@ use crate::domain::party::{DfeCode, Party};
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::http::Response;
 use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, ProblemViolation, status};
-use crate::protocol::tokens::{Audience, Refused as RefusedEvent};
 
 /// The media type of all other answers.
 pub const JSON: &str = "application/json";
@@ -100,7 +99,12 @@ impl Exchange {
     }
 
     /// What goes back instead of an answer.
-    pub fn trouble_response(&self, trouble: Trouble, request_sha256: Digest, peer: &Party) -> Response {
+    pub fn trouble_response(
+        &self,
+        trouble: Trouble,
+        request_sha256: Digest,
+        peer: &Party,
+    ) -> Response {
         match trouble {
             Trouble::Refused(refused) => self.refusal_response(*refused, request_sha256, peer),
             Trouble::Fault(fault) => self.fault_response(fault),
@@ -120,19 +124,20 @@ impl Exchange {
         let b64 = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
         problem.minimal_document = refused.minimal_document.map(b64);
         problem.readable = refused.readable;
-        let signed = self.signing.load().state(
-            &*self.entropy,
-            self.now(),
-            vec![Audience::Party(peer.clone())],
-            refused.about,
-            RefusedEvent::of(&refused.refusal, request_sha256),
-        );
-        match signed {
-            Ok(signed) => problem.refusal = Some(signed.jws),
-            Err(fault) => tracing::error!(fault = Fault::from(fault).label(), "a refusal could not be signed"),
-        }
+        let asked = (peer, refused.about, request_sha256);
+        let unsigned = problem.clone();
+        let problem = problem
+            .signed(&refused.refusal, &self.signing.load(), &*self.entropy, self.now(), asked)
+            .unwrap_or_else(|fault| {
+                tracing::error!(%fault, "a refusal could not be signed");
+                unsigned
+            });
         let response = Response::new(status_code(class), PROBLEM_TYPE, problem.to_bytes());
-        if matches!(class, Class::Unavailable | Class::TooMany) { retry_later(response) } else { response }
+        if matches!(class, Class::Unavailable | Class::TooMany) {
+            retry_later(response)
+        } else {
+            response
+        }
     }
 
     /// Our own failure: no detail for the peer, no receipt, and an honest "nothing was kept" only
@@ -143,7 +148,11 @@ impl Exchange {
         let refusal = Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT));
         let mut problem = ProblemDocument::of(&refusal.blame(Culprit::Gateway));
         problem.help = Some(GENERAL_ADVICE.into());
-        retry_later(Response::new(StatusCode::SERVICE_UNAVAILABLE, PROBLEM_TYPE, problem.to_bytes()))
+        retry_later(Response::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            PROBLEM_TYPE,
+            problem.to_bytes(),
+        ))
     }
 }
 

@@ -16,10 +16,27 @@
 //! | `plain` | the operator's listener on the loopback |
 //! | `client/` | requests to one addressee |
 
+mod admission;
+pub mod client;
+mod connection;
+mod exchange;
+mod h1;
+mod h2;
+mod head;
 mod limits;
+mod listener;
 mod message;
+pub mod plain;
 mod refusal;
+pub mod reload;
+pub mod tls;
+mod trust;
 
+pub use exchange::Service;
 pub use limits::Limits;
-pub use message::{Alpn, Answer, Handler, Peer, Request, RequestId, Response, TraceParent};
+pub use listener::Server;
+pub use message::{
+    Alpn, Answer, Handler, Peer, RepeatedOrUnreadable, Request, RequestId, Response, TraceParent,
+};
 pub use refusal::{EdgeRefusal, Problem, default_problem, rules};
+pub use trust::Trust;

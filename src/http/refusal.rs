@@ -70,6 +70,8 @@ pub mod rules {
             "Speak HTTP/1.1, or HTTP/2 agreed by ALPN";
         UPGRADE = "http.upgrade", "changing the protocol is not possible",
             "Agree on the protocol by ALPN in the handshake";
+        BROWSER = "http.browser", "web pages may not use this listener",
+            "Ask from a command line on this machine";
         NO_SUCH_PATH = "http.no-such-path", "there is nothing at this path",
             "Check the path against the interface description";
         METHOD = "http.method", "this path does not take this method", "Use a method named in Allow";

@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod hash;
 pub mod json;
 pub mod jws;
+pub mod message;
 pub mod problem;
 pub mod routing_data;
 pub mod schema;

@@ -5,7 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::Party;
 use crate::domain::refusal::{Class, Refusal, Violation};
+use crate::domain::time::Timestamp;
+use crate::effects::Entropy;
+use crate::protocol::signing::{SigningFault, SigningIdentity};
+use crate::protocol::tokens::{Audience, Refused};
 
 /// The media type of problem documents.
 pub const PROBLEM_TYPE: &str = "application/problem+json";
@@ -108,6 +114,22 @@ impl ProblemDocument {
             minimal_document: None,
             readable: None,
         }
+    }
+
+    /// The same with the signed form of `refusal` for `peer`, about the request whose body has this
+    /// digest.
+    pub fn signed(
+        mut self,
+        refusal: &Refusal,
+        identity: &SigningIdentity,
+        entropy: &dyn Entropy,
+        now: Timestamp,
+        (peer, about, request_sha256): (&Party, Option<ReferralId>, Digest),
+    ) -> Result<Self, SigningFault> {
+        let to = vec![Audience::Party(peer.clone())];
+        let event = Refused::of(refusal, request_sha256);
+        self.refusal = Some(identity.state(entropy, now, to, about, event)?.jws);
+        Ok(self)
     }
 
     /// The bytes of the document.

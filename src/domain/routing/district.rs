@@ -128,7 +128,8 @@ impl Districts {
             if rows.iter().any(|r| matches!((r.from, r.to), (Some(f), Some(t)) if t < f)) {
                 return Err(DistrictError::Backwards(district));
             }
-            let apart = |pair: &[Row]| matches!((pair[0].to, pair[1].from), (Some(t), Some(f)) if t < f);
+            let apart =
+                |pair: &[Row]| matches!((pair[0].to, pair[1].from), (Some(t), Some(f)) if t < f);
             if !rows.windows(2).all(apart) {
                 return Err(DistrictError::Overlap(district));
             }
@@ -207,7 +208,11 @@ impl Districts {
             row.authority == authority
                 && (self.moved(row.district, day) || row.to.is_some_and(|to| to < day))
         });
-        if split { Standing::Reorganised { was: authority } } else { self.if_it_existed(authority, day) }
+        if split {
+            Standing::Reorganised { was: authority }
+        } else {
+            self.if_it_existed(authority, day)
+        }
     }
 
     fn if_it_existed(&self, code: DfeCode, day: Date) -> Standing {
@@ -237,7 +242,9 @@ impl Districts {
 impl fmt::Display for DistrictError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DistrictError::UnknownAuthority(c) => write!(f, "district {c}: its authority is not listed"),
+            DistrictError::UnknownAuthority(c) => {
+                write!(f, "district {c}: its authority is not listed")
+            }
             DistrictError::Overlap(c) => write!(f, "district {c}: two authorities on the same day"),
             DistrictError::Backwards(c) => write!(f, "district {c}: ends before it begins"),
             DistrictError::Circle(c) => write!(f, "district {c}: successors go round in a circle"),

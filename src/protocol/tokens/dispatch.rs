@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Event, text};
 use crate::domain::ids::Digest;
 use crate::domain::party::Party;
+use crate::domain::routing::decide as routing;
 use crate::domain::time::Timestamp;
 
 /// Why an authority gets the referral.
@@ -14,7 +15,7 @@ pub enum Purpose {
     /// It is the one accountable authority.
     Accountable,
     /// The child is in its area now, and in danger or not safe to go home.
-    ChildInArea,
+    Linked,
     /// It holds an open case, plan or order, and must acknowledge.
     CaseHolding,
 }
@@ -24,16 +25,26 @@ impl Purpose {
     pub const fn as_str(self) -> &'static str {
         match self {
             Purpose::Accountable => "accountable",
-            Purpose::ChildInArea => "child_in_area",
+            Purpose::Linked => "linked",
             Purpose::CaseHolding => "case_holding",
         }
     }
 
     /// By the word on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Accountable, Self::ChildInArea, Self::CaseHolding]
+        [Self::Accountable, Self::Linked, Self::CaseHolding]
             .into_iter()
             .find(|p| p.as_str() == name)
+    }
+}
+
+impl From<routing::Purpose> for Purpose {
+    fn from(purpose: routing::Purpose) -> Self {
+        match purpose {
+            routing::Purpose::Accountable => Purpose::Accountable,
+            routing::Purpose::CaseHolding => Purpose::CaseHolding,
+            routing::Purpose::Linked => Purpose::Linked,
+        }
     }
 }
 

@@ -19,7 +19,9 @@ pub use dispatch::{DispatchNote, Purpose, SenderKind};
 pub use recorded::Recorded;
 pub use refused::{BrokenRule, Refused};
 pub use security_event::{Audience, Event, SET_TYPE, SecurityEvent, Subject};
-pub use submission::{ATTESTED_TYPE, Attestation, Attested, SUBMISSION_TYPE, Submission};
+pub use submission::{
+    ATTESTED_TYPE, Attestation, Attested, SUBMISSION_TYPE, Submission, one_school,
+};
 
 use crate::domain::party::{Party, TrustDomain};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::{AUDIENCE, Subject, claims, refuse, security_event::Audience, text};
 use crate::domain::ids::Digest;
 use crate::domain::party::{Name, Party, SchoolId, TrustDomain};
+use crate::domain::referral::Header;
 use crate::domain::refusal::Refusal;
 use crate::effects::{KeyFault, Signer};
 use crate::protocol::jws;
+use crate::protocol::schema::Schema;
 
 /// `typ` of a submission that the school signed.
 pub const SUBMISSION_TYPE: &str = "ecaf-submission+jwt";
@@ -102,6 +104,22 @@ impl Submission {
         Ok(claims)
     }
 
+    /// Everything that the token says about the document must be what the document says of itself.
+    pub fn agrees_with(&self, header: &Header) -> Result<(), Refusal> {
+        let facts = [
+            ("referral_id", header.referral_id == self.sub_id.0),
+            ("version", header.version == self.version),
+            ("previous_sha256", header.previous == self.previous_sha256),
+            ("urgency", header.urgency.as_str() == self.urgency),
+            ("request_type", header.request_type.as_str() == self.request_type),
+            ("schema", self.schema == Schema::referral_v1_id()),
+        ];
+        match facts.iter().find(|(_, equal)| !equal) {
+            Some((name, _)) => Err(super::mismatch(name)),
+            None => Ok(()),
+        }
+    }
+
     /// The `typ` under which a token of this issuer must stand.
     pub fn typ_for(issuer_role: crate::domain::party::Role) -> &'static str {
         if issuer_role == crate::domain::party::Role::Gateway {
@@ -131,4 +149,9 @@ impl Submission {
             _ => Attested::Signed,
         }
     }
+}
+
+/// The document's school is the one that signed or is connected.
+pub fn one_school(header: &Header, school: &SchoolId) -> Result<(), Refusal> {
+    if header.school == *school { Ok(()) } else { Err(super::mismatch("/referrer/school/id")) }
 }

@@ -47,12 +47,64 @@ pub const fn leaf_days(party: &Party, has_dns_names: bool) -> i64 {
     }
 }
 
+/// Whether a party may listen, and so have DNS names: gateways, authorities and operators.
+pub fn may_serve(party: &Party) -> bool {
+    party.person.is_none() && party.organisation.role() != Role::School
+}
+
 /// A certificate in DER without anything after it.
 pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ChainRefusal> {
     match X509Certificate::from_der(der) {
         Ok(([], certificate)) => Ok(certificate),
         _ => Err(ChainRefusal(MALFORMED)),
     }
+}
+
+/// The serial number of a certificate, big-endian without leading zeros.
+pub fn serial(der: &[u8]) -> Result<Vec<u8>, ChainRefusal> {
+    Ok(parse(der)?.tbs_certificate.serial.to_bytes_be())
+}
+
+/// What a leaf says of itself, for people: nothing in it has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Whom it names.
+    pub party: Party,
+    /// Its DNS names.
+    pub dns: Vec<String>,
+    /// What its usage allows; empty for a use that the scheme does not have.
+    pub purposes: Vec<Purpose>,
+    /// Start of its period.
+    pub not_before: Timestamp,
+    /// End of its period.
+    pub not_after: Timestamp,
+    /// Its serial number, big-endian without leading zeros.
+    pub serial: Vec<u8>,
+    /// Its key.
+    pub public_key: PublicKey,
+}
+
+/// Reads a leaf without judging it.
+pub fn describe(der: &[u8]) -> Result<Description, ChainRefusal> {
+    let certificate = parse(der)?;
+    let Names { party, dns } = names(&certificate)?;
+    let (not_before, not_after) = period(&certificate);
+    let serial = certificate.tbs_certificate.serial.to_bytes_be();
+    let public_key = public_key(&certificate.tbs_certificate.subject_pki)?;
+    let usage = extended_key_usage(&certificate)?;
+    let mut purposes = Vec::new();
+    if let Some(usage) = usage {
+        if usage.client_auth {
+            purposes.push(Purpose::TlsClient);
+        }
+        if usage.server_auth && !dns.is_empty() {
+            purposes.push(Purpose::TlsServer);
+        }
+        if usage.other.iter().any(|other| other.as_bytes() == SIGNING_EKU_DER) {
+            purposes.push(Purpose::Signing);
+        }
+    }
+    Ok(Description { party, dns, purposes, not_before, not_after, serial, public_key })
 }
 
 /// Which of the two kinds of CA a certificate must be.
@@ -97,20 +149,19 @@ pub(super) fn check_ca(
     check_any(certificate, days)
 }
 
-/// Checks a leaf on its own for a purpose; its signature is for the caller.
+/// Checks a leaf on its own for a purpose; its signature and trust domain are for the caller.
 pub(super) fn check_leaf(
     certificate: &X509Certificate<'_>,
     purpose: Purpose,
-) -> Result<(Names, Facts), ChainRefusal> {
-    let names = names(certificate)?;
-    check_use(certificate, purpose, &names)?;
+    names: &Names,
+) -> Result<Facts, ChainRefusal> {
+    check_use(certificate, purpose, names)?;
     if *basic_constraints(certificate)?
         != (BasicConstraints { ca: false, path_len_constraint: None })
     {
         return Err(profile("A leaf's basic constraints do not say that it is no CA"));
     }
-    let facts = check_any(certificate, leaf_days(&names.party, !names.dns.is_empty()))?;
-    Ok((names, facts))
+    check_any(certificate, leaf_days(&names.party, !names.dns.is_empty()))
 }
 
 /// Use and role: what the key is for, and whether this kind of party may use it so.
@@ -140,7 +191,7 @@ fn check_use(
     if others || !fits {
         return Err(wrong_use);
     }
-    let may_serve = names.party.person.is_none() && names.party.organisation.role() != Role::School;
+    let may_serve = may_serve(&names.party);
     match purpose {
         Purpose::TlsServer if !may_serve => Err(ChainRefusal(WRONG_ROLE)),
         Purpose::TlsServer if names.dns.is_empty() => {

@@ -185,7 +185,8 @@ fn settle(
     urgent: bool,
 ) {
     let certain = places.iter().find_map(|p| Some((p.certain()?, p.basis)));
-    let others = places.iter().filter(|p| p.certain().is_some_and(|a| Some(a) != certain.map(|c| c.0)));
+    let others =
+        places.iter().filter(|p| p.certain().is_some_and(|a| Some(a) != certain.map(|c| c.0)));
     let split: Vec<_> =
         others.map(|p| Violation::at(rules::SPLIT_INTO_GROUP, p.pointer.clone())).collect();
     decision.violations.extend(split);
@@ -207,11 +208,11 @@ fn settle(
     for place in places {
         let of_place = [place.candidate(), place.alternative()];
         decision.alternatives.extend(of_place.into_iter().flatten().filter(|a| *a != accountable));
-        decision.add(accountable, Purpose::Accountable, Reason {
-            basis,
-            pointer: place.pointer.clone(),
-            until: None,
-        });
+        decision.add(
+            accountable,
+            Purpose::Accountable,
+            Reason { basis, pointer: place.pointer.clone(), until: None },
+        );
         match (&place.question, choice) {
             (_, Some(chosen)) => {
                 let may_be = place.candidate().is_none() || of_place.contains(&Some(chosen));

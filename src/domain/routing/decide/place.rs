@@ -239,7 +239,8 @@ fn tell_case_holder(
             Some(rules::CASE_HOLDER_ENDED)
         }
         Some(code) => {
-            let reason = Reason { basis: Basis::CaseHolding, pointer: pointer.clone(), until: None };
+            let reason =
+                Reason { basis: Basis::CaseHolding, pointer: pointer.clone(), until: None };
             decision.add(code, Purpose::CaseHolding, reason);
             None
         }

@@ -76,7 +76,11 @@ fn counts(reader: &mut Reader) -> Result<Counts, TableError> {
     };
     // Far above any real number, and low enough that no sum overflows.
     let all = [counts.england, counts.scotland, counts.wales, counts.unplaced];
-    if all.iter().any(|&n| n > 100_000_000) { Err(TableError::Invalid("counts")) } else { Ok(counts) }
+    if all.iter().any(|&n| n > 100_000_000) {
+        Err(TableError::Invalid("counts"))
+    } else {
+        Ok(counts)
+    }
 }
 
 fn codes(reader: &mut Reader) -> Result<Vec<Gss>, TableError> {

@@ -1,5 +1,6 @@
 //! Sections that several kinds of configuration share.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,9 @@ use super::reader::Section;
 use super::values::{SecretFile, Size, Span};
 use crate::domain::party::TrustDomain;
 use crate::http::Limits;
+use crate::http::{IdentityFiles, TrustFiles};
 use crate::protocol::directory::DEMO_TRUST_DOMAIN;
+use crate::protocol::trust::TrustScope;
 use crate::telemetry::LogFormat;
 
 /// `[trust]`: whose certificates are accepted.
@@ -20,12 +23,29 @@ pub struct TrustSettings {
     pub roots: PathBuf,
     /// PEM file of issuing CAs.
     pub issuing: PathBuf,
-    /// Folder of revocation lists.
+    /// Folder of revocation lists: every `*.crl` file in it.
     pub crls: PathBuf,
     /// How often roots, issuing CAs, lists, own certificates and the directory are read again.
     pub reload_every: Duration,
     /// Whether the scheme's example keys are accepted: only with loopback listeners.
     pub demo: bool,
+}
+
+impl TrustSettings {
+    /// The files, with the revocation lists (`*.crl`) that are in their folder now.
+    pub fn files(&self) -> io::Result<TrustFiles> {
+        let entries = std::fs::read_dir(&self.crls)?.collect::<io::Result<Vec<_>>>()?;
+        let mut crls: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+        crls.retain(|path| path.extension().is_some_and(|ending| ending == "crl"));
+        crls.sort();
+        Ok(TrustFiles {
+            trust_domain: self.domain.clone(),
+            scope: if self.demo { TrustScope::Demo } else { TrustScope::Live },
+            roots: self.roots.clone(),
+            issuing: self.issuing.clone(),
+            crls,
+        })
+    }
 }
 
 /// `[identity]`: who this machine is.
@@ -39,6 +59,20 @@ pub struct IdentitySettings {
     pub signing_certificate: PathBuf,
     /// Its PKCS #8 key.
     pub signing_key: SecretFile,
+}
+
+impl IdentitySettings {
+    /// Certificate and key for connections.
+    pub fn tls(&self) -> IdentityFiles {
+        let key = self.tls_key.path().to_owned();
+        IdentityFiles { chain: self.tls_certificate.clone(), key }
+    }
+
+    /// Certificate and key for signatures.
+    pub fn signing(&self) -> IdentityFiles {
+        let key = self.signing_key.path().to_owned();
+        IdentityFiles { chain: self.signing_certificate.clone(), key }
+    }
 }
 
 /// `[log]`: how and how much is logged, to standard error.

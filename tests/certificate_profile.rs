@@ -7,7 +7,7 @@
 
 #[path = "certificate_profile/store.rs"]
 mod store;
-#[path = "certificate_profile/vectors.rs"]
+#[path = "certificate_profile/vectors/mod.rs"]
 mod vectors;
 #[path = "certificate_profile/world.rs"]
 mod world;

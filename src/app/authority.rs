@@ -12,7 +12,7 @@ use super::process::{notify_ready, notify_stopping, on_signals, stopped};
 use crate::authority::api::Api;
 use crate::authority::station::Station;
 use crate::config::AuthoritySettings;
-use crate::domain::party::Organisation;
+use crate::domain::party::{Organisation, Role};
 use crate::effects::{Entropy, SystemEntropy};
 use crate::http::plain::OperatorListener;
 use crate::http::reload::Reloader;
@@ -20,7 +20,6 @@ use crate::http::tls::ServerTls;
 use crate::http::{Server, Service};
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
-use crate::store::AuthorityStore;
 use crate::store::sqlite::{Settings, SqliteAuthority};
 use crate::telemetry;
 
@@ -36,7 +35,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     if parts.credentials.identity().party().organisation != me {
         return Err(AppFault::new("identity.tls_certificate", "is not that of this authority"));
     }
-    let signing = parts::signing_identity(&settings.identity, &parts.trust, Some(&me))?;
+    let signing = parts::signing_identity(&settings.identity, &parts.trust, &me)?;
     let store = SqliteAuthority::open(&Settings::owner(&settings.store).or_create())
         .map_err(|fault| AppFault::at(&settings.store, fault))?;
     let mut directory =
@@ -60,17 +59,21 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
         Some((Arc::clone(&parts.credentials), parts.identity_files.clone())),
     );
 
-    let tls = ServerTls::new(Arc::clone(&parts.trust), Arc::clone(&parts.credentials))
+    let tls = ServerTls::new(Arc::clone(&parts.trust), Arc::clone(&parts.credentials), &[Role::Gateway])
         .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&station), settings.limits.body_bytes);
-    let service = Service { limits: settings.limits.listener.clone(), ..Service::new(Arc::new(api), entropy) };
+    let service = Service {
+        limits: settings.limits.listener.clone(),
+        ..Service::new(Arc::new(api), entropy)
+    };
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
     let operator = Arc::new(Operator { metrics, ask: readiness(Arc::clone(&station)) });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
-    let operator = operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
+    let operator =
+        operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
@@ -106,7 +109,7 @@ async fn upkeep(
         }
         directory.look();
         let me = Organisation::Authority(station.code);
-        match parts::signing_identity(&settings.identity, &station.trust, Some(&me)) {
+        match parts::signing_identity(&settings.identity, &station.trust, &me) {
             Ok(identity) if identity.x5t() != station.signing.load().x5t() => {
                 tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
                 station.signing.store(Arc::new(identity));
@@ -125,15 +128,21 @@ fn readiness(station: Arc<Station>) -> super::operator::Ask {
             let now = station.now();
             let identity = station.signing.load_full();
             let signs = station.trust.check(identity.chain(), Purpose::Signing);
-            found.say(signs.is_ok(), match signs {
-                Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
-                Err(refusal) => format!("signing certificate: {refusal}"),
-            });
+            found.say(
+                signs.is_ok(),
+                match signs {
+                    Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
+                    Err(refusal) => format!("signing certificate: {refusal}"),
+                },
+            );
             let commits = station.store.probe_writable(now).await;
-            found.say(commits.is_ok(), match commits {
-                Ok(()) => "the store commits".into(),
-                Err(fault) => format!("store: {fault}"),
-            });
+            found.say(
+                commits.is_ok(),
+                match commits {
+                    Ok(()) => "the store commits".into(),
+                    Err(fault) => format!("store: {fault}"),
+                },
+            );
             let directory = station.directory.readiness(now);
             found.say(directory.ready, directory.words);
             found

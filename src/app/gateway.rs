@@ -12,7 +12,7 @@ use super::parts::{self, AppFault};
 use super::process::{notify_ready, notify_stopping, on_signals, stopped};
 use crate::config::GatewaySettings;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
-use crate::domain::party::{Name, Organisation};
+use crate::domain::party::{Name, Organisation, Role};
 use crate::effects::{Entropy, SystemEntropy};
 use crate::gateway::api::Api;
 use crate::gateway::courier::MutualTlsCourier;
@@ -26,7 +26,6 @@ use crate::http::{ClientLimits, Server, Service};
 use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Freshness, Purpose, VerifiedCache};
-use crate::store::GatewayStore;
 use crate::store::sqlite::{Settings, SqliteGateway};
 use crate::telemetry::{self, MetricsHandle};
 
@@ -48,7 +47,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         _ => return Err(AppFault::new("identity.tls_certificate", "is not that of a gateway")),
     };
     let signing =
-        parts::signing_identity(&settings.identity, &parts.trust, Some(&party.organisation))?;
+        parts::signing_identity(&settings.identity, &parts.trust, &party.organisation)?;
     let tables = tables(&settings)?;
     let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
@@ -77,10 +76,13 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     );
     let health = reloader.health();
 
-    let tls = ServerTls::new(Arc::clone(&parts.trust), Arc::clone(&parts.credentials))
+    let tls = ServerTls::new(Arc::clone(&parts.trust), Arc::clone(&parts.credentials), &[Role::School, Role::Authority, Role::Gateway, Role::Operator])
         .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
-    let service = Service { limits: settings.limits.listener.clone(), ..Service::new(Arc::new(api), entropy) };
+    let service = Service {
+        limits: settings.limits.listener.clone(),
+        ..Service::new(Arc::new(api), entropy)
+    };
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
@@ -88,7 +90,8 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let operator = Arc::new(Operator { metrics: metrics.clone(), ask });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
-    let operator = operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
+    let operator =
+        operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
@@ -151,7 +154,10 @@ fn delivery_settings(settings: &GatewaySettings) -> DeliverySettings {
         },
         breaker: BreakerPolicy {
             failures: given.breaker_failures,
-            open_ms: millis(given.breaker_pause),
+            max_open_ms: millis(given.breaker_pause),
+            open_ms: BreakerPolicy::default().open_ms.min(millis(given.breaker_pause)),
+            // Longer than one attempt can take.
+            probe_ms: millis(given.attempt_timeout) * 2 + 30_000,
         },
         parallel: given.concurrency,
         parallel_per_authority: given.concurrency_per_authority,
@@ -178,7 +184,7 @@ async fn upkeep(
         }
         directory.look();
         let expected = exchange.signing.load().party().organisation.clone();
-        match parts::signing_identity(&settings.identity, &exchange.trust, Some(&expected)) {
+        match parts::signing_identity(&settings.identity, &exchange.trust, &expected) {
             Ok(identity) if identity.x5t() != exchange.signing.load().x5t() => {
                 tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
                 exchange.signing.store(Arc::new(identity));
@@ -218,15 +224,21 @@ fn readiness(exchange: Arc<Exchange>, health: Arc<ReloadHealth>) -> super::opera
             let now = exchange.now();
             let identity = exchange.signing.load_full();
             let signs = exchange.trust.check(identity.chain(), Purpose::Signing);
-            found.say(signs.is_ok(), match signs {
-                Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
-                Err(refusal) => format!("signing certificate: {refusal}"),
-            });
+            found.say(
+                signs.is_ok(),
+                match signs {
+                    Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
+                    Err(refusal) => format!("signing certificate: {refusal}"),
+                },
+            );
             let commits = exchange.store.probe_writable(now).await;
-            found.say(commits.is_ok(), match commits {
-                Ok(()) => "the store commits".into(),
-                Err(fault) => format!("store: {fault}"),
-            });
+            found.say(
+                commits.is_ok(),
+                match commits {
+                    Ok(()) => "the store commits".into(),
+                    Err(fault) => format!("store: {fault}"),
+                },
+            );
             let lists = exchange.trust.store().freshness(now);
             let usable = matches!(lists, Freshness::Fresh | Freshness::Stale);
             found.say(usable, format!("revocation lists: {lists:?}").to_lowercase());

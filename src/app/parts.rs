@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{IdentitySettings, TrustSettings};
-use crate::domain::party::{Organisation, Party};
+use crate::domain::party::Organisation;
 use crate::effects::{Clock, SigningKey, SystemClock};
+use crate::http::Trust;
 use crate::http::reload::{IdentityFiles, TrustFiles};
 use crate::http::tls::Credentials;
-use crate::http::Trust;
 use crate::protocol::signing::SigningIdentity;
 use crate::protocol::trust::{Chain, Purpose, TrustScope, is_example_public_key, pem};
 
@@ -56,7 +56,7 @@ pub(super) async fn load(
         scope: scope(trust),
         roots: trust.roots.clone(),
         issuing: trust.issuing.clone(),
-        crls: trust.crls.clone(),
+        crls: vec![trust.crls.clone()],
     };
     let store = trust_files.load().await.map_err(|f| AppFault::new("trust", f))?;
     let trust = Trust::new(store, Arc::clone(&clock));
@@ -72,27 +72,31 @@ pub(super) async fn load(
 }
 
 fn scope(trust: &TrustSettings) -> TrustScope {
-    if trust.demo { TrustScope::Demo } else { TrustScope::Production }
+    if trust.demo { TrustScope::Demo } else { TrustScope::Live }
 }
 
 /// The signing key with its chain, which must belong to `expected`.
 pub(super) fn signing_identity(
     identity: &IdentitySettings,
     trust: &Trust,
-    expected: Option<&Organisation>,
+    expected: &Organisation,
 ) -> Result<SigningIdentity, AppFault> {
-    let (certificate, key) = (&identity.signing_certificate, identity.signing_key.path());
+    let Some(signing) = &identity.signing else {
+        return Err(AppFault::new("identity.signing_certificate", "is missing"));
+    };
+    let (certificate, key) = (&signing.certificate, signing.key.path());
     let read = |path: &Path| std::fs::read(path).map_err(|e| AppFault::at(path, e.kind()));
     let chain = pem::certificates(&read(certificate)?).map_err(|f| AppFault::at(certificate, f))?;
     let chain = Chain::presented(chain).map_err(|f| AppFault::at(certificate, f))?;
-    let verified = trust.check(&chain, Purpose::Signing).map_err(|f| AppFault::at(certificate, f))?;
+    let verified =
+        trust.check(&chain, Purpose::Signing).map_err(|f| AppFault::at(certificate, f))?;
     let der = pem::private_key(&read(key)?).map_err(|f| AppFault::at(key, f))?;
     let key_bytes = SigningKey::from_pkcs8(der.secret_der()).map_err(|f| AppFault::at(key, f))?;
-    if is_example_public_key(key_bytes.public_key()) && !trust.store().is_demo() {
+    if is_example_public_key(key_bytes.public_key()) && trust.store().scope() == TrustScope::Live {
         return Err(AppFault::at(key, "this key is published with the program as an example"));
     }
-    if expected.is_some_and(|e| verified.party().organisation != *e) {
-        let party: &Party = verified.party();
+    if verified.party().organisation != *expected {
+        let party = verified.party();
         return Err(AppFault::at(certificate, format_args!("belongs to {party}, another party")));
     }
     SigningIdentity::new(Arc::new(key_bytes), chain, &verified)

@@ -18,9 +18,9 @@ pub async fn open_sender(settings: &SchoolSettings) -> Result<Sender, AppFault> 
         return Err(AppFault::new("identity.tls_certificate", "is not that of a school"));
     }
     let me: &Organisation = &party.organisation;
-    let signing = match settings.identity.signing_certificate.exists() {
-        true => Some(parts::signing_identity(&settings.identity, &parts.trust, Some(me))?),
-        false => None,
+    let signing = match &settings.identity.signing {
+        Some(_) => Some(parts::signing_identity(&settings.identity, &parts.trust, me)?),
+        None => None,
     };
     let url = settings.gateway.url.as_str();
     let endpoint = url.parse().map_err(|f| AppFault::new("gateway.url", f))?;

@@ -1,6 +1,5 @@
 //! Sections that several kinds of configuration share.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +8,7 @@ use super::reader::Section;
 use super::values::{SecretFile, Size, Span};
 use crate::domain::party::TrustDomain;
 use crate::http::Limits;
-use crate::http::{IdentityFiles, TrustFiles};
 use crate::protocol::directory::DEMO_TRUST_DOMAIN;
-use crate::protocol::trust::TrustScope;
 use crate::telemetry::LogFormat;
 
 /// `[trust]`: whose certificates are accepted.
@@ -31,23 +28,6 @@ pub struct TrustSettings {
     pub demo: bool,
 }
 
-impl TrustSettings {
-    /// The files, with the revocation lists (`*.crl`) that are in their folder now.
-    pub fn files(&self) -> io::Result<TrustFiles> {
-        let entries = std::fs::read_dir(&self.crls)?.collect::<io::Result<Vec<_>>>()?;
-        let mut crls: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
-        crls.retain(|path| path.extension().is_some_and(|ending| ending == "crl"));
-        crls.sort();
-        Ok(TrustFiles {
-            trust_domain: self.domain.clone(),
-            scope: if self.demo { TrustScope::Demo } else { TrustScope::Live },
-            roots: self.roots.clone(),
-            issuing: self.issuing.clone(),
-            crls,
-        })
-    }
-}
-
 /// `[identity]`: who this machine is.
 #[derive(Debug, Clone)]
 pub struct IdentitySettings {
@@ -55,24 +35,17 @@ pub struct IdentitySettings {
     pub tls_certificate: PathBuf,
     /// Its PKCS #8 key.
     pub tls_key: SecretFile,
-    /// PEM chain of the `signing` leaf.
-    pub signing_certificate: PathBuf,
-    /// Its PKCS #8 key.
-    pub signing_key: SecretFile,
+    /// The signing key; only a school that a gateway attests for has none.
+    pub signing: Option<SigningSettings>,
 }
 
-impl IdentitySettings {
-    /// Certificate and key for connections.
-    pub fn tls(&self) -> IdentityFiles {
-        let key = self.tls_key.path().to_owned();
-        IdentityFiles { chain: self.tls_certificate.clone(), key }
-    }
-
-    /// Certificate and key for signatures.
-    pub fn signing(&self) -> IdentityFiles {
-        let key = self.signing_key.path().to_owned();
-        IdentityFiles { chain: self.signing_certificate.clone(), key }
-    }
+/// `[identity]`: the key for tokens.
+#[derive(Debug, Clone)]
+pub struct SigningSettings {
+    /// PEM chain of the `signing` leaf.
+    pub certificate: PathBuf,
+    /// Its PKCS #8 key.
+    pub key: SecretFile,
 }
 
 /// `[log]`: how and how much is logged, to standard error.
@@ -132,14 +105,20 @@ pub(super) fn trust(section: &mut Section<'_, '_>, demo: bool) -> Option<TrustSe
 pub(super) fn identity(section: &mut Section<'_, '_>) -> Option<IdentitySettings> {
     let tls_certificate = section.required("tls_certificate");
     let tls_key = section.required("tls_key");
-    let signing_certificate = section.required("signing_certificate");
-    let signing_key = section.required("signing_key");
-    Some(IdentitySettings {
-        tls_certificate: tls_certificate?,
-        tls_key: tls_key?,
-        signing_certificate: signing_certificate?,
-        signing_key: signing_key?,
-    })
+    let certificate = section.required("signing_certificate");
+    let key = section.required("signing_key");
+    let signing = Some(SigningSettings { certificate: certificate?, key: key? });
+    Some(IdentitySettings { tls_certificate: tls_certificate?, tls_key: tls_key?, signing })
+}
+
+/// The same for a school, which may leave out the signing key where a gateway attests for it.
+pub(super) fn school_identity(section: &mut Section<'_, '_>) -> Option<IdentitySettings> {
+    if section.has("signing_certificate") || section.has("signing_key") {
+        return identity(section);
+    }
+    let tls_certificate = section.required("tls_certificate");
+    let tls_key = section.required("tls_key");
+    Some(IdentitySettings { tls_certificate: tls_certificate?, tls_key: tls_key?, signing: None })
 }
 
 pub(super) fn log(section: &mut Section<'_, '_>) -> LogSettings {

@@ -155,6 +155,38 @@ fn damage_to_any_byte_of_a_certificate_or_list_is_noticed() {
     }
 }
 
+#[test]
+fn the_header_form_is_bounded_and_exact() {
+    let world = World::new(1);
+    let leaf = world.leaf(SCHOOL, client());
+    let chain = Chain::presented(vec![leaf, world.issuing.certificate().clone()]).unwrap();
+    let header = chain.to_header();
+    assert_eq!(Chain::from_header(&header), Ok(chain));
+    assert!(Chain::from_header(&header.replace(',', " , ")).is_ok());
+    let one = header.split(',').next().unwrap();
+    for (value, rule) in [
+        (String::new(), rules::NONE),
+        (" ".to_owned(), rules::NONE),
+        ([one; 4].join(","), rules::TOO_LONG_CHAIN),
+        (",".repeat(100_000), rules::TOO_LONG_CHAIN),
+        (format!("{one},"), rules::MALFORMED),
+        (one.replace('+', "-").replace('/', "_") + "-", rules::MALFORMED),
+        (format!(":{one}:"), rules::MALFORMED),
+        ("A".repeat(8_000), rules::MALFORMED),
+    ] {
+        assert_eq!(Chain::from_header(&value), Err(ChainRefusal(rule)));
+    }
+}
+
+#[test]
+fn no_private_key_is_ever_shown() {
+    let key = PrivateKey::generate().unwrap();
+    assert_eq!(format!("{key:?}"), "PrivateKey(..)");
+    assert!(!format!("{:?}", World::new(1).root).contains("key"));
+    let both = [key.to_pem().as_bytes(), key.to_pem().as_bytes()].concat();
+    assert!(PrivateKey::from_pem(&both).is_err(), "two keys in one file");
+}
+
 fn example_file(path: &str) -> Vec<u8> {
     std::fs::read(std::path::Path::new("certs-example").join(path)).unwrap()
 }

@@ -17,8 +17,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
-pub use self::endpoint::{Endpoint, NotAnEndpoint};
 use self::connect::{Link, Sender};
+pub use self::endpoint::{Endpoint, NotAnEndpoint};
 use super::tls::{ClientTls, Credentials, Reason};
 use super::trust::Trust;
 use crate::domain::party::Party;
@@ -77,6 +77,17 @@ pub enum ClientFault {
 }
 
 impl ClientFault {
+    /// A stable label for logs and metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused(reason) => reason.rule.id,
+            Self::NotSent => "not_sent",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::AnswerTooLarge => "answer_too_large",
+        }
+    }
+
     /// Whether it is certain that the request had no effect.
     pub const fn had_no_effect(&self) -> bool {
         matches!(self, Self::Unreachable | Self::Refused(_) | Self::NotSent)
@@ -241,9 +252,8 @@ impl Client {
             return Ok(link);
         }
         let opened = connect::open(&self.endpoint, self.address, &self.tls);
-        let link = timeout(self.limits.connect, opened)
-            .await
-            .unwrap_or(Err(ClientFault::Unreachable))?;
+        let link =
+            timeout(self.limits.connect, opened).await.unwrap_or(Err(ClientFault::Unreachable))?;
         if let Some(again) = link.share() {
             self.pool().shared = Some(again);
         }

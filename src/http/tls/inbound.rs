@@ -46,7 +46,8 @@ impl ServerTls {
         credentials: Arc<Credentials>,
         allowed: &[Role],
     ) -> Result<Self, TlsFault> {
-        let tls = Self { trust, credentials, allowed: allowed.into(), config: ArcSwapOption::empty() };
+        let tls =
+            Self { trust, credentials, allowed: allowed.into(), config: ArcSwapOption::empty() };
         tls.config()?;
         Ok(tls)
     }

@@ -115,6 +115,11 @@ impl TrustStore {
         &self.trust_domain
     }
 
+    /// Whether keys that are published with the program are accepted.
+    pub fn scope(&self) -> TrustScope {
+        self.scope
+    }
+
     /// Differs between any two stores of one process.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -59,8 +59,9 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
         Some((Arc::clone(&parts.credentials), parts.identity_files.clone())),
     );
 
-    let tls = ServerTls::new(Arc::clone(&parts.trust), Arc::clone(&parts.credentials), &[Role::Gateway])
-        .map_err(|f| AppFault::new("TLS", f))?;
+    let tls =
+        ServerTls::new(Arc::clone(&parts.trust), Arc::clone(&parts.credentials), &[Role::Gateway])
+            .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&station), settings.limits.body_bytes);
     let service = Service {
         limits: settings.limits.listener.clone(),

@@ -46,8 +46,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         Organisation::Gateway(name) => name.clone(),
         _ => return Err(AppFault::new("identity.tls_certificate", "is not that of a gateway")),
     };
-    let signing =
-        parts::signing_identity(&settings.identity, &parts.trust, &party.organisation)?;
+    let signing = parts::signing_identity(&settings.identity, &parts.trust, &party.organisation)?;
     let tables = tables(&settings)?;
     let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
@@ -76,8 +75,12 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     );
     let health = reloader.health();
 
-    let tls = ServerTls::new(Arc::clone(&parts.trust), Arc::clone(&parts.credentials), &[Role::School, Role::Authority, Role::Gateway, Role::Operator])
-        .map_err(|f| AppFault::new("TLS", f))?;
+    let tls = ServerTls::new(
+        Arc::clone(&parts.trust),
+        Arc::clone(&parts.credentials),
+        &[Role::School, Role::Authority, Role::Gateway, Role::Operator],
+    )
+    .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
     let service = Service {
         limits: settings.limits.listener.clone(),

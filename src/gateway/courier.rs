@@ -93,7 +93,7 @@ impl MutualTlsCourier {
         scheme: crate::domain::party::TrustDomain,
         trust: Arc<Trust>,
         credentials: Arc<Credentials>,
-            limits: ClientLimits,
+        limits: ClientLimits,
     ) -> Self {
         Self { scheme, trust, credentials, limits, clients: Mutex::new(BTreeMap::new()) }
     }

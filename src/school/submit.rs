@@ -130,7 +130,10 @@ pub async fn submit(
             Ok(response) if !is_passing(response.status) => break response,
             Ok(response) if sender.clock.now() >= deadline => break response,
             Ok(_) => None,
-            Err(last) if matches!(last, ClientFault::Refused(_) | ClientFault::AnswerTooLarge) || sender.clock.now() >= deadline => {
+            Err(last)
+                if matches!(last, ClientFault::Refused(_) | ClientFault::AnswerTooLarge)
+                    || sender.clock.now() >= deadline =>
+            {
                 return Err(NotSubmitted::NoAnswer { last, attempts });
             }
             Err(last) => Some(last),

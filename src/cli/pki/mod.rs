@@ -1,6 +1,5 @@
 //! `ecaf pki`: the scheme's certification authority in a folder.
 
-mod files;
 mod index;
 pub(crate) mod scheme;
 mod show;
@@ -11,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
-use files::{PRIVATE, PUBLIC};
 use index::unhex;
 use scheme::{NewLeaf, Scheme};
 
 use crate::domain::party::{Party, TrustDomain};
 use crate::domain::time::Timestamp;
+use crate::effects::files::{self, PRIVATE, PUBLIC};
 use crate::effects::{Clock, SystemClock, SystemEntropy};
 use crate::protocol::trust::issue::{IssueFault, LeafKind, Reason};
 use crate::protocol::trust::{ChainRefusal, may_serve, pem, serial};

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 
 use super::Failure;
-use super::files::{self, PRIVATE, PUBLIC};
 use super::index::{Index, Issued, hex};
 use crate::domain::party::{Party, TrustDomain};
 use crate::domain::time::{DAY, Timestamp};
 use crate::effects::Entropy;
+use crate::effects::files::{self, PRIVATE, PUBLIC};
 use crate::protocol::trust::issue::{
     Ca, CrlContent, LeafKind, LeafRequest, Period, PrivateKey, Reason, Revoked,
 };

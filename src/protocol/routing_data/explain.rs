@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{RoutingTables, Versions};
 use crate::domain::party::DfeCode;
 use crate::domain::routing::answer::{Answer, Neighbour, answer};
-use crate::domain::routing::decide::{Basis, age_in_months};
+use crate::domain::routing::decide::{Basis, OLD_MONTHS, age_in_months};
 use crate::domain::time::Date;
 
 /// An answer with everything that a person needs to judge it.
@@ -63,7 +63,7 @@ pub(super) fn explain(tables: &RoutingTables, typed: &str, as_of: Date) -> Expla
         );
     }
     let age_months = age_in_months(tables.postcodes(), as_of);
-    if age_months > 12 {
+    if age_months > OLD_MONTHS {
         warnings.push(format!("The postcode table is {age_months} months old."));
     }
     Explanation {

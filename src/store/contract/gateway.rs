@@ -446,7 +446,8 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// acceptances with one key, exactly one is `Committed`.
     ///
     /// [`super::StoreFault::Misuse`] for version 0, an urgency above 3, `after` or `previous` missing or
-    /// given against their rule, a chain without certificates, or two deliveries for one authority
+    /// given against their rule, a chain without certificates, a
+    /// token whose chain or lists are neither given nor kept already, or two deliveries for one authority
     /// and purpose.
     fn accept(&self, acceptance: Acceptance) -> Pending<'_, AcceptOutcome>;
 

@@ -23,7 +23,9 @@ pub(super) fn accept(conn: &Connection, a: &Acceptance) -> Result<AcceptOutcome,
         Claim::Granted(owner) => owner,
         Claim::Answer(outcome) => return Ok(outcome),
     };
-    rows::insert_evidence(conn, &a.chains, &a.crls)?;
+    let notes = a.deliveries.iter().map(|delivery| &delivery.note);
+    let tokens = [&a.submission, &a.accepted].into_iter().chain(notes).map(|new| &new.token);
+    rows::insert_evidence(conn, tokens, &a.chains, &a.crls)?;
     let document = rows::insert_document(conn, &a.document)?;
     let submission = insert_token(conn, owner, &a.submission, None, a.recorded_at)?;
     let accepted = insert_token(conn, owner, &a.accepted, Some(head.position), a.recorded_at)?;

@@ -155,7 +155,8 @@ pub(super) fn delivered(
         return Ok(Settled::HeadMoved(standing));
     }
     let position = standing.position.checked_add(1).ok_or(StoreFault::Misuse)?;
-    rows::insert_evidence(conn, &tokens.chains, &tokens.crls)?;
+    let new = [&tokens.delivered.token, &tokens.recorded.token];
+    rows::insert_evidence(conn, new, &tokens.chains, &tokens.crls)?;
     let at = tokens.recorded_at;
     let delivered = insert_token(conn, owner, &tokens.delivered, None, at)?;
     let recorded = insert_token(conn, owner, &tokens.recorded, Some(position), at)?;

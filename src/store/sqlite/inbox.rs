@@ -42,7 +42,8 @@ pub(super) fn receive(conn: &Connection, d: &Dispatch) -> Result<ReceiveOutcome,
             ReceiveOutcome::OtherBytes(stored)
         });
     }
-    rows::insert_evidence(conn, &d.chains, &d.crls)?;
+    let tokens = [&d.submission, &d.note, &d.delivered].into_iter().chain(&d.accepted);
+    rows::insert_evidence(conn, tokens, &d.chains, &d.crls)?;
     let document = rows::insert_document(conn, &d.document)?;
     conn.prepare_cached(
         "INSERT INTO dispatches (referral_id, version, purpose, sender, request_type, urgency,

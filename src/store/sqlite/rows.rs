@@ -68,19 +68,33 @@ pub(super) fn token(row: &Row<'_>, first: usize) -> Result<StoredToken, StoreFau
     })
 }
 
-/// Keeps chains and lists that were not seen before.
-pub(super) fn insert_evidence(
+/// Keeps chains and lists that were not seen before. Every token must have its own among them or
+/// among those kept already: a token that cannot be judged later must not get in.
+pub(super) fn insert_evidence<'a>(
     conn: &Connection,
+    tokens: impl IntoIterator<Item = &'a Token>,
     chains: &[SeenChain],
     crls: &[SeenCrl],
 ) -> Result<(), StoreFault> {
+    for token in tokens {
+        let given = chains.iter().any(|chain| chain.x5t == token.x5t);
+        if !given && self::chain(conn, token.x5t)?.is_none() {
+            return Err(StoreFault::Misuse);
+        }
+        for digest in &token.crl_digests {
+            let given = crls.iter().any(|crl| crl.sha256 == *digest);
+            if !given && crl(conn, *digest)?.is_none() {
+                return Err(StoreFault::Misuse);
+            }
+        }
+    }
     for chain in chains {
+        if chain.certificates.is_empty() {
+            return Err(StoreFault::Misuse);
+        }
         let mut seen = conn.prepare_cached("SELECT 1 FROM chains WHERE x5t = ?1 AND place = 0")?;
         if seen.exists([chain.x5t.as_bytes()])? {
             continue;
-        }
-        if chain.certificates.is_empty() {
-            return Err(StoreFault::Misuse);
         }
         let mut insert =
             conn.prepare_cached("INSERT INTO chains (x5t, place, der) VALUES (?1, ?2, ?3)")?;

@@ -35,7 +35,8 @@ struct Check {
     /// Configuration files of gateways, authorities or schools
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Do not look whether the files that they name are there and keys are private
+    /// Do not look whether the files that they name are there and keys are private; needed outside
+    /// of a service that gets its keys as systemd credentials
     #[arg(long)]
     no_files: bool,
     /// As JSON
@@ -50,7 +51,12 @@ pub fn run(args: Args) -> ExitCode {
     let mut report = Vec::new();
     for file in &args.files {
         let name = file.display();
-        let (kind, mistakes) = match load(file, &process_environment) {
+        let environment = |variable: &str| match (process_environment(variable), variable) {
+            // Only the service itself is given its credentials.
+            (None, "CREDENTIALS_DIRECTORY") if args.no_files => Some("/run/credentials".to_owned()),
+            (found, _) => found,
+        };
+        let (kind, mistakes) = match load(file, &environment) {
             Ok(settings) => {
                 let found = if args.no_files { Vec::new() } else { settings.file_mistakes() };
                 let lines = found.iter().map(|text| format!("{name}: {text}")).collect();

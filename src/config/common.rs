@@ -20,7 +20,7 @@ pub struct TrustSettings {
     pub roots: PathBuf,
     /// PEM file of issuing CAs.
     pub issuing: PathBuf,
-    /// Folder of revocation lists: every `*.crl` file in it.
+    /// Folder of revocation lists: every file in it, dot-files aside.
     pub crls: PathBuf,
     /// How often roots, issuing CAs, lists, own certificates and the directory are read again.
     pub reload_every: Duration,

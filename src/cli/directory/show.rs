@@ -16,7 +16,7 @@ use crate::protocol::directory::{AuthorityDoc, SchoolDoc};
 pub(super) fn summary(directory: &Directory) -> String {
     let live = directory.authorities.values().filter(|a| a.connection.is_live()).count();
     format!(
-        "issue {} of {}, until {}; {live} of {} authorities connected, {} schools, {} gateways",
+        "issue {} of {}, until {}; {live} of {} authorities connected; schools: {}; gateways: {}",
         directory.version,
         directory.trust_domain,
         directory.expires_at,
@@ -42,7 +42,7 @@ pub(super) fn table(directory: &Directory) -> String {
         let _ = writeln!(
             out,
             "{:<4} {:<36} {:<14} {:<13} {}",
-            entry.code,
+            entry.code.as_str(),
             entry.name,
             entry.connection.as_str(),
             if connected { entry.out_of_hours.as_str() } else { "-" },
@@ -53,8 +53,13 @@ pub(super) fn table(directory: &Directory) -> String {
         let _ = writeln!(out, "\n{:<14} {:<44} {:<4} PROVED BY", "SCHOOL", "NAME", "IN");
     }
     for school in directory.schools.values() {
-        let (name, authority) = (&school.name, school.authority);
-        let _ = writeln!(out, "{:<14} {name:<44} {authority:<4} {}", school.id, proved_by(school));
+        let (name, authority) = (&school.name, school.authority.as_str());
+        let _ = writeln!(
+            out,
+            "{:<14} {name:<44} {authority:<4} {}",
+            school.id.as_str(),
+            proved_by(school)
+        );
     }
     out
 }

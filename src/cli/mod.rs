@@ -7,6 +7,7 @@ mod authority;
 mod config;
 mod demo;
 mod directory;
+mod failure;
 mod gateway;
 mod pki;
 mod postcodes;

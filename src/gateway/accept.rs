@@ -6,7 +6,7 @@ use crate::domain::ids::ReferralId;
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::Request;
-use crate::store::{AcceptOutcome, Seen, StoredAcceptance};
+use crate::store::{AcceptOutcome, Seen, StoreFault, StoredAcceptance};
 
 use super::authenticate::Authentic;
 use super::authorise::Authorised;
@@ -42,6 +42,8 @@ pub struct Receipt {
     pub referral_id: ReferralId,
     /// The `accepted` token.
     pub accepted: String,
+    /// The submission that it names: the first one of this document, or this gateway's attestation.
+    pub submission: String,
     /// The accountable authority.
     pub authority: DfeCode,
     /// Whether it was accepted by this very request.
@@ -71,7 +73,9 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
     // Asked before any look at the document, so that a changed table, schema or certificate gives
     // the same receipt, and a repetition costs next to nothing.
     match exchange.store.look_up(&sender, id, version).await? {
-        Seen::Stored(stored) if stored.payload_sha256 == payload => return Ok(before(id, stored)),
+        Seen::Stored(stored) if stored.payload_sha256 == payload => {
+            return before(exchange, id, stored).await;
+        }
         Seen::Stored(stored) => return Err(conflict(OTHER_BYTES).ring(Some(stored.authority))),
         Seen::Foreign => return Err(conflict(ID_UNUSABLE)),
         Seen::OtherVersions { .. } => return Err(invalid(VERSION)),
@@ -82,18 +86,19 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
     let routed = Routed::decide(validated, &exchange.tables.load(), now)?;
     let noted = Noted::sign(routed, exchange, now)?;
     let advice = noted.routed.advice();
-    let (authority, accepted) =
-        (noted.acceptance.authority, noted.acceptance.accepted.token.jws.clone());
+    let authority = noted.acceptance.authority;
+    let accepted = noted.acceptance.accepted.token.jws.clone();
+    let submission = noted.acceptance.submission.token.jws.clone();
     // A crash before the commit: nothing is stored, nobody was told, the school sends again. A
     // crash after it: the school sends again and gets the stored receipt, byte for byte.
     match exchange.store.accept(noted.acceptance).await? {
         AcceptOutcome::Committed => {
             exchange.new_deliveries.notify_one();
             exchange.new_tokens.notify_one();
-            Ok(Receipt { referral_id: id, accepted, authority, new: true, advice })
+            Ok(Receipt { referral_id: id, accepted, submission, authority, new: true, advice })
         }
         // A twin of this request won the race.
-        AcceptOutcome::Already(stored) => Ok(before(id, stored)),
+        AcceptOutcome::Already(stored) => before(exchange, id, stored).await,
         AcceptOutcome::OtherBytes(stored) => {
             Err(conflict(OTHER_BYTES).ring(Some(stored.authority)))
         }
@@ -102,14 +107,20 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
     }
 }
 
-fn before(referral_id: ReferralId, stored: StoredAcceptance) -> Receipt {
-    Receipt {
+async fn before(
+    exchange: &Exchange,
+    referral_id: ReferralId,
+    stored: StoredAcceptance,
+) -> Result<Receipt, Trouble> {
+    let submission = exchange.store.token(referral_id, stored.submission_sha256).await?;
+    Ok(Receipt {
         referral_id,
         accepted: stored.accepted,
+        submission: submission.ok_or(StoreFault::Corrupt)?.token.jws,
         authority: stored.authority,
         new: false,
         advice: Vec::new(),
-    }
+    })
 }
 
 fn conflict(rule: Rule) -> Trouble {

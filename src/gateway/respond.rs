@@ -45,6 +45,11 @@ struct ReceiptAnswer {
     accepted: String,
     /// The chain of its signer, as in `Ecaf-Certificates`.
     certificates: String,
+    /// The submission that it names, for the sender's evidence: the first one of this document, or
+    /// the gateway's attestation.
+    submission: String,
+    /// The chain of the submission's signer.
+    submission_certificates: String,
     /// What it means, in words that promise no more than the token.
     state: String,
     authority: AuthorityName,
@@ -67,14 +72,19 @@ impl Exchange {
 
     /// 201 for a submission accepted now, 200 for the same one again; the token is the same.
     pub async fn receipt_response(&self, receipt: Receipt) -> Response {
-        let certificates = match self.chain_of(&receipt.accepted).await {
-            Ok(chain) => chain,
-            Err(fault) => return self.fault_response(fault),
+        let certificates = self.chain_of(&receipt.accepted).await;
+        let submission_certificates = self.chain_of(&receipt.submission).await;
+        let (certificates, submission_certificates) = match (certificates, submission_certificates)
+        {
+            (Ok(gateway), Ok(sender)) => (gateway, sender),
+            (Err(fault), _) | (_, Err(fault)) => return self.fault_response(fault),
         };
         let authority = self.authority_name(receipt.authority);
         let answer = ReceiptAnswer {
             accepted: receipt.accepted,
             certificates,
+            submission: receipt.submission,
+            submission_certificates,
             state: format!("Held by the exchange; {} does not have it yet", authority.name),
             authority,
             advice: receipt.advice.iter().map(ProblemViolation::from).collect(),
@@ -83,8 +93,8 @@ impl Exchange {
         json_response(status, &answer)
     }
 
-    /// The chain of one of our own tokens, in header form. A receipt from before a renewal names
-    /// the certificate of that day, whose chain is in the store.
+    /// The chain of a token's signer, in header form. A receipt from before a renewal names the
+    /// certificate of that day, whose chain is in the store.
     async fn chain_of(&self, token: &str) -> Result<String, Fault> {
         let named = crate::protocol::jws::Unverified::parse(token).ok().map(|t| t.x5t());
         let identity = self.signing.load();

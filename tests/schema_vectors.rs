@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use ecaf::domain::referral::{CaseKind, Residence};
 use ecaf::domain::time::{Date, Timestamp};
@@ -84,15 +85,18 @@ fn patched(mut document: Value, patch: &Value) -> Value {
     document
 }
 
-fn examples() -> Vec<(String, Value)> {
-    files("conformance/examples")
-        .into_iter()
-        .map(|(path, _)| {
-            let value = json::parse(&fs::read(&path).unwrap(), json::DEFAULT_LIMIT)
-                .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            (path.file_name().unwrap().to_str().unwrap().to_owned(), value)
-        })
-        .collect()
+fn examples() -> &'static [(String, Value)] {
+    static EXAMPLES: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+        files("conformance/examples")
+            .into_iter()
+            .map(|(path, _)| {
+                let value = json::parse(&fs::read(&path).unwrap(), json::DEFAULT_LIMIT)
+                    .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                (path.file_name().unwrap().to_str().unwrap().to_owned(), value)
+            })
+            .collect()
+    });
+    &EXAMPLES
 }
 
 fn today() -> Date {
@@ -101,12 +105,13 @@ fn today() -> Date {
 
 #[test]
 fn every_schema_vector_finds_exactly_its_violations() {
-    let bases: HashMap<String, Value> = examples().into_iter().collect();
+    let bases: HashMap<&str, &Value> =
+        examples().iter().map(|(name, value)| (name.as_str(), value)).collect();
     let mut seen = 0;
     for (path, suite) in files("conformance/schema") {
         assert_eq!(suite["schema"], Schema::referral_v1_id(), "{}", path.display());
         for case in suite["cases"].as_array().unwrap() {
-            let base = &bases[case["base"].as_str().unwrap()];
+            let base = bases[case["base"].as_str().unwrap()];
             let document = patched(base.clone(), &case["patch"]);
             let mut found: Vec<(String, &str)> = Schema::referral_v1()
                 .check(&document)
@@ -134,14 +139,14 @@ fn every_schema_vector_finds_exactly_its_violations() {
 fn every_example_is_valid_readable_and_makes_facts() {
     for (name, document) in examples() {
         let checked =
-            check(&document, today()).unwrap_or_else(|broken| panic!("{name}: {broken:#?}"));
+            check(document, today()).unwrap_or_else(|broken| panic!("{name}: {broken:#?}"));
         assert_eq!(checked.header().urgency, checked.facts().urgency);
         assert_eq!(
             checked.facts().children.len(),
             document["children"].as_array().map_or(0, Vec::len),
             "{name}"
         );
-        let page = readable(&document, "From a test.");
+        let page = readable(document, "From a test.");
         for text in [page.to_text(), page.to_html()] {
             assert!(!text.contains("not_known") && !text.contains("direct_observation"), "{name}");
         }
@@ -149,8 +154,8 @@ fn every_example_is_valid_readable_and_makes_facts() {
 }
 
 fn by_prefix(prefix: &str) -> Value {
-    let mut found = examples().into_iter().filter(|(name, _)| name.starts_with(prefix));
-    found.next().unwrap_or_else(|| panic!("no example {prefix}")).1
+    let mut found = examples().iter().filter(|(name, _)| name.starts_with(prefix));
+    found.next().unwrap_or_else(|| panic!("no example {prefix}")).1.clone()
 }
 
 /// Scenario A19: a wrong check letter and no postcode are accepted with warnings.
@@ -206,7 +211,7 @@ fn no_message_ever_shows_a_value() {
     let mut messages = 0;
     for (name, document) in examples() {
         let mut places = Vec::new();
-        leaves(&document, String::new(), &mut places);
+        leaves(document, String::new(), &mut places);
         for place in places {
             let mut broken = document.clone();
             let target = broken.pointer_mut(&place).unwrap();
@@ -257,8 +262,7 @@ proptest! {
     #[test]
     fn no_document_makes_the_check_panic(which in any::<prop::sample::Index>(),
                                          at in any::<prop::sample::Index>(), value in any_json()) {
-        let all = examples();
-        let mut document = which.get(&all).1.clone();
+        let mut document = which.get(examples()).1.clone();
         let mut places = Vec::new();
         leaves(&document, String::new(), &mut places);
         *document.pointer_mut(at.get(&places[..]).as_str()).unwrap() = value;
@@ -276,4 +280,37 @@ proptest! {
         prop_assert!(check(&value, today()).is_err());
         let _ = readable(&value, "x").to_text();
     }
+}
+
+#[test]
+fn every_advice_vector_warns_and_refuses_as_it_says() {
+    let bases: HashMap<&str, &Value> =
+        examples().iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let pairs = |violations: &mut dyn Iterator<Item = (String, String)>| {
+        let mut pairs: Vec<(String, String)> = violations.collect();
+        pairs.sort();
+        pairs
+    };
+    let expected = |list: &Value| {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        pairs(&mut list.as_array().unwrap().iter().map(|v| (text(&v["pointer"]), text(&v["rule"]))))
+    };
+    let mut seen = 0;
+    for (path, suite) in files("conformance/advice") {
+        for case in suite["cases"].as_array().unwrap() {
+            let base = bases[case["base"].as_str().unwrap()];
+            let document = patched(base.clone(), &case["patch"]);
+            let (broken, advice) =
+                findings(&document, case["today"].as_str().unwrap().parse().unwrap());
+            let broken = broken.into_iter().map(|finding| finding.violation);
+            for (found, list) in [(broken.collect::<Vec<_>>(), "violations"), (advice, "advice")] {
+                let found =
+                    pairs(&mut found.into_iter().map(|v| (v.pointer, v.rule.id.to_owned())));
+                let name = format!("{} {} {list}", path.display(), case["id"]);
+                assert_eq!(found, expected(&case["expect"][list]), "{name}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 25, "only {seen} cases");
 }

@@ -14,6 +14,7 @@ mod postcodes;
 mod receipt;
 mod referral;
 mod route;
+pub mod sandbox;
 mod status;
 mod submit;
 

@@ -24,7 +24,7 @@ enum Command {
     ///
     /// Exit code 0: one answer; 1: a person has to decide; 2: not a postcode, or a wrong argument.
     #[command(after_help = "Examples:\n  ecaf route explain 'E15 4LZ'\n  \
-        ecaf route explain 'KT12 1AA' --at 2027-04-01\n  \
+        ecaf route explain 'KT13 8QY' --at 2027-04-01\n  \
         ecaf route explain - --json        (type the postcode, so that no history keeps it)")]
     Explain {
         /// The postcode, or - to read it from standard input

@@ -5,7 +5,7 @@ use std::fmt;
 /// A failure of our own. It names the condition and carries no value that was stored.
 ///
 /// Nothing was promised to anybody when one of these is returned, and repeating the same call is
-/// always safe. Not exhaustive matches are a mistake: a new fault must be thought about.
+/// always safe. Match on it exhaustively, so that a new fault is thought about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreFault {
     /// The disk (or quota) is full. Nothing of the operation is visible; works again when space

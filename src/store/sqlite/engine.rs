@@ -15,8 +15,8 @@ use super::schema::Schema;
 use super::writer::Writer;
 use crate::store::contract::{Pending, StoreFault};
 
-/// Connections for reading. Reads are short and mostly answered from memory; two more than cores
-/// were measured to bring nothing.
+/// Connections for reading. Reads are short and mostly answered from memory, so a few serve many
+/// callers; each may hold a page cache of its own.
 const READERS: usize = 4;
 /// How long a connection waits for another process's write lock (an operator's command), in ms.
 const BUSY_MS: u64 = 5_000;
@@ -121,8 +121,8 @@ impl Engine {
 
     /// Runs a read of a few rows by key on the caller's thread.
     ///
-    /// Measured (`benches/store.rs`): such a read takes a few microseconds, a trip to a blocking
-    /// thread and back several times as much.
+    /// `benches/store.rs` prints both prices: such a read costs less than the trip to a blocking
+    /// thread and back that it would otherwise need on top.
     pub fn read<T, F>(&self, op: F) -> Pending<'_, T>
     where
         T: Send + 'static,

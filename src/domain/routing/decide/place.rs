@@ -36,11 +36,11 @@ pub(super) enum Question {
 
 impl Place {
     pub(super) fn certain(&self) -> Option<DfeCode> {
-        self.known.or(self.answer?.certain())
+        self.known.or_else(|| self.answer?.certain())
     }
 
     pub(super) fn candidate(&self) -> Option<DfeCode> {
-        self.known.or(self.answer?.candidate())
+        self.known.or_else(|| self.answer?.candidate())
     }
 
     pub(super) fn alternative(&self) -> Option<DfeCode> {

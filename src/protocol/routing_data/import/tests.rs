@@ -110,7 +110,9 @@ fn gzip_and_zip_are_read_and_of_a_zip_the_whole_directory() {
 #[test]
 fn code_point_open_has_no_header_many_files_and_only_live_postcodes() {
     let line = |postcode: &str, east: u32, district: &str| {
-        format!("\"{postcode}\",10,{east},184000,\"E92000001\",\"\",\"\",\"\",\"{district}\",\"\"\n")
+        format!(
+            "\"{postcode}\",10,{east},184000,\"E92000001\",\"\",\"\",\"\",\"{district}\",\"\"\n"
+        )
     };
     let zip = zipped(&[
         ("Doc/Code-Point_Open_Column_Headers.csv", "PC,PQ,EA,NO,CY,RH,LH,CC,DC,WC\n"),
@@ -173,5 +175,8 @@ fn a_wrong_partial_or_contradictory_file_is_refused() {
 fn a_code_that_no_district_has_is_named_and_asks_a_person() {
     let new = OWN.replace("E09000033", "E06000999");
     let new = compiled(new.as_bytes(), None);
-    assert_eq!(new.unknown_codes.into_iter().map(|(c, n)| (c.to_string(), n)).next(), Some(("E06000999".to_string(), 1)));
+    assert_eq!(
+        new.unknown_codes.into_iter().map(|(c, n)| (c.to_string(), n)).next(),
+        Some(("E06000999".to_string(), 1))
+    );
 }

@@ -1,1 +1,16 @@
-//! authority
+//! The receiving side: an authority's endpoint and inbox.
+//!
+//! ```text
+//! bytes and peer -> receive  Received  it is a gateway of the directory, every part stands once
+//!                -> verify   Noted     the dispatch note is for us, judged at the recorded time
+//!                   (look-up: received before? the stored receipt)
+//!                -> verify   Verified  submission, acceptance, school, schema
+//!                -> answer   stored, and our signed receipt
+//! ```
+
+pub mod answer;
+pub mod api;
+pub mod inbox;
+pub mod receive;
+pub mod station;
+pub mod verify;

@@ -1,1 +1,523 @@
-//! directory
+//! The scheme's directory: who takes part, how they are reached, and whom to ring meanwhile.
+//!
+//! Values and look-ups only. The signed file is read by `protocol::directory`, which is the only
+//! maker of a directory that anybody may act on.
+
+use std::collections::BTreeMap;
+
+use super::hours::{Hours, england_text};
+use super::party::{DfeCode, Name, SchoolId, TrustDomain};
+use super::time::{DAY, Date, Timestamp};
+
+/// What to do where no verified number is known.
+/// Source: gov.uk "Report child abuse" and "Report child abuse to a local council".
+pub const GENERAL_ADVICE: &str = "If a child is in danger now, ring 999. Otherwise report it to the \
+    local council of the place where the child lives: gov.uk/report-child-abuse-to-local-council";
+
+/// How long past its end a directory may still be used, marked as stale: the rule for revocation
+/// lists, applied to the directory too.
+pub const GRACE_MILLIS: i64 = DAY;
+
+/// One issue of the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Grows with every issue.
+    pub version: u64,
+    /// When the operator made it.
+    pub issued_at: Timestamp,
+    /// When the next issue should be in use.
+    pub expires_at: Timestamp,
+    /// The scheme that it describes.
+    pub trust_domain: TrustDomain,
+    /// Bank holidays of England and Wales, sorted, for all staffed hours in it.
+    pub bank_holidays: Vec<Date>,
+    /// All children's services authorities, connected or not.
+    pub authorities: BTreeMap<DfeCode, AuthorityEntry>,
+    /// Enrolled schools and other settings.
+    pub schools: BTreeMap<SchoolId, SchoolEntry>,
+    /// Gateways of the scheme: receipts of any of them count.
+    pub gateways: BTreeMap<Name, GatewayEntry>,
+}
+
+/// A children's services authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityEntry {
+    /// The code of the Department for Education, which follows the organisation.
+    pub code: DfeCode,
+    /// Its name in plain English, without "Council".
+    pub name: String,
+    /// Its ONS area codes over time; the area code changes while the organisation stays.
+    pub areas: Vec<AreaCode>,
+    /// First day of the organisation, if known.
+    pub valid_from: Option<Date>,
+    /// Last day of the organisation; none while it exists.
+    pub valid_to: Option<Date>,
+    /// How a referral reaches it.
+    pub connection: Connection,
+    /// When somebody reads its inbox; unknown is treated as nobody.
+    pub staffed: Option<Hours>,
+    /// Where to turn outside of those hours.
+    pub out_of_hours: OutOfHours,
+    /// Numbers and addresses, most important first within each kind.
+    pub contacts: Vec<Contact>,
+}
+
+/// An ONS code of an authority's area, with the dates between which it stood for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AreaCode {
+    /// Nine characters: `E09000025`.
+    pub gss: String,
+    /// First day.
+    pub valid_from: Date,
+    /// Last day; none while in use.
+    pub valid_to: Option<Date>,
+}
+
+/// How a referral reaches an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// The gateway delivers to an endpoint of the authority.
+    Push {
+        /// `https://` base URL of the endpoint.
+        endpoint: String,
+    },
+    /// The authority collects from the gateway.
+    Pull,
+    /// The authority reads on the gateway's pages.
+    Page,
+    /// Not reachable through the exchange: referrals are refused, with the number to ring.
+    NotConnected,
+}
+
+impl Connection {
+    /// As written in the directory.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Connection::Push { .. } => "push",
+            Connection::Pull => "pull",
+            Connection::Page => "page",
+            Connection::NotConnected => "not_connected",
+        }
+    }
+
+    /// Whether referrals can be delivered at all.
+    pub const fn is_live(&self) -> bool {
+        !matches!(self, Connection::NotConnected)
+    }
+}
+
+/// What happens outside of staffed hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OutOfHours {
+    /// The endpoint is read round the clock (an emergency duty team).
+    Endpoint,
+    /// Only the out-of-hours phone number.
+    PhoneOnly,
+    /// No route has been verified.
+    NoneVerified,
+}
+
+impl OutOfHours {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Endpoint, Self::PhoneOnly, Self::NoneVerified];
+
+    /// As written in the directory.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OutOfHours::Endpoint => "endpoint",
+            OutOfHours::PhoneOnly => "phone_only",
+            OutOfHours::NoneVerified => "none_verified",
+        }
+    }
+}
+
+/// What a contact is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContactKind {
+    /// The front door in office hours.
+    Daytime,
+    /// The emergency duty team.
+    OutOfHours,
+    /// The designated officer for allegations against staff.
+    Lado,
+    /// Whoever mends the connection.
+    Technical,
+    /// The next person when nobody answers.
+    Escalation,
+}
+
+impl ContactKind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Daytime, Self::OutOfHours, Self::Lado, Self::Technical, Self::Escalation];
+
+    /// As written in the directory.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ContactKind::Daytime => "daytime",
+            ContactKind::OutOfHours => "out_of_hours",
+            ContactKind::Lado => "lado",
+            ContactKind::Technical => "technical",
+            ContactKind::Escalation => "escalation",
+        }
+    }
+}
+
+/// A number or address of an authority. Shown to people only when verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// What it is for.
+    pub kind: ContactKind,
+    /// What the people there call themselves: "Multi-agency safeguarding hub".
+    pub label: String,
+    /// As a person would write it: `01632 960123`.
+    pub phone: Option<String>,
+    /// A secure mailbox.
+    pub email: Option<String>,
+    /// When it is answered, if that differs from what its kind implies.
+    pub hours: Option<Hours>,
+    /// Who last tried it, and when; unverified contacts are never given out.
+    pub verified: Option<Verified>,
+}
+
+/// Somebody tried a contact and reached the right people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The day.
+    pub on: Date,
+    /// Who: a role or an opaque id of the operator, not a person's name.
+    pub by: String,
+}
+
+/// A school or other setting that sends referrals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchoolEntry {
+    /// URN, `ukprn-...` or an id that this directory assigns.
+    pub id: SchoolId,
+    /// Its name.
+    pub name: String,
+    /// The authority in whose area it is; the last resort of routing, never the first.
+    pub authority: DfeCode,
+    /// How its submissions are proved.
+    pub signing: Signing,
+    /// First day on which it may send.
+    pub valid_from: Option<Date>,
+    /// Last day on which it may send.
+    pub valid_to: Option<Date>,
+}
+
+/// How the submissions of a school are proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signing {
+    /// By its own signing certificate.
+    Signed,
+    /// By one of these gateways, on the word of the school's browser certificate.
+    AttestedBy(Vec<Name>),
+}
+
+/// A gateway of the scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayEntry {
+    /// Its name, as in its SPIFFE ID.
+    pub name: Name,
+    /// `https://` base URL of its interface.
+    pub base_url: String,
+}
+
+/// Whether a directory may be acted on, by its dates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Freshness {
+    /// Within its dates.
+    Fresh,
+    /// Past its end by no more than [`GRACE_MILLIS`]: go on, and say so.
+    Stale,
+    /// Past that: refuse.
+    Expired,
+}
+
+impl Freshness {
+    /// The word used in readiness answers and receipts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Freshness::Fresh => "fresh",
+            Freshness::Stale => "stale",
+            Freshness::Expired => "expired",
+        }
+    }
+}
+
+impl Directory {
+    /// Whether it may be acted on at `at`.
+    pub fn freshness(&self, at: Timestamp) -> Freshness {
+        match at.since(self.expires_at) {
+            ..0 => Freshness::Fresh,
+            0..=GRACE_MILLIS => Freshness::Stale,
+            _ => Freshness::Expired,
+        }
+    }
+
+    /// The authority with this code, if it exists at `at`.
+    pub fn authority(&self, code: DfeCode, at: Timestamp) -> Option<&AuthorityEntry> {
+        let entry = self.authorities.get(&code)?;
+        within(at, entry.valid_from, entry.valid_to).then_some(entry)
+    }
+
+    /// The authority that an ONS area code stood for at `at`.
+    pub fn authority_of_area(&self, gss: &str, at: Timestamp) -> Option<&AuthorityEntry> {
+        let stands = |a: &AreaCode| a.gss == gss && within(at, Some(a.valid_from), a.valid_to);
+        self.authorities.values().find(|entry| entry.areas.iter().any(stands))
+    }
+
+    /// The school with this id, if it may send at `at`.
+    pub fn school(&self, id: &SchoolId, at: Timestamp) -> Option<&SchoolEntry> {
+        let entry = self.schools.get(id)?;
+        within(at, entry.valid_from, entry.valid_to).then_some(entry)
+    }
+
+    /// The gateway with this name.
+    pub fn gateway(&self, name: &Name) -> Option<&GatewayEntry> {
+        self.gateways.get(name)
+    }
+
+    /// Whether `gateway` may attest submissions of `school` at `at`.
+    pub fn may_attest(&self, gateway: &Name, school: &SchoolId, at: Timestamp) -> bool {
+        let entry = self.school(school, at);
+        matches!(entry.map(|s| &s.signing), Some(Signing::AttestedBy(by)) if by.contains(gateway))
+    }
+
+    /// Whether `school` must sign its own submissions at `at`.
+    pub fn must_sign(&self, school: &SchoolId, at: Timestamp) -> bool {
+        matches!(self.school(school, at), Some(SchoolEntry { signing: Signing::Signed, .. }))
+    }
+
+    /// Whether somebody reads the authority's inbox at `at`.
+    pub fn attended(&self, code: DfeCode, at: Timestamp) -> bool {
+        self.authority(code, at).is_some_and(|entry| self.entry_attended(entry, at))
+    }
+
+    /// When the authority's inbox is next read: `at` itself while attended, `None` if unknown.
+    pub fn next_attended(&self, code: DfeCode, at: Timestamp) -> Option<Timestamp> {
+        let entry = self.authority(code, at)?;
+        if self.entry_attended(entry, at) {
+            return Some(at);
+        }
+        entry.staffed.as_ref()?.next_open(at, &self.bank_holidays)
+    }
+
+    /// The number to ring at `at`: the front door while it is staffed, otherwise the out-of-hours
+    /// team. Only verified contacts with a phone whose own hours, if stated, say that it is
+    /// answered. `None` means: give [`GENERAL_ADVICE`].
+    pub fn phone_to_ring(&self, code: DfeCode, at: Timestamp) -> Option<&Contact> {
+        let entry = self.authority(code, at)?;
+        let staffed = entry.staffed.as_ref().is_some_and(|h| h.open_at(at, &self.bank_holidays));
+        let answered = |c: &&Contact| {
+            c.phone.is_some()
+                && c.is_verified(at)
+                && c.hours.as_ref().is_none_or(|h| h.open_at(at, &self.bank_holidays))
+        };
+        let first = |kind| entry.contacts.iter().filter(|c| c.kind == kind).find(answered);
+        // A number whose own hours cover this minute is right whatever the inbox's hours say.
+        let sure = |kind| first(kind).filter(|c: &&Contact| c.hours.is_some());
+        if staffed {
+            first(ContactKind::Daytime).or_else(|| sure(ContactKind::OutOfHours))
+        } else {
+            first(ContactKind::OutOfHours).or_else(|| sure(ContactKind::Daytime))
+        }
+    }
+
+    /// One sentence for a person: whom to ring at `at`, or the general advice.
+    pub fn ring_text(&self, code: DfeCode, at: Timestamp) -> String {
+        let name = self.authorities.get(&code).map_or("the council", |entry| &entry.name);
+        let contact = self.phone_to_ring(code, at);
+        match contact.and_then(|c| Some((c, c.phone.as_deref()?))) {
+            Some((contact, phone)) => {
+                format!(
+                    "Ring {name}, {}, on {phone}. If a child is in danger now, ring 999",
+                    contact.label
+                )
+            }
+            None => GENERAL_ADVICE.to_owned(),
+        }
+    }
+
+    /// What to say beside a delivery that nobody reads yet: `nobody is reading it before Mon 23 Nov
+    /// 09:00`; `None` while attended.
+    pub fn unattended_text(&self, code: DfeCode, at: Timestamp) -> Option<String> {
+        match self.next_attended(code, at) {
+            Some(next) if next <= at => None,
+            Some(next) => Some(format!("nobody is reading it before {}", england_text(next))),
+            None => Some("it is not known when somebody reads it".to_owned()),
+        }
+    }
+
+    fn entry_attended(&self, entry: &AuthorityEntry, at: Timestamp) -> bool {
+        entry.connection.is_live()
+            && (entry.out_of_hours == OutOfHours::Endpoint
+                || entry.staffed.as_ref().is_some_and(|h| h.open_at(at, &self.bank_holidays)))
+    }
+}
+
+impl Contact {
+    /// Whether somebody had tried it by `at`.
+    pub fn is_verified(&self, at: Timestamp) -> bool {
+        self.verified.as_ref().is_some_and(|v| v.on <= at.in_england().0)
+    }
+}
+
+fn within(at: Timestamp, from: Option<Date>, to: Option<Date>) -> bool {
+    let today = at.in_england().0;
+    from.is_none_or(|from| from <= today) && to.is_none_or(|to| today <= to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn contact(kind: ContactKind, phone: &str, verified: Option<&str>) -> Contact {
+        Contact {
+            kind,
+            label: "the duty desk".to_owned(),
+            phone: Some(phone.to_owned()),
+            email: None,
+            hours: None,
+            verified: verified
+                .map(|on| Verified { on: on.parse().unwrap(), by: "operator-desk".to_owned() }),
+        }
+    }
+
+    fn newham() -> DfeCode {
+        "316".parse().unwrap()
+    }
+
+    fn directory() -> Directory {
+        let newham = AuthorityEntry {
+            code: newham(),
+            name: "Newham".to_owned(),
+            areas: vec![
+                AreaCode {
+                    gss: "E09000025".to_owned(),
+                    valid_from: "2009-01-01".parse().unwrap(),
+                    valid_to: Some("2027-03-31".parse().unwrap()),
+                },
+                AreaCode {
+                    gss: "E09000099".to_owned(),
+                    valid_from: "2027-04-01".parse().unwrap(),
+                    valid_to: None,
+                },
+            ],
+            valid_from: None,
+            valid_to: None,
+            connection: Connection::Pull,
+            staffed: Some("mon-fri 09:00-17:00".parse().unwrap()),
+            out_of_hours: OutOfHours::PhoneOnly,
+            contacts: vec![
+                contact(ContactKind::Daytime, "01632 960001", None),
+                contact(ContactKind::Daytime, "01632 960002", Some("2026-10-01")),
+                contact(ContactKind::OutOfHours, "01632 960003", Some("2026-10-01")),
+            ],
+        };
+        let school = SchoolEntry {
+            id: "900001".parse().unwrap(),
+            name: "Example Primary School".to_owned(),
+            authority: "317".parse().unwrap(),
+            signing: Signing::AttestedBy(vec!["london-1".parse().unwrap()]),
+            valid_from: None,
+            valid_to: Some("2026-12-31".parse().unwrap()),
+        };
+        Directory {
+            version: 7,
+            issued_at: at("2026-11-01T00:00:00Z"),
+            expires_at: at("2026-12-01T00:00:00Z"),
+            trust_domain: "demo.ecaf.example".parse().unwrap(),
+            bank_holidays: vec!["2026-12-25".parse().unwrap()],
+            authorities: [(newham.code, newham)].into(),
+            schools: [(school.id.clone(), school)].into(),
+            gateways: BTreeMap::new(),
+        }
+    }
+
+    fn phone(directory: &Directory, when: &str) -> Option<String> {
+        directory.phone_to_ring(newham(), at(when)).and_then(|c| c.phone.clone())
+    }
+
+    #[test]
+    fn freshness_ends_after_a_day_of_grace() {
+        let directory = directory();
+        assert_eq!(directory.freshness(at("2026-11-30T23:59:59.999Z")), Freshness::Fresh);
+        assert_eq!(directory.freshness(at("2026-12-01T00:00:00Z")), Freshness::Stale);
+        assert_eq!(directory.freshness(at("2026-12-02T00:00:00Z")), Freshness::Stale);
+        assert_eq!(directory.freshness(at("2026-12-02T00:00:00.001Z")), Freshness::Expired);
+    }
+
+    #[test]
+    fn the_number_follows_the_staffed_hours() {
+        let directory = directory();
+        assert_eq!(phone(&directory, "2026-11-20T16:59:00Z").unwrap(), "01632 960002");
+        assert_eq!(phone(&directory, "2026-11-20T17:00:00Z").unwrap(), "01632 960003");
+        assert_eq!(phone(&directory, "2026-12-25T10:00:00Z").unwrap(), "01632 960003");
+        // The same 16:30 UTC on either side of the end of summer time.
+        assert_eq!(phone(&directory, "2026-10-23T16:30:00Z").unwrap(), "01632 960003");
+        assert_eq!(phone(&directory, "2026-10-26T16:30:00Z").unwrap(), "01632 960002");
+    }
+
+    #[test]
+    fn an_unverified_number_is_never_given() {
+        let mut directory = directory();
+        directory.authorities.get_mut(&newham()).unwrap().contacts.pop();
+        assert_eq!(phone(&directory, "2026-11-20T17:00:00Z"), None);
+        assert_eq!(directory.ring_text(newham(), at("2026-11-20T17:00:00Z")), GENERAL_ADVICE);
+        assert_eq!(phone(&directory, "2026-09-30T10:00:00Z"), None, "verified only later");
+        assert_eq!(
+            directory.ring_text("999".parse().unwrap(), at("2026-11-20T17:00:00Z")),
+            GENERAL_ADVICE
+        );
+    }
+
+    #[test]
+    fn a_contact_with_its_own_hours_is_used_only_within_them() {
+        let mut directory = directory();
+        let entry = directory.authorities.get_mut(&newham()).unwrap();
+        entry.contacts.pop();
+        entry.contacts[1].hours = Some("mon-fri 08:00-20:00".parse().unwrap());
+        assert_eq!(phone(&directory, "2026-11-20T19:00:00Z").unwrap(), "01632 960002");
+        assert_eq!(phone(&directory, "2026-11-20T20:00:00Z"), None);
+    }
+
+    #[test]
+    fn stored_is_not_read() {
+        let mut directory = directory();
+        let friday_evening = at("2026-11-20T18:00:00Z");
+        assert_eq!(
+            directory.unattended_text(newham(), friday_evening).unwrap(),
+            "nobody is reading it before Mon 23 Nov 09:00"
+        );
+        assert_eq!(directory.unattended_text(newham(), at("2026-11-20T12:00:00Z")), None);
+        let entry = directory.authorities.get_mut(&newham()).unwrap();
+        entry.out_of_hours = OutOfHours::Endpoint;
+        assert!(directory.attended(newham(), friday_evening));
+        directory.authorities.get_mut(&newham()).unwrap().connection = Connection::NotConnected;
+        assert!(!directory.attended(newham(), at("2026-11-20T12:00:00Z")));
+    }
+
+    #[test]
+    fn area_codes_and_enrolment_have_dates() {
+        let directory = directory();
+        let area = |gss, when| directory.authority_of_area(gss, at(when)).is_some();
+        assert!(area("E09000025", "2027-03-31T12:00:00Z"));
+        assert!(!area("E09000025", "2027-04-01T12:00:00Z"));
+        assert!(area("E09000099", "2027-04-01T12:00:00Z"));
+        let (school, gateway) = ("900001".parse().unwrap(), "london-1".parse().unwrap());
+        assert!(directory.may_attest(&gateway, &school, at("2026-12-31T12:00:00Z")));
+        assert!(!directory.may_attest(&gateway, &school, at("2027-01-01T12:00:00Z")));
+        assert!(!directory.may_attest(
+            &"north-1".parse().unwrap(),
+            &school,
+            at("2026-12-01T12:00:00Z")
+        ));
+        assert!(!directory.must_sign(&school, at("2026-12-01T12:00:00Z")));
+    }
+}

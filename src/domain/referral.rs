@@ -101,7 +101,7 @@ pub enum Completeness {
     /// The dozen answers that an urgent referral needs; a supplement follows.
     UrgentMinimal,
     /// The whole form, with "unknown, because" where something is not known.
-    Full,
+    Standard,
 }
 
 impl Completeness {
@@ -109,8 +109,13 @@ impl Completeness {
     pub const fn as_str(self) -> &'static str {
         match self {
             Completeness::UrgentMinimal => "urgent_minimal",
-            Completeness::Full => "full",
+            Completeness::Standard => "standard",
         }
+    }
+
+    /// By its code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::UrgentMinimal, Self::Standard].into_iter().find(|c| c.as_str() == code)
     }
 }
 

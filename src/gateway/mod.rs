@@ -1,1 +1,35 @@
-//! gateway
+//! The gateway: one file per step of a referral, in this order.
+//!
+//! ```text
+//! bytes and peer -> receive      Received    it is a school, it is JSON, the token stands once
+//!                -> authenticate Authentic   the token verified; signer and peer are one
+//!                -> authorise    Authorised  the directory lists the school and this way of proof
+//!                   (look-up: seen before? the stored answer)
+//!                -> validate     Validated   the document fits the schema and its token
+//!                -> route        Routed      which authorities, why, and that they can be reached
+//!                -> note         Noted       receipt and dispatch notes signed
+//!                -> accept       Receipt     one transaction; only then 201
+//!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
+//!   worker       -> publish: log index and feed positions
+//! ```
+//!
+//! Each arrow is a type with private fields, made only by the file that performs the check: a
+//! skipped step does not compile.
+
+pub mod accept;
+pub mod acknowledge;
+pub mod api;
+pub mod authenticate;
+pub mod authorise;
+pub mod check;
+pub mod courier;
+pub mod deliver;
+pub mod exchange;
+pub mod note;
+pub mod publish;
+pub mod read;
+pub mod receive;
+pub mod respond;
+pub mod route;
+pub mod trouble;
+pub mod validate;

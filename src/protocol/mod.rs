@@ -2,11 +2,14 @@
 
 pub mod directory;
 pub mod document;
+pub mod evidence;
 pub mod hash;
 pub mod json;
 pub mod jws;
+pub mod message;
 pub mod problem;
 pub mod routing_data;
 pub mod schema;
+pub mod signing;
 pub mod tokens;
 pub mod trust;

@@ -1,0 +1,175 @@
+//! The whole way of a dispatch: verified, stored, and only then our signed receipt.
+
+use std::sync::Arc;
+
+use crate::domain::party::Organisation;
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::http::Request;
+use crate::protocol::signing::SigningFault;
+use crate::protocol::tokens::{Audience, Delivered};
+use crate::protocol::trust::Chain;
+use crate::store::{
+    Dispatch, DispatchKey, ReceiveOutcome, SeenChain, SeenCrl, StoreFault, StoredDispatch, Token,
+    TokenKind,
+};
+
+use super::receive::Received;
+use super::station::Station;
+use super::verify::{Noted, Verified};
+
+/// The same referral, version and purpose was received with other bytes.
+pub const OTHER_BYTES: Rule = Rule {
+    id: "dispatch.other-bytes",
+    title: "this version of this referral was received before with other bytes",
+    action: "Bring the very dispatch of the first time; its receipt will come again.",
+};
+
+/// A receipt to release.
+pub struct Receipt {
+    /// The `delivered` token: the same bytes for the same dispatch.
+    pub delivered: String,
+    /// Whether this very request brought it.
+    pub new: bool,
+}
+
+/// Instead of a receipt.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Somebody else's fault.
+    Refused(Refusal),
+    /// The store's.
+    Store(StoreFault),
+    /// The key's.
+    Signing(SigningFault),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Trouble::Refused(refusal)
+    }
+}
+
+impl From<StoreFault> for Trouble {
+    fn from(fault: StoreFault) -> Self {
+        Trouble::Store(fault)
+    }
+}
+
+impl From<SigningFault> for Trouble {
+    fn from(fault: SigningFault) -> Self {
+        Trouble::Signing(fault)
+    }
+}
+
+/// Receives one dispatch.
+pub async fn receive(station: &Station, request: &Request) -> Result<Receipt, Trouble> {
+    let (directory, _) = station.directory.usable(station.now())?;
+    let received = Received::take(request, Arc::clone(directory.directory()))?;
+    let noted = Noted::verify(received, station)?;
+    let key = DispatchKey {
+        referral_id: noted.referral_id,
+        version: noted.note.version,
+        purpose: noted.note.purpose.as_str().into(),
+    };
+    // Asked before the rest is verified: what was stored had passed, and a changed schema or
+    // directory does not change a receipt.
+    if let Some(stored) = station.store.received(key.clone()).await? {
+        return before(&noted, stored);
+    }
+    let verified = Verified::check(noted, station)?;
+    store(station, verified, key).await
+}
+
+async fn store(
+    station: &Station,
+    verified: Verified,
+    key: DispatchKey,
+) -> Result<Receipt, Trouble> {
+    let now = station.now();
+    // A crash after this line leaves a number unused, which harms nobody.
+    let year = now.in_england().0.year();
+    let reference = station.store.next_reference(station.reference_prefix.clone(), year).await?;
+    let noted = &verified.noted;
+    let identity = station.signing.load_full();
+    let delivered = Delivered {
+        version: key.version,
+        note_sha256: noted.note_token.digest(),
+        payload_sha256: noted.received.payload_sha256,
+        reference: reference.clone(),
+        stored_at: now,
+    };
+    let gateway = noted.note_token.signer().party().clone();
+    let readers = [noted.note.sender.clone(), gateway].map(Audience::Party).to_vec();
+    let signed =
+        identity.state(&*station.entropy, now, readers, Some(key.referral_id), delivered)?;
+    let trust = station.trust.store();
+    let received = &noted.received;
+    let own = Token {
+        kind: TokenKind::Delivered,
+        sha256: signed.sha256,
+        jws: signed.jws.clone(),
+        issuer: identity.party().clone(),
+        x5t: identity.x5t(),
+        crl_digests: trust.crl_digests(),
+    };
+    let kept = |kind, jws: &str, token: &crate::protocol::jws::Verified| Token {
+        kind,
+        sha256: token.digest(),
+        jws: jws.to_owned(),
+        issuer: token.signer().party().clone(),
+        x5t: token.signer().x5t(),
+        crl_digests: token.signer().crl_digests().to_vec(),
+    };
+    let submission_kind = match verified.submission_token.signer().party().organisation {
+        Organisation::Gateway(_) => TokenKind::Attested,
+        _ => TokenKind::Submission,
+    };
+    let header = verified.checked.header();
+    let dispatch = Dispatch {
+        sender: noted.note.sender.organisation.clone(),
+        request_type: header.request_type.as_str().into(),
+        urgency: header.urgency.rank(),
+        payload_sha256: received.payload_sha256,
+        document: received.document.clone(),
+        submission: kept(submission_kind, &received.submission, &verified.submission_token),
+        accepted: Some(kept(TokenKind::Accepted, &received.accepted, &verified.accepted_token)),
+        note: kept(TokenKind::DispatchNote, &received.note, &noted.note_token),
+        delivered: own,
+        reference,
+        chains: [&received.submission_chain, &received.note_chain, identity.chain()]
+            .map(seen_chain)
+            .to_vec(),
+        crls: trust
+            .crl_digests()
+            .into_iter()
+            .filter_map(|sha256| {
+                let der = bytes::Bytes::copy_from_slice(trust.loaded_crl(&sha256)?);
+                Some(SeenCrl { sha256, der })
+            })
+            .collect(),
+        recorded_at: noted.note.recorded_at,
+        received_at: now,
+        key,
+    };
+    // A crash before the commit: the gateway gets no receipt and brings it again. After it: the
+    // gateway brings it again and gets the stored receipt.
+    match station.store.receive(dispatch).await? {
+        ReceiveOutcome::Stored => Ok(Receipt { delivered: signed.jws, new: true }),
+        ReceiveOutcome::Already(stored) => before(noted, stored),
+        ReceiveOutcome::OtherBytes(_) => Err(other_bytes()),
+    }
+}
+
+fn before(noted: &Noted, stored: StoredDispatch) -> Result<Receipt, Trouble> {
+    let same = stored.note_sha256 == noted.note_token.digest()
+        && stored.payload_sha256 == noted.received.payload_sha256;
+    if same { Ok(Receipt { delivered: stored.delivered, new: false }) } else { Err(other_bytes()) }
+}
+
+fn other_bytes() -> Trouble {
+    Trouble::Refused(Refusal::new(Class::Conflict, Violation::whole(OTHER_BYTES)))
+}
+
+fn seen_chain(chain: &Chain) -> SeenChain {
+    SeenChain { x5t: chain.x5t(), certificates: chain.certificates().into() }
+}

@@ -1,0 +1,109 @@
+//! The authority's endpoint: one call that matters, and one that says who this is.
+
+use std::sync::Arc;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Method, StatusCode};
+
+use super::answer::{self, Trouble};
+use super::station::Station;
+use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
+use crate::http::{Answer, Handler, Request, Response};
+use crate::protocol::hash::sha256;
+use crate::protocol::jws::Unverified;
+use crate::protocol::message::DispatchAnswer;
+use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, status};
+use crate::protocol::trust::Chain;
+
+/// A fault of the authority's own.
+pub const OUR_FAULT: Rule = Rule {
+    id: "authority.unavailable",
+    title: "the authority's endpoint cannot take this at the moment",
+    action: "Bring the same dispatch again later.",
+};
+
+/// Answers gateways.
+pub struct Api {
+    station: Arc<Station>,
+    largest_document: usize,
+}
+
+impl Api {
+    /// An endpoint that takes documents of at most `largest_document` bytes.
+    pub fn new(station: Arc<Station>, largest_document: usize) -> Self {
+        Self { station, largest_document }
+    }
+
+    async fn dispatches(&self, request: &Request) -> Result<Response, Trouble> {
+        let receipt = answer::receive(&self.station, request).await?;
+        let answer = DispatchAnswer {
+            certificates: self.chain_of(&receipt.delivered).await?,
+            delivered: receipt.delivered,
+        };
+        let status = if receipt.new { StatusCode::CREATED } else { StatusCode::OK };
+        let body = serde_json::to_vec(&answer).unwrap_or_default();
+        Ok(Response::new(status, "application/json", body))
+    }
+
+    /// The chain of one of our receipts; one from before a renewal names the certificate of then.
+    async fn chain_of(&self, token: &str) -> Result<String, Trouble> {
+        let identity = self.station.signing.load_full();
+        match Unverified::parse(token).ok().map(|t| t.x5t()) {
+            Some(x5t) if x5t != identity.x5t() => {
+                let chain = self.station.store.chain(x5t).await?.and_then(Chain::new);
+                Ok(chain.map(|c| c.to_header()).unwrap_or_default())
+            }
+            _ => Ok(identity.chain().to_header()),
+        }
+    }
+
+    fn trouble(&self, trouble: Trouble, request: &Request) -> Response {
+        let refusal = match trouble {
+            Trouble::Refused(refusal) => {
+                let rule = refusal.rule().map_or("unspecified", |r| r.id);
+                tracing::info!(rule, peer = %request.peer.chain.party().organisation, "refused");
+                metrics::counter!("ecaf_refusals_total", "rule" => rule).increment(1);
+                refusal
+            }
+            Trouble::Store(fault) => our_fault(fault.label()),
+            Trouble::Signing(_) => our_fault("signing"),
+        };
+        let (class, now) = (refusal.class, self.station.now());
+        let asked = (request.peer.chain.party(), None, sha256(&request.body));
+        let plain = ProblemDocument::of(&refusal);
+        let identity = self.station.signing.load_full();
+        let problem = plain
+            .clone()
+            .signed(&refusal, &identity, &*self.station.entropy, now, asked)
+            .unwrap_or(plain);
+        let code = StatusCode::from_u16(status(class)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let response = Response::new(code, PROBLEM_TYPE, problem.to_bytes());
+        match class {
+            Class::Unavailable => response.with(RETRY_AFTER, HeaderValue::from_static("5")),
+            _ => response,
+        }
+    }
+}
+
+fn our_fault(label: &'static str) -> Refusal {
+    tracing::error!(fault = label, "a dispatch failed here");
+    metrics::counter!("ecaf_faults_total", "fault" => label).increment(1);
+    Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT)).blame(Culprit::Authority)
+}
+
+impl Handler for Api {
+    fn handle(&self, request: Request) -> Answer<'_> {
+        Box::pin(async move {
+            let outcome = self.dispatches(&request).await;
+            outcome.unwrap_or_else(|trouble| self.trouble(trouble, &request))
+        })
+    }
+
+    fn body_limit(&self, method: &Method, path: &str) -> Option<usize> {
+        (method == Method::POST && path == "/dispatches").then_some(self.largest_document)
+    }
+
+    fn methods(&self, path: &str) -> &'static str {
+        if path == "/dispatches" { "POST" } else { "" }
+    }
+}

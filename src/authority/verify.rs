@@ -1,0 +1,190 @@
+//! Steps 2 and 3: [`Received`] becomes [`Noted`], then [`Verified`].
+//!
+//! Every signature is judged at the time at which the gateway recorded the submission, so that a
+//! weekend in a queue does no harm, and a certificate that was revoked before then does not help.
+
+use crate::domain::directory::Signing;
+use crate::domain::ids::ReferralId;
+use crate::domain::party::{Name, Organisation};
+use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
+use crate::domain::time::{MINUTE, Timestamp};
+use crate::protocol::hash::sha256;
+use crate::protocol::json;
+use crate::protocol::jws::{self, Unverified, Verified as VerifiedToken};
+use crate::protocol::schema::{self, Checked};
+use crate::protocol::tokens::{
+    self, ATTESTED_TYPE, Accepted, Attested, DispatchNote, Purpose, SET_TYPE, SUBMISSION_TYPE,
+    SecurityEvent, SenderKind, Submission, one_school,
+};
+use crate::protocol::trust::{self, Chain};
+
+use super::receive::Received;
+use super::station::Station;
+
+/// The note is signed by somebody else than a listed gateway.
+pub const NOTE_SIGNER: Rule = Rule {
+    id: "dispatch.signer",
+    title: "the dispatch note is not signed by a gateway that the directory lists",
+    action: "Sign dispatch notes with the signing certificate of a listed gateway.",
+};
+/// The note claims a time that has not come.
+pub const FROM_THE_FUTURE: Rule = Rule {
+    id: "dispatch.from-the-future",
+    title: "the dispatch note says that it was recorded more than five minutes from now",
+    action: "Set the clock of the gateway, or of this authority.",
+};
+/// The directory does not allow this way of proof for this school.
+pub const NOT_ALLOWED: Rule = Rule {
+    id: "dispatch.sender-not-allowed",
+    title: "the directory does not let this school submit in this way",
+    action: "Bring both sides to the same directory; check whether the school signs or is attested.",
+};
+
+/// A dispatch whose note is genuine and addressed to this authority.
+pub struct Noted {
+    pub(super) received: Received,
+    pub(super) referral_id: ReferralId,
+    pub(super) note: DispatchNote,
+    pub(super) note_token: VerifiedToken,
+    gateway: Name,
+}
+
+/// A dispatch in which everything verified.
+pub struct Verified {
+    pub(super) noted: Noted,
+    pub(super) submission_token: VerifiedToken,
+    pub(super) accepted_token: VerifiedToken,
+    pub(super) checked: Checked,
+}
+
+impl Noted {
+    /// Verifies the dispatch note.
+    pub fn verify(received: Received, station: &Station) -> Result<Self, Refusal> {
+        let token = Unverified::parse(&received.note)?;
+        // Read before it is believed, only to know at which time the signature is to be judged.
+        let claimed = token.peek().and_then(|claims| {
+            let event = claims.get("events")?.as_object()?.values().next()?;
+            event.get("recorded_at")?.as_str()?.parse::<Timestamp>().ok()
+        });
+        let at = claimed.ok_or_else(|| forbid(tokens::CLAIMS))?;
+        if at.since(station.now()) > 5 * MINUTE {
+            return Err(forbid(FROM_THE_FUTURE));
+        }
+        let token = verified(station, token, &received.note_chain, SET_TYPE, at)?;
+        let gateway = match &token.signer().party().organisation {
+            Organisation::Gateway(name) if received.directory.gateway(name).is_some() => {
+                name.clone()
+            }
+            _ => return Err(forbid(NOTE_SIGNER)),
+        };
+        let me = station.signing.load().party().clone();
+        let said = SecurityEvent::<DispatchNote>::read(&token, Some(&me))?;
+        // One authority, one purpose: a note to several is not a note.
+        if said.aud.len() != 1 {
+            return Err(forbid(tokens::AUDIENCE));
+        }
+        let referral_id = said.sub_id.ok_or_else(|| forbid(tokens::CLAIMS))?.0;
+        let note = said.event;
+        same("payload_sha256 and the body", note.payload_sha256 == received.payload_sha256)?;
+        same(
+            "submission_sha256",
+            note.submission_sha256 == sha256(received.submission.as_bytes()),
+        )?;
+        same("accepted_sha256", note.accepted_sha256 == sha256(received.accepted.as_bytes()))?;
+        Ok(Self { received, referral_id, note, note_token: token, gateway })
+    }
+}
+
+impl Verified {
+    /// Verifies submission, acceptance, the school's standing and the document.
+    pub fn check(noted: Noted, station: &Station) -> Result<Self, Refusal> {
+        let submission_token = submission(&noted, station)?;
+        let accepted_token = accepted(&noted, station)?;
+        let scheme = &submission_token.signer().party().trust_domain;
+        let claims = Submission::read(&submission_token, scheme)?;
+        let checked = document(&noted, &claims)?;
+        Ok(Self { noted, submission_token, accepted_token, checked })
+    }
+}
+
+fn submission(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> {
+    let (received, note) = (&noted.received, &noted.note);
+    let typ = match note.sender_kind {
+        SenderKind::Signed => SUBMISSION_TYPE,
+        SenderKind::Attested => ATTESTED_TYPE,
+    };
+    let token = Unverified::parse(&received.submission)?;
+    let token = verified(station, token, &received.submission_chain, typ, note.recorded_at)?;
+    let claims = Submission::read(&token, &token.signer().party().trust_domain)?;
+    same("sender", *claims.sender() == note.sender)?;
+    same("sub_id", claims.sub_id.0 == noted.referral_id)?;
+    same("version", claims.version == note.version)?;
+    same("payload_sha256", claims.payload_sha256 == note.payload_sha256)?;
+    let school = claims.school().ok_or_else(|| forbid(tokens::CLAIMS))?;
+    let entry = received.directory.school(school, note.recorded_at);
+    let allowed = match (entry.map(|s| &s.signing), claims.backing()) {
+        (Some(Signing::Signed), Attested::Signed) => true,
+        (Some(Signing::AttestedBy(gateways)), Attested::By(name)) => {
+            // Nobody attests on another gateway's behalf.
+            name == noted.gateway && gateways.contains(&name)
+        }
+        _ => false,
+    };
+    if allowed { Ok(token) } else { Err(forbid(NOT_ALLOWED)) }
+}
+
+fn accepted(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> {
+    let (received, note) = (&noted.received, &noted.note);
+    let token = Unverified::parse(&received.accepted)?;
+    let token = verified(station, token, &received.note_chain, SET_TYPE, note.recorded_at)?;
+    let said = SecurityEvent::<Accepted>::read(&token, None)?;
+    same("sub_id", said.sub_id.map(|s| s.0) == Some(noted.referral_id))?;
+    let accepted = said.event;
+    same("version", accepted.version == note.version)?;
+    same("recorded_at", accepted.recorded_at == note.recorded_at)?;
+    same("submission_sha256", accepted.submission_sha256 == note.submission_sha256)?;
+    same("payload_sha256", accepted.payload_sha256 == note.payload_sha256)?;
+    same("sender", accepted.sender == note.sender)?;
+    let mine = accepted.authority == station.code;
+    same("authority and purpose", mine == (note.purpose == Purpose::Accountable))?;
+    Ok(token)
+}
+
+fn document(noted: &Noted, claims: &Submission) -> Result<Checked, Refusal> {
+    let bytes = &noted.received.document;
+    // What a gateway let through and we do not is the gateway's to mend.
+    let gateway = |class, violations| Refusal { class, culprit: Culprit::Gateway, violations };
+    let value = json::parse(bytes, bytes.len()).map_err(|v| gateway(Class::Malformed, vec![v]))?;
+    let day = noted.note.recorded_at.in_england().0;
+    let checked = schema::check(&value, day).map_err(|all| gateway(Class::Invalid, all))?;
+    claims.agrees_with(checked.header())?;
+    if let Some(school) = claims.school() {
+        one_school(checked.header(), school)?;
+    }
+    Ok(checked)
+}
+
+fn verified(
+    station: &Station,
+    token: Unverified<'_>,
+    chain: &Chain,
+    typ: &str,
+    at: Timestamp,
+) -> Result<VerifiedToken, Refusal> {
+    if token.x5t() != chain.x5t() {
+        return Err(forbid(jws::CERTIFICATE_MISMATCH));
+    }
+    let signer = station
+        .cache
+        .verify(&station.trust.store(), chain, trust::Purpose::Signing, at)
+        .map_err(|refusal| forbid(refusal.0))?;
+    token.verify(typ, &signer)
+}
+
+fn same(what: &str, equal: bool) -> Result<(), Refusal> {
+    if equal { Ok(()) } else { Err(tokens::mismatch(what).blame(Culprit::Gateway)) }
+}
+
+fn forbid(rule: Rule) -> Refusal {
+    Refusal::new(Class::Forbidden, Violation::whole(rule))
+}

@@ -1,0 +1,76 @@
+//! `authority.toml`.
+
+use std::path::{Path, PathBuf};
+
+use super::common::{
+    IdentitySettings, LimitSettings, ListenSettings, LogSettings, TrustSettings, identity, limits,
+    listen, log, trust,
+};
+use super::gateway::store;
+use super::reader::{Environment, Mistakes, Section, read};
+use super::values::Line;
+use crate::domain::party::DfeCode;
+
+/// Everything that an authority's receiving endpoint is told.
+#[derive(Debug, Clone)]
+pub struct AuthoritySettings {
+    /// Its code; its certificates must say the same.
+    pub code: DfeCode,
+    /// What its references begin with, as in `NEW-2026-000123`: 1 to 12 of `A-Z 0-9`.
+    pub reference_prefix: String,
+    /// Its two listeners.
+    pub listen: ListenSettings,
+    /// Whose certificates it accepts.
+    pub trust: TrustSettings,
+    /// Who it is.
+    pub identity: IdentitySettings,
+    /// The signed directory: which gateways count, which schools may be attested by whom.
+    pub directory: PathBuf,
+    /// The database file.
+    pub store: PathBuf,
+    /// Limits of the listener for parties.
+    pub limits: LimitSettings,
+    /// Logging.
+    pub log: LogSettings,
+}
+
+pub(super) fn parse(
+    file: &Path,
+    text: &str,
+    environment: Environment<'_>,
+) -> Result<AuthoritySettings, Mistakes> {
+    read(file, text, environment, |root| {
+        root.optional::<Line>("kind");
+        let demo = root.optional("demo").unwrap_or(false);
+        let code = root.required("code");
+        let reference_prefix = reference_prefix(root);
+        let listen = listen(root, demo);
+        let trust = root.section("trust", |s| trust(s, demo));
+        let identity = root.section("identity", identity);
+        let directory = root.section("directory", |s| s.required("file"));
+        let store = root.section("store", store);
+        let limits = root.section("limits", limits);
+        let log = root.section("log", log);
+        Some(AuthoritySettings {
+            code: code?,
+            reference_prefix: reference_prefix?,
+            listen: listen?,
+            trust: trust?,
+            identity: identity?,
+            directory: directory?,
+            store: store?,
+            limits,
+            log,
+        })
+    })
+}
+
+fn reference_prefix(root: &mut Section<'_, '_>) -> Option<String> {
+    let prefix = root.required::<Line>("reference_prefix")?.0;
+    let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    if (1..=12).contains(&prefix.len()) && prefix.chars().all(allowed) {
+        return Some(prefix);
+    }
+    root.wrong("reference_prefix", "must be 1 to 12 capital letters and digits");
+    None
+}

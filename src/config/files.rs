@@ -1,0 +1,75 @@
+//! Whether the files that a configuration names are there, and whether keys are kept from others.
+
+use std::path::Path;
+
+use super::values::SecretFile;
+use super::{IdentitySettings, Settings, TrustSettings};
+
+impl Settings {
+    /// What is wrong with the named files, one sentence each. Reads no content.
+    pub fn file_mistakes(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        match self {
+            Settings::Gateway(settings) => {
+                shared(&settings.trust, &settings.identity, &mut found);
+                file(&settings.directory, "directory.file", &mut found);
+                if let Some(table) = &settings.postcodes {
+                    file(table, "postcodes.table", &mut found);
+                }
+                parent(&settings.store, "store.path", &mut found);
+            }
+            Settings::Authority(settings) => {
+                shared(&settings.trust, &settings.identity, &mut found);
+                file(&settings.directory, "directory.file", &mut found);
+                parent(&settings.store, "store.path", &mut found);
+            }
+            Settings::School(settings) => {
+                shared(&settings.trust, &settings.identity, &mut found);
+                if let Some(directory) = &settings.directory {
+                    file(directory, "directory.file", &mut found);
+                }
+            }
+        }
+        found
+    }
+}
+
+fn shared(trust: &TrustSettings, identity: &IdentitySettings, found: &mut Vec<String>) {
+    file(&trust.roots, "trust.roots", found);
+    file(&trust.issuing, "trust.issuing", found);
+    if !trust.crls.is_dir() {
+        found.push(format!("trust.crls: {} is not a folder", trust.crls.display()));
+    }
+    file(&identity.tls_certificate, "identity.tls_certificate", found);
+    secret(&identity.tls_key, "identity.tls_key", found);
+    if let Some(signing) = &identity.signing {
+        file(&signing.certificate, "identity.signing_certificate", found);
+        secret(&signing.key, "identity.signing_key", found);
+    }
+}
+
+fn file(path: &Path, key: &str, found: &mut Vec<String>) {
+    if let Err(fault) = std::fs::File::open(path) {
+        found.push(format!("{key}: {} cannot be read: {fault}", path.display()));
+    } else if !path.is_file() {
+        found.push(format!("{key}: {} is not a file", path.display()));
+    }
+}
+
+fn parent(path: &Path, key: &str, found: &mut Vec<String>) {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        found.push(format!("{key}: the folder {} does not exist", folder.display()));
+    }
+}
+
+fn secret(secret: &SecretFile, key: &str, found: &mut Vec<String>) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = secret.path();
+    file(path, key, found);
+    let mode = std::fs::metadata(path).map(|data| data.permissions().mode()).unwrap_or_default();
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        found.push(format!("{key}: {path} can be read by other users; run: chmod 600 {path}"));
+    }
+}

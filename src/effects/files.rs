@@ -1,0 +1,70 @@
+//! Files that are whole or not there: written beside their place, synced, then renamed into it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Readable by its owner only: keys, documents, evidence.
+pub const PRIVATE: u32 = 0o600;
+/// Readable by everybody: certificates, lists.
+pub const PUBLIC: u32 = 0o644;
+
+/// Writes a file that must not exist yet, readable by others only if `mode` says so. Fails with
+/// [`io::ErrorKind::AlreadyExists`] if it does. Durable on return.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let beside = write_beside(path, bytes, mode)?;
+    // A hard link, unlike a rename, never replaces what somebody else put there meanwhile.
+    let linked = fs::hard_link(&beside, path);
+    let removed = fs::remove_file(&beside);
+    linked?;
+    removed?;
+    sync_folder(path)
+}
+
+/// Writes a file, replacing the one that is there, if any. Readers see the old or the new one,
+/// whole. Durable on return.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let beside = write_beside(path, bytes, mode)?;
+    fs::rename(&beside, path).inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })?;
+    sync_folder(path)
+}
+
+fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    // What an earlier process of the same number left half-written is of no use to anybody.
+    let _ = fs::remove_file(&beside);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })?;
+    Ok(beside)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn created_once_replaced_whole_and_nothing_left_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        create(&path, b"one", 0o600).unwrap();
+        assert_eq!(create(&path, b"two", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        replace(&path, b"three", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let missing = folder.path().join("no/such/folder");
+        assert!(create(&missing, b"x", 0o600).is_err());
+    }
+}

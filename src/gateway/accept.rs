@@ -1,0 +1,121 @@
+//! The whole way of a submission: every step in its order, then one transaction, then the receipt.
+
+use std::sync::Arc;
+
+use crate::domain::ids::ReferralId;
+use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::http::Request;
+use crate::store::{AcceptOutcome, Seen, StoredAcceptance};
+
+use super::authenticate::Authentic;
+use super::authorise::Authorised;
+use super::exchange::Exchange;
+use super::note::Noted;
+use super::receive::Received;
+use super::route::Routed;
+use super::trouble::Trouble;
+use super::validate::Validated;
+
+/// The same referral and version stands for another document already.
+pub const OTHER_BYTES: Rule = Rule {
+    id: "submission.other-bytes",
+    title: "this version of this referral was accepted before with another document",
+    action: "Send the very bytes of the first time, or start a new referral with a new id.",
+};
+/// The id cannot be used by this sender. Says nothing about whose it is, or whether it is used.
+pub const ID_UNUSABLE: Rule = Rule {
+    id: "submission.id-unusable",
+    title: "this referral id cannot be used",
+    action: "Start a new referral with a new random id.",
+};
+/// A version that does not follow.
+pub const VERSION: Rule = Rule {
+    id: "submission.version",
+    title: "a new referral starts with version 1",
+    action: "Send version 1 under an id that was not used before.",
+};
+
+/// An accepted submission: the receipt, now or from before.
+pub struct Receipt {
+    /// The referral.
+    pub referral_id: ReferralId,
+    /// The `accepted` token.
+    pub accepted: String,
+    /// The accountable authority.
+    pub authority: DfeCode,
+    /// Whether it was accepted by this very request.
+    pub new: bool,
+    /// Advice and warnings, for a submission accepted now.
+    pub advice: Vec<Violation>,
+}
+
+/// Takes a submission all the way, or says why not. Nothing is kept of a refused one.
+pub async fn submit(exchange: &Exchange, request: &Request) -> Result<Receipt, Trouble> {
+    let now = exchange.now();
+    let received = Received::take(request)?;
+    let authentic = Authentic::verify(received, &exchange.trust.store(), &exchange.cache, now)?;
+    let id = authentic.referral_id;
+    submit_authentic(exchange, authentic).await.map_err(|trouble| trouble.about(id))
+}
+
+async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<Receipt, Trouble> {
+    let now = exchange.now();
+    let (directory, _) = exchange.directory.usable(now)?;
+    let authorised =
+        Authorised::check(authentic, Arc::clone(directory.directory()), &exchange.name, now)?;
+    let authentic = &authorised.authentic;
+    let (id, version) = (authentic.referral_id, authentic.version);
+    let payload = authentic.received.payload_sha256;
+    let sender = Organisation::School(authentic.received.school.clone());
+    // Asked before any look at the document, so that a changed table, schema or certificate gives
+    // the same receipt, and a repetition costs next to nothing.
+    match exchange.store.look_up(&sender, id, version).await? {
+        Seen::Stored(stored) if stored.payload_sha256 == payload => return Ok(before(id, stored)),
+        Seen::Stored(stored) => return Err(conflict(OTHER_BYTES).ring(Some(stored.authority))),
+        Seen::Foreign => return Err(conflict(ID_UNUSABLE)),
+        Seen::OtherVersions { .. } => return Err(invalid(VERSION)),
+        Seen::Never if version != 1 => return Err(invalid(VERSION)),
+        Seen::Never => {}
+    }
+    let validated = Validated::check(authorised, &*exchange.entropy, now)?;
+    let routed = Routed::decide(validated, &exchange.tables.load(), now)?;
+    let noted = Noted::sign(routed, exchange, now)?;
+    let advice = noted.routed.advice();
+    let (authority, accepted) =
+        (noted.acceptance.authority, noted.acceptance.accepted.token.jws.clone());
+    // A crash before the commit: nothing is stored, nobody was told, the school sends again. A
+    // crash after it: the school sends again and gets the stored receipt, byte for byte.
+    match exchange.store.accept(noted.acceptance).await? {
+        AcceptOutcome::Committed => {
+            exchange.new_deliveries.notify_one();
+            exchange.new_tokens.notify_one();
+            Ok(Receipt { referral_id: id, accepted, authority, new: true, advice })
+        }
+        // A twin of this request won the race.
+        AcceptOutcome::Already(stored) => Ok(before(id, stored)),
+        AcceptOutcome::OtherBytes(stored) => {
+            Err(conflict(OTHER_BYTES).ring(Some(stored.authority)))
+        }
+        AcceptOutcome::Foreign => Err(conflict(ID_UNUSABLE)),
+        AcceptOutcome::PreviousMismatch | AcceptOutcome::HeadMoved(_) => Err(invalid(VERSION)),
+    }
+}
+
+fn before(referral_id: ReferralId, stored: StoredAcceptance) -> Receipt {
+    Receipt {
+        referral_id,
+        accepted: stored.accepted,
+        authority: stored.authority,
+        new: false,
+        advice: Vec::new(),
+    }
+}
+
+fn conflict(rule: Rule) -> Trouble {
+    Refusal::new(Class::Conflict, Violation::whole(rule)).into()
+}
+
+fn invalid(rule: Rule) -> Trouble {
+    Refusal::new(Class::Invalid, Violation::at(rule, "/version")).into()
+}

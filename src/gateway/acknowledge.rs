@@ -1,0 +1,71 @@
+//! The authority's answer to a dispatch: verified before it counts.
+
+use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
+use crate::protocol::jws::{self, Unverified};
+use crate::protocol::tokens::{self, Delivered, SET_TYPE, SecurityEvent};
+use crate::protocol::trust::{Chain, Purpose, TrustStore, VerifiedCache, VerifiedChain};
+use crate::store::LeasedDelivery;
+
+/// The receipt is signed by somebody else than the addressee.
+pub const NOT_THE_ADDRESSEE: Rule = Rule {
+    id: "delivered.not-the-addressee",
+    title: "the receipt is not signed by the authority that the dispatch was addressed to",
+    action: "Sign delivered receipts with the signing certificate of this authority.",
+};
+
+/// A receipt that was checked against the very dispatch that it answers. Made only here.
+pub struct Acknowledged {
+    pub(super) jws: String,
+    pub(super) sha256: crate::domain::ids::Digest,
+    pub(super) signer: VerifiedChain,
+    pub(super) chain: Chain,
+}
+
+impl Acknowledged {
+    /// Verifies `token` as the answer to `delivery`, at `now`, the time at which it is recorded.
+    pub fn verify(
+        delivery: &LeasedDelivery,
+        token: &str,
+        chain: &Chain,
+        trust: &TrustStore,
+        cache: &VerifiedCache,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let unverified = Unverified::parse(token)?;
+        if unverified.x5t() != chain.x5t() {
+            return Err(refuse(jws::CERTIFICATE_MISMATCH));
+        }
+        let signer = cache
+            .verify(trust, chain, Purpose::Signing, now)
+            .map_err(|refusal| refuse(refusal.0))?;
+        let verified = unverified.verify(SET_TYPE, &signer)?;
+        if !is_authority(&signer, delivery.authority) {
+            return Err(refuse(NOT_THE_ADDRESSEE));
+        }
+        let said =
+            SecurityEvent::<Delivered>::read(&verified, Some(&delivery.accepted.token.issuer))?;
+        if said.sub_id.map(|s| s.0) != Some(delivery.referral_id) {
+            return Err(tokens::mismatch("sub_id"));
+        }
+        if said.event.version != delivery.version {
+            return Err(tokens::mismatch("version"));
+        }
+        if said.event.note_sha256 != delivery.note.token.sha256 {
+            return Err(tokens::mismatch("note_sha256"));
+        }
+        if said.event.payload_sha256 != delivery.payload_sha256 {
+            return Err(tokens::mismatch("payload_sha256"));
+        }
+        Ok(Self { jws: token.to_owned(), sha256: verified.digest(), signer, chain: chain.clone() })
+    }
+}
+
+fn is_authority(signer: &VerifiedChain, code: DfeCode) -> bool {
+    signer.party().organisation == Organisation::Authority(code)
+}
+
+fn refuse(rule: Rule) -> Refusal {
+    Refusal::new(Class::Forbidden, Violation::whole(rule))
+}

@@ -1,0 +1,184 @@
+//! The gateway's interface: which call is which step.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+
+use super::exchange::Exchange;
+use super::respond::{JSON, json_response};
+use super::trouble::Trouble;
+use super::{accept, check};
+use crate::domain::ids::Digest;
+use crate::domain::refusal::{Class, Refusal, Violation};
+use crate::http::{Answer, Handler, Request, Response};
+use crate::protocol::hash::sha256;
+use crate::protocol::schema::{Schema, resources};
+use crate::protocol::trust::Purpose;
+
+/// The largest document, in bytes: forty times a long referral.
+pub const LARGEST_DOCUMENT: usize = 1024 * 1024;
+/// The largest body of the small calls.
+const SMALL: usize = 4 * 1024;
+
+/// Answers parties.
+pub struct Api {
+    exchange: Arc<Exchange>,
+    largest_document: usize,
+}
+
+/// The calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call<'a> {
+    Submit,
+    Check,
+    Routes,
+    State(&'a str),
+    Document(&'a str, &'a str),
+    Evidence(&'a str),
+    Certificates(&'a str),
+    WellKnown,
+    Schema(&'a str),
+}
+
+impl<'a> Call<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = path.strip_prefix('/')?.splitn(6, '/').collect();
+        match parts[..] {
+            ["v1", "referrals"] => Some(Call::Submit),
+            ["v1", "referrals", "check"] => Some(Call::Check),
+            ["v1", "routes"] => Some(Call::Routes),
+            ["v1", "referrals", id] => Some(Call::State(id)),
+            ["v1", "referrals", id, "documents", sha256] => Some(Call::Document(id, sha256)),
+            ["v1", "referrals", id, "evidence"] => Some(Call::Evidence(id)),
+            ["v1", "certificates", x5t] => Some(Call::Certificates(x5t)),
+            [".well-known", "ecaf"] => Some(Call::WellKnown),
+            ["schemas", ..] => Some(Call::Schema(&path[1..])),
+            _ => None,
+        }
+    }
+
+    fn method(self) -> &'static str {
+        match self {
+            Call::Submit | Call::Check | Call::Routes => "POST",
+            _ => "GET",
+        }
+    }
+}
+
+impl Api {
+    /// An interface to `exchange` that takes documents of at most `largest_document` bytes.
+    pub fn new(exchange: Arc<Exchange>, largest_document: usize) -> Self {
+        Self { exchange, largest_document }
+    }
+
+    async fn answer(&self, request: &Request) -> Result<Response, Trouble> {
+        let exchange = &*self.exchange;
+        let viewer = request.peer.chain.party();
+        let Some(call) = Call::of(&request.path) else { return Err(no_such_thing()) };
+        match call {
+            Call::Submit => {
+                let receipt = accept::submit(exchange, request).await?;
+                Ok(exchange.receipt_response(receipt).await)
+            }
+            Call::Check => Ok(json_response(StatusCode::OK, &check::check(exchange, request)?)),
+            Call::Routes => Ok(json_response(StatusCode::OK, &check::route(exchange, request)?)),
+            Call::State(id) => {
+                Ok(json_response(StatusCode::OK, &exchange.state(parse(id)?, viewer).await?))
+            }
+            Call::Document(id, sha256) => {
+                let bytes = exchange.document(parse(id)?, parse(sha256)?, viewer).await?;
+                Ok(Response::new(StatusCode::OK, JSON, bytes))
+            }
+            Call::Evidence(id) => {
+                Ok(json_response(StatusCode::OK, &exchange.evidence(parse(id)?, viewer).await?))
+            }
+            Call::Certificates(x5t) => {
+                let certificates = exchange.certificates(parse::<Digest>(x5t)?).await?;
+                #[derive(Serialize)]
+                struct Certificates {
+                    certificates: String,
+                }
+                Ok(json_response(StatusCode::OK, &Certificates { certificates }))
+            }
+            Call::WellKnown => Ok(json_response(StatusCode::OK, &self.speaks())),
+            Call::Schema(path) => {
+                let resource = resources()
+                    .iter()
+                    .find(|r| path == format!("schemas/{}", r.path) || path == r.path);
+                let resource = resource.ok_or_else(no_such_thing)?;
+                Ok(Response::new(StatusCode::OK, "application/schema+json", resource.bytes))
+            }
+        }
+    }
+
+    fn speaks(&self) -> Speaks {
+        let exchange = &self.exchange;
+        let directory = exchange.directory.last_good();
+        Speaks {
+            gateway: exchange.signing.load().party().to_string(),
+            protocol: "1.0",
+            software: concat!("ecaf/", env!("CARGO_PKG_VERSION")),
+            schemas: vec![Schema::referral_v1_id()],
+            schema_digest: Schema::referral_v1().digest().to_string(),
+            directory_version: directory.map_or(0, |d| d.directory().version),
+            postcode_table: exchange.tables.load().versions().postcodes.clone(),
+            largest_document_bytes: self.largest_document,
+            signature_algorithms: ["ES256", "ES384", "Ed25519", "PS256"],
+        }
+    }
+}
+
+/// What this gateway speaks.
+#[derive(Debug, Serialize)]
+struct Speaks {
+    gateway: String,
+    protocol: &'static str,
+    software: &'static str,
+    schemas: Vec<&'static str>,
+    schema_digest: String,
+    directory_version: u64,
+    postcode_table: String,
+    largest_document_bytes: usize,
+    signature_algorithms: [&'static str; 4],
+}
+
+impl Handler for Api {
+    fn handle(&self, request: Request) -> Answer<'_> {
+        Box::pin(async move {
+            // The connection was checked when it was made; this is the certificate's own end.
+            let peer = &request.peer;
+            let now = self.exchange.now();
+            let outcome =
+                match peer.chain.purpose() == Purpose::TlsClient && now < peer.chain.not_after() {
+                    true => self.answer(&request).await,
+                    false => Err(crate::http::EdgeRefusal::PeerNoLongerTrusted.refusal().into()),
+                };
+            outcome.unwrap_or_else(|trouble| {
+                let digest = sha256(&request.body);
+                self.exchange.trouble_response(trouble, digest, request.peer.chain.party())
+            })
+        })
+    }
+
+    fn body_limit(&self, method: &Method, path: &str) -> Option<usize> {
+        let call = Call::of(path).filter(|call| call.method() == method.as_str())?;
+        Some(match call {
+            Call::Submit | Call::Check => self.largest_document,
+            Call::Routes => SMALL,
+            _ => 0,
+        })
+    }
+
+    fn methods(&self, path: &str) -> &'static str {
+        Call::of(path).map_or("", Call::method)
+    }
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Trouble> {
+    text.parse().map_err(|_| no_such_thing())
+}
+
+fn no_such_thing() -> Trouble {
+    Refusal::new(Class::NotFound, Violation::whole(super::read::NOTHING_HERE)).into()
+}

@@ -1,0 +1,173 @@
+//! Carries one dispatch to an authority's endpoint and brings its answer back.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::domain::party::{DfeCode, Organisation, Party};
+use crate::http::{Client, ClientFault, ClientLimits, Credentials, Trust};
+use crate::protocol::message::{
+    ACCEPTED, CERTIFICATES, DispatchAnswer, SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN,
+};
+use crate::protocol::problem::ProblemDocument;
+use crate::protocol::trust::Chain;
+use crate::store::{LeasedDelivery, SeenChain};
+
+/// An answer that still has to be verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The `delivered` token.
+    pub delivered: String,
+    /// The chain of its signer.
+    pub chain: Chain,
+}
+
+/// Why an attempt brought no receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The directory names no endpoint to push to.
+    NoEndpoint,
+    /// No answer; whether the authority has it is unknown, and the same bytes go again.
+    Unreachable {
+        /// A stable label of the cause.
+        cause: &'static str,
+    },
+    /// The authority refused; the rule it named, if it is one of ours.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Id of the rule, cut to a safe form.
+        rule: String,
+    },
+    /// The answer was not a receipt for this dispatch; the rule that it broke.
+    BadReceipt(&'static str),
+}
+
+impl Failure {
+    /// A stable label for the store and for metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Failure::NoEndpoint => "no_endpoint",
+            Failure::Unreachable { .. } => "unreachable",
+            Failure::Refused { .. } => "refused",
+            Failure::BadReceipt(_) => "bad_receipt",
+        }
+    }
+
+    /// A word more for the log.
+    pub fn detail(&self) -> String {
+        match self {
+            Failure::NoEndpoint => String::new(),
+            Failure::Unreachable { cause } => (*cause).into(),
+            Failure::Refused { status, rule } => format!("{status} {rule}"),
+            Failure::BadReceipt(rule) => (*rule).into(),
+        }
+    }
+}
+
+/// An attempt under way.
+pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
+
+/// Carries dispatches. The one real implementation is [`MutualTlsCourier`].
+pub trait Courier: Send + Sync + 'static {
+    /// Brings `delivery` to `endpoint` and waits for the answer. Bounded in time.
+    fn bring<'a>(&'a self, delivery: &'a LeasedDelivery, endpoint: &'a str) -> Attempt<'a>;
+}
+
+/// HTTP over mutual TLS, to the addressee's SPIFFE ID and nobody else.
+pub struct MutualTlsCourier {
+    scheme: crate::domain::party::TrustDomain,
+    trust: Arc<Trust>,
+    credentials: Arc<Credentials>,
+    limits: ClientLimits,
+    clients: Mutex<BTreeMap<DfeCode, (String, Arc<Client>)>>,
+}
+
+impl MutualTlsCourier {
+    /// A courier with the gateway's own TLS certificate.
+    pub fn new(
+        scheme: crate::domain::party::TrustDomain,
+        trust: Arc<Trust>,
+        credentials: Arc<Credentials>,
+        limits: ClientLimits,
+    ) -> Self {
+        Self { scheme, trust, credentials, limits, clients: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The client of an authority, made anew when the directory names another endpoint.
+    fn client(&self, code: DfeCode, endpoint: &str) -> Result<Arc<Client>, Failure> {
+        let mut clients = self.clients.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some((known, client)) = clients.get(&code) {
+            if known == endpoint {
+                return Ok(Arc::clone(client));
+            }
+        }
+        let expected = Party::organisation(self.scheme.clone(), Organisation::Authority(code));
+        let parsed = endpoint.parse().map_err(|_| Failure::NoEndpoint)?;
+        let (credentials, trust) = (Arc::clone(&self.credentials), Arc::clone(&self.trust));
+        let client = Client::new(parsed, expected, credentials, trust);
+        let client = Arc::new(client.with_limits(self.limits.clone()));
+        clients.insert(code, (endpoint.to_owned(), Arc::clone(&client)));
+        Ok(client)
+    }
+}
+
+impl Courier for MutualTlsCourier {
+    fn bring<'a>(&'a self, delivery: &'a LeasedDelivery, endpoint: &'a str) -> Attempt<'a> {
+        Box::pin(async move {
+            let client = self.client(delivery.authority, endpoint)?;
+            let headers = headers(delivery).ok_or(Failure::NoEndpoint)?;
+            let answer = client.post("/dispatches", headers, delivery.document.clone()).await;
+            let answer = answer
+                .map_err(|fault: ClientFault| Failure::Unreachable { cause: fault.label() })?;
+            if answer.status == StatusCode::OK || answer.status == StatusCode::CREATED {
+                read(&answer.body).ok_or(Failure::BadReceipt("delivered.unreadable"))
+            } else {
+                Err(Failure::Refused {
+                    status: answer.status.as_u16(),
+                    rule: refused_rule(&answer.body),
+                })
+            }
+        })
+    }
+}
+
+fn headers(delivery: &LeasedDelivery) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    let chain = |x5t| {
+        let seen: &SeenChain = delivery.chains.iter().find(|c| c.x5t == x5t)?;
+        value(&Chain::new(seen.certificates.to_vec())?.to_header())
+    };
+    Some(vec![
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (TOKEN, value(&delivery.note.token.jws)?),
+        (CERTIFICATES, chain(delivery.note.token.x5t)?),
+        (SUBMISSION, value(&delivery.submission.token.jws)?),
+        (SUBMISSION_CERTIFICATES, chain(delivery.submission.token.x5t)?),
+        (ACCEPTED, value(&delivery.accepted.token.jws)?),
+    ])
+}
+
+fn read(body: &[u8]) -> Option<Answer> {
+    let answer: DispatchAnswer = serde_json::from_slice(body).ok()?;
+    Some(Answer {
+        chain: Chain::from_header(&answer.certificates).ok()?,
+        delivered: answer.delivered,
+    })
+}
+
+/// The first rule of a problem document, if it looks like a rule: another party's text never
+/// reaches the log as it is.
+fn refused_rule(body: &[u8]) -> String {
+    let rule = serde_json::from_slice::<ProblemDocument>(body)
+        .ok()
+        .and_then(|p| p.violations.into_iter().next().map(|v| v.rule))
+        .unwrap_or_default();
+    let plain =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
+    if rule.len() <= 60 && rule.chars().all(plain) { rule } else { "unreadable".into() }
+}

@@ -1,0 +1,294 @@
+//! Brings accepted referrals to their authorities, until each has given its signed receipt.
+//!
+//! At-least-once on the wire, once in effect: the authority answers the same dispatch with the same
+//! receipt. Leases only save work; correctness rests on the settling transaction, which a late
+//! worker cannot pass. Whatever happens to this process, an unsettled delivery falls due again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::acknowledge::Acknowledged;
+use super::courier::{Courier, Failure};
+use super::exchange::{Exchange, seen_chain};
+use super::trouble::Fault;
+use crate::domain::delivery::{Breaker, BreakerPolicy, Next, RetryPolicy};
+use crate::domain::directory::Connection;
+use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::time::Timestamp;
+use crate::protocol::tokens::{Audience, Recorded};
+use crate::store::{
+    DeliveredTokens, LeaseRequest, LeasedDelivery, NewToken, Settled, StoreFault, Token, TokenKind,
+};
+
+/// How deliveries are tried.
+#[derive(Debug, Clone)]
+pub struct DeliverySettings {
+    /// Waiting times between attempts, and when to give up.
+    pub retry: RetryPolicy,
+    /// When to leave an authority alone for a while.
+    pub breaker: BreakerPolicy,
+    /// Deliveries under way at once, over all authorities.
+    pub parallel: usize,
+    /// Deliveries under way at once to one authority, so that a slow one cannot take all places.
+    pub parallel_per_authority: usize,
+    /// How long one attempt may take, lease included, in milliseconds.
+    pub lease_ms: i64,
+    /// How often to look for work that another gateway stored or that fell due.
+    pub look_every: Duration,
+}
+
+struct Worker {
+    exchange: Arc<Exchange>,
+    courier: Arc<dyn Courier>,
+    settings: DeliverySettings,
+    holder: String,
+    authorities: Mutex<BTreeMap<DfeCode, Standing>>,
+}
+
+/// What this process knows of one authority. Lost at a restart, which is safe: it only spares
+/// attempts that would fail.
+struct Standing {
+    breaker: Breaker,
+    under_way: usize,
+}
+
+/// Delivers until `stop` says so, then waits for the attempts under way.
+pub async fn run(
+    exchange: Arc<Exchange>,
+    courier: Arc<dyn Courier>,
+    settings: DeliverySettings,
+    holder: String,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(settings.parallel));
+    let look_every = settings.look_every;
+    let worker = Arc::new(Worker {
+        exchange,
+        courier,
+        settings,
+        holder,
+        authorities: Mutex::new(BTreeMap::new()),
+    });
+    let mut attempts = JoinSet::new();
+    while !*stop.borrow() {
+        let leased = match worker.lease(places.available_permits()).await {
+            Ok(leased) => leased,
+            Err(fault) => {
+                tracing::warn!(fault = fault.label(), "deliveries could not be leased");
+                Vec::new()
+            }
+        };
+        let found = !leased.is_empty();
+        for delivery in leased {
+            // As many as there were places; a closed semaphore cannot happen, it is never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+            let worker = Arc::clone(&worker);
+            attempts.spawn(async move {
+                worker.attempt(delivery).await;
+                worker.exchange.new_deliveries.notify_one();
+                drop(place);
+            });
+        }
+        while attempts.try_join_next().is_some() {}
+        if found && places.available_permits() > 0 {
+            continue;
+        }
+        let due = worker.sleep_for(look_every).await;
+        tokio::select! {
+            () = worker.exchange.new_deliveries.notified() => {}
+            () = tokio::time::sleep(due) => {}
+            _ = stop.changed() => {}
+        }
+    }
+    while attempts.join_next().await.is_some() {}
+}
+
+impl Worker {
+    async fn lease(&self, places: usize) -> Result<Vec<LeasedDelivery>, StoreFault> {
+        if places == 0 {
+            return Ok(Vec::new());
+        }
+        let now = self.exchange.now();
+        let request = LeaseRequest {
+            now,
+            holder: self.holder.clone(),
+            lease_ms: self.settings.lease_ms,
+            limit: places.min(self.settings.parallel_per_authority) as u32,
+            excluded: self.left_alone(now),
+        };
+        let leased = self.exchange.store.lease_deliveries(request).await?;
+        for delivery in &leased {
+            self.with_standing(delivery.authority, |s| {
+                s.under_way += 1;
+                // Not asked again: at most the places of one authority go as probes together.
+                s.breaker.admit(now);
+            });
+        }
+        Ok(leased)
+    }
+
+    /// Authorities whose breaker is open, or that have all their places taken.
+    fn left_alone(&self, now: Timestamp) -> Vec<DfeCode> {
+        let authorities = self.authorities.lock().unwrap_or_else(|e| e.into_inner());
+        let mut excluded = Vec::new();
+        for (code, standing) in authorities.iter() {
+            let full = standing.under_way >= self.settings.parallel_per_authority;
+            if full || !standing.breaker.would_admit(now) {
+                excluded.push(*code);
+            }
+        }
+        excluded
+    }
+
+    fn with_standing<T>(&self, code: DfeCode, act: impl FnOnce(&mut Standing) -> T) -> T {
+        let mut authorities = self.authorities.lock().unwrap_or_else(|e| e.into_inner());
+        let fresh = || Standing { breaker: Breaker::new(self.settings.breaker), under_way: 0 };
+        act(authorities.entry(code).or_insert_with(fresh))
+    }
+
+    /// Until the next delivery falls due, at most `look_every`.
+    async fn sleep_for(&self, look_every: Duration) -> Duration {
+        let now = self.exchange.now();
+        match self.exchange.store.next_due(self.left_alone(now)).await {
+            Ok(Some(due)) => {
+                let wait = due.since(now).max(1);
+                look_every.min(Duration::from_millis(wait.unsigned_abs()))
+            }
+            _ => look_every,
+        }
+    }
+
+    async fn attempt(&self, delivery: LeasedDelivery) {
+        let authority = delivery.authority;
+        let outcome = self.bring(&delivery).await;
+        let now = self.exchange.now();
+        let reached = !matches!(outcome, Err(Stopped::Failed(Failure::Unreachable { .. })));
+        self.with_standing(authority, |s| {
+            s.under_way -= 1;
+            if reached { s.breaker.succeeded() } else { s.breaker.failed(now) }
+        });
+        let (id, attempt) = (delivery.referral_id, delivery.lease.attempt);
+        match outcome {
+            Ok(settled) => {
+                tracing::info!(referral = %id, %authority, attempt, ?settled, "delivered");
+                self.exchange.new_tokens.notify_one();
+            }
+            Err(Stopped::Fault(fault)) => {
+                // The lease runs out and the delivery falls due again.
+                tracing::error!(referral = %id, %authority, fault = fault.label(), "delivery stopped by a fault");
+            }
+            Err(Stopped::Failed(failure)) => self.put_off(&delivery, &failure, now).await,
+        }
+    }
+
+    async fn bring(&self, delivery: &LeasedDelivery) -> Result<Settled, Stopped> {
+        // What was accepted is delivered by the last good directory, however old: the endpoint
+        // must prove its identity anyway.
+        let directory = self.exchange.directory.last_good();
+        let now = self.exchange.now();
+        let entry =
+            directory.as_ref().and_then(|d| d.directory().authority(delivery.authority, now));
+        let endpoint = match entry.map(|e| &e.connection) {
+            Some(Connection::Push { endpoint }) => endpoint.clone(),
+            _ => return Err(Stopped::Failed(Failure::NoEndpoint)),
+        };
+        let answer = self.courier.bring(delivery, &endpoint).await.map_err(Stopped::Failed)?;
+        let acknowledged = Acknowledged::verify(
+            delivery,
+            &answer.delivered,
+            &answer.chain,
+            &self.exchange.trust.store(),
+            &self.exchange.cache,
+            self.exchange.now(),
+        );
+        let acknowledged = acknowledged.map_err(|refusal| {
+            Stopped::Failed(Failure::BadReceipt(refusal.rule().map_or("unknown", |r| r.id)))
+        })?;
+        self.settle(delivery, acknowledged).await.map_err(Stopped::Fault)
+    }
+
+    /// Stores the authority's receipt with our record of it. If the thread moved meanwhile the
+    /// record is signed again on top of the new head; each turn is another's progress, so the loop
+    /// ends.
+    async fn settle(&self, delivery: &LeasedDelivery, ack: Acknowledged) -> Result<Settled, Fault> {
+        let exchange = &self.exchange;
+        let mut after = delivery.head;
+        loop {
+            let now = exchange.now();
+            let identity = exchange.signing.load_full();
+            let recorded = Recorded {
+                position: u64::from(after.position) + 1,
+                event_sha256: ack.sha256,
+                previous_sha256: after.digest,
+                recorded_at: now,
+            };
+            let everyone = Audience::Scheme(identity.party().trust_domain.clone());
+            let signed = identity.state(
+                &*exchange.entropy,
+                now,
+                vec![everyone],
+                Some(delivery.referral_id),
+                recorded,
+            )?;
+            let audience =
+                vec![delivery.sender.clone(), Organisation::Authority(delivery.authority)];
+            let delivered = Token {
+                kind: TokenKind::Delivered,
+                sha256: ack.sha256,
+                jws: ack.jws.clone(),
+                issuer: ack.signer.party().clone(),
+                x5t: ack.signer.x5t(),
+                crl_digests: ack.signer.crl_digests().to_vec(),
+            };
+            let tokens = DeliveredTokens {
+                delivered: NewToken { token: delivered, audience: audience.clone() },
+                recorded: exchange.own_token(&identity, TokenKind::Recorded, signed, audience),
+                after,
+                chains: vec![seen_chain(&ack.chain), seen_chain(identity.chain())],
+                crls: exchange.seen_crls(&[&ack.signer]),
+                recorded_at: now,
+            };
+            match exchange.store.delivered(delivery.lease, tokens, now).await? {
+                Settled::HeadMoved(head) => after = head,
+                settled => return Ok(settled),
+            }
+        }
+    }
+
+    async fn put_off(&self, delivery: &LeasedDelivery, failure: &Failure, now: Timestamp) {
+        let (id, authority) = (delivery.referral_id, delivery.authority);
+        let (attempt, reason) = (delivery.lease.attempt, failure.reason());
+        let mut jitter = [0; 8];
+        // Without randomness the waits are merely not spread out.
+        let _ = self.exchange.entropy.fill(&mut jitter);
+        let jitter = u64::from_le_bytes(jitter);
+        let next = self.settings.retry.next(attempt, delivery.first_tried_at, now, jitter);
+        let store = &self.exchange.store;
+        let (settled, level) = match next {
+            Next::RetryAt(at) => {
+                (store.postponed(delivery.lease, at, reason, now).await, "put off")
+            }
+            Next::GiveUp => (store.gave_up(delivery.lease, reason, now).await, "given up"),
+        };
+        match settled {
+            Ok(_) if next == Next::GiveUp => {
+                tracing::error!(referral = %id, %authority, attempt, reason, "delivery {level}: an operator must act");
+            }
+            Ok(_) => tracing::warn!(
+                referral = %id, %authority, attempt, reason, detail = failure.detail(), "delivery {level}"
+            ),
+            Err(fault) => {
+                tracing::error!(referral = %id, %authority, fault = fault.label(), "delivery could not be {level}");
+            }
+        }
+    }
+}
+
+enum Stopped {
+    Failed(Failure),
+    Fault(Fault),
+}

@@ -1,0 +1,57 @@
+//! The sequencer: gives stored tokens their place in the log and in the feeds of the parties.
+//!
+//! Any number of gateways may run it over one store; a named, fenced lease lets one of them work
+//! at a time, and a late one changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::exchange::Exchange;
+use crate::store::{Sequencing, StoreFault};
+
+/// Name of the right to sequence.
+const RIGHT: &str = "sequencer";
+/// How long one holding lasts, in milliseconds, unless it is renewed.
+const HOLD_MS: i64 = 10_000;
+/// Tokens per transaction.
+const BATCH: u32 = 512;
+/// How often to look for work that another gateway stored.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Runs until `stop` says so.
+pub async fn run(exchange: Arc<Exchange>, holder: String, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        if let Err(fault) = sequence_all(&exchange, &holder).await {
+            tracing::warn!(fault = fault.label(), "the sequencer could not work");
+        }
+        tokio::select! {
+            () = exchange.new_tokens.notified() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// Sequences whatever waits. A crash between two batches leaves the rest unsequenced, and the next
+/// holder goes on from there.
+pub async fn sequence_all(exchange: &Exchange, holder: &str) -> Result<u64, StoreFault> {
+    let store = &exchange.store;
+    let mut total = 0;
+    loop {
+        let now = exchange.clock.now();
+        let Some(fence) = store.acquire(RIGHT, holder.to_owned(), now, HOLD_MS).await? else {
+            return Ok(total);
+        };
+        match store.sequence(&fence, BATCH, now).await? {
+            Sequencing::Done { count, .. } => {
+                total += u64::from(count);
+                if count < BATCH {
+                    return Ok(total);
+                }
+            }
+            Sequencing::FenceLost => return Ok(total),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What parties may read: the state of a referral, its documents, its evidence, and certificates.
+//!
+//! Everything passes the visibility function. What may not be seen is answered like what never was.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use crate::domain::delivery::{DELAYED_AFTER_MS, State};
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::{DfeCode, Organisation, Party};
+use crate::domain::referral::{RequestType, Urgency};
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
+use crate::domain::visibility::{Involved, Part, may_see};
+use crate::protocol::evidence::{Bundle, unverified_claims};
+use crate::protocol::trust::Chain;
+use crate::store::{DeliveryRow, StoredToken, Timeline};
+
+use super::exchange::Exchange;
+use super::respond::AuthorityName;
+use super::trouble::{Fault, Trouble};
+
+/// Nothing that this party may see.
+pub const NOTHING_HERE: Rule = Rule {
+    id: "referral.not-found",
+    title: "there is nothing here that this certificate may see",
+    action: "Check the id; use the certificate of a party to this referral.",
+};
+
+/// The state of a referral as one party may see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct StateAnswer {
+    /// The referral.
+    pub referral_id: String,
+    /// The sending organisation.
+    pub sender: String,
+    /// The accountable authority.
+    pub authority: AuthorityName,
+    /// The newest version.
+    pub version: u32,
+    /// `U0` to `U3`.
+    pub urgency: &'static str,
+    /// When the exchange recorded the first version: this time counts for every clock.
+    pub recorded_at: String,
+    /// Digests of the documents, oldest version first.
+    pub documents: Vec<String>,
+    /// Deliveries that this party may see.
+    pub deliveries: Vec<DeliveryAnswer>,
+}
+
+/// One delivery, in words that promise no more than is proved.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryAnswer {
+    /// To whom, and whom to ring there now.
+    pub authority: AuthorityName,
+    /// `accountable`, `linked` or `case_holding`.
+    pub purpose: String,
+    /// `held`, `delayed`, `stored`, `undeliverable` or `by_hand`.
+    pub state: &'static str,
+    /// The same for a person.
+    pub words: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Code of the reason for which the last attempt failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it will be tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
+    /// When the exchange recorded the authority's receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored_at: Option<String>,
+}
+
+fn nothing_here() -> Trouble {
+    Refusal::new(Class::NotFound, Violation::whole(NOTHING_HERE)).into()
+}
+
+struct Visible {
+    timeline: Timeline,
+    sender: Party,
+    holder: DfeCode,
+    recipients: Vec<DfeCode>,
+    request_type: RequestType,
+}
+
+impl Visible {
+    fn allows(&self, viewer: &Party, part: Part) -> bool {
+        let involved = Involved {
+            sender: &self.sender,
+            holder: self.holder,
+            recipients: &self.recipients,
+            request_type: self.request_type,
+        };
+        may_see(viewer, part, involved)
+    }
+}
+
+impl Exchange {
+    /// The state of a referral.
+    pub async fn state(&self, id: ReferralId, viewer: &Party) -> Result<StateAnswer, Trouble> {
+        let visible = self.visible(id, viewer, Part::Timeline).await?;
+        let all = visible.allows(viewer, Part::OthersDeliveries);
+        let now = self.now();
+        let timeline = &visible.timeline;
+        let is_mine =
+            |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
+        let deliveries =
+            timeline.deliveries.iter().filter(is_mine).map(|d| self.delivery_answer(d, now));
+        let (first, last) = (timeline.versions.first(), timeline.versions.last());
+        let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
+        let urgency = Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0);
+        Ok(StateAnswer {
+            referral_id: id.to_string(),
+            sender: timeline.sender.to_string(),
+            authority: self.authority_name(visible.holder),
+            version: last.version,
+            urgency: urgency.as_str(),
+            recorded_at: first.recorded_at.to_string(),
+            documents: timeline.versions.iter().map(|v| v.payload_sha256.to_string()).collect(),
+            deliveries: deliveries.collect(),
+        })
+    }
+
+    /// The exact bytes of one document.
+    pub async fn document(
+        &self,
+        id: ReferralId,
+        sha256: Digest,
+        viewer: &Party,
+    ) -> Result<bytes::Bytes, Trouble> {
+        self.visible(id, viewer, Part::Document).await?;
+        self.store.document(id, sha256).await?.ok_or_else(nothing_here)
+    }
+
+    /// Everything needed to prove offline what happened, without the document itself.
+    pub async fn evidence(&self, id: ReferralId, viewer: &Party) -> Result<Bundle, Trouble> {
+        let visible = self.visible(id, viewer, Part::Evidence).await?;
+        let all = visible.allows(viewer, Part::OthersDeliveries);
+        // A note to another authority, or its receipt, is that authority's business.
+        let others = |party: &str| {
+            let organisation = party.parse::<Party>().map(|p| p.organisation);
+            matches!(organisation, Ok(o @ Organisation::Authority(_)) if o != viewer.organisation)
+        };
+        let mine = |token: &StoredToken| {
+            let claims = unverified_claims(&token.token.jws).unwrap_or_default();
+            let audience = claims["aud"].as_array().into_iter().flatten();
+            let mut named = audience.filter_map(|a| a.as_str()).chain(claims["iss"].as_str());
+            all || !named.any(others)
+        };
+        let mut bundle = Bundle {
+            referral_id: id,
+            tokens: Vec::new(),
+            certificates: Vec::new(),
+            crls: Vec::new(),
+            documents: Vec::new(),
+        };
+        let mut crls = std::collections::BTreeSet::new();
+        for row in &visible.timeline.tokens {
+            let token = self.store.token(id, row.sha256).await?.ok_or_else(nothing_here)?;
+            if !mine(&token) {
+                continue;
+            }
+            if let Some(chain) = self.store.chain(token.token.x5t).await?.and_then(Chain::new) {
+                bundle.push_chain(&chain);
+            }
+            crls.extend(token.token.crl_digests.iter().copied());
+            bundle.tokens.push(token.token.jws);
+        }
+        for digest in crls {
+            if let Some(der) = self.store.crl(digest).await? {
+                bundle.crls.push(STANDARD.encode(der));
+            }
+        }
+        Ok(bundle)
+    }
+
+    /// A chain that this gateway has seen, in the form of `Ecaf-Certificates`. Certificates name
+    /// organisations and opaque ids only, so any party may ask.
+    pub async fn certificates(&self, x5t: Digest) -> Result<String, Trouble> {
+        let own = self.signing.load();
+        if own.x5t() == x5t {
+            return Ok(own.chain().to_header());
+        }
+        let chain = self.store.chain(x5t).await?.and_then(Chain::new);
+        Ok(chain.ok_or_else(nothing_here)?.to_header())
+    }
+
+    async fn visible(
+        &self,
+        id: ReferralId,
+        viewer: &Party,
+        part: Part,
+    ) -> Result<Visible, Trouble> {
+        let timeline = self.store.timeline(id).await?.ok_or_else(nothing_here)?;
+        let last = timeline.versions.last().ok_or_else(nothing_here)?;
+        let request_type = RequestType::from_code(&last.request_type).ok_or_else(nothing_here)?;
+        let (holder, submission) = (last.authority, last.submission_sha256);
+        let recipients = timeline.deliveries.iter().map(|d| d.authority).filter(|a| *a != holder);
+        let visible = Visible {
+            recipients: recipients.collect(),
+            sender: self.sender(id, submission, &timeline.sender).await?,
+            holder,
+            request_type,
+            timeline,
+        };
+        if visible.allows(viewer, part) { Ok(visible) } else { Err(nothing_here()) }
+    }
+
+    /// The verified sender, with the person if one signed.
+    async fn sender(
+        &self,
+        id: ReferralId,
+        submission: Digest,
+        organisation: &Organisation,
+    ) -> Result<Party, Fault> {
+        let token = self.store.token(id, submission).await?;
+        let issuer = token.map(|t| {
+            // Stored only after verification, so its claims may be believed.
+            let claims = unverified_claims(&t.token.jws).unwrap_or_default();
+            let attested = claims["attested"]["sender"].as_str().and_then(|s| s.parse().ok());
+            attested.unwrap_or(t.token.issuer)
+        });
+        let by_organisation = || self.party(organisation.clone());
+        Ok(issuer
+            .filter(|p: &Party| p.organisation == *organisation)
+            .unwrap_or_else(by_organisation))
+    }
+
+    fn delivery_answer(&self, row: &DeliveryRow, now: Timestamp) -> DeliveryAnswer {
+        let authority = self.authority_name(row.authority);
+        let name = &authority.name;
+        let late = now.since(row.recorded_at) >= DELAYED_AFTER_MS;
+        let (state, words) = match row.state {
+            State::Delivered => {
+                ("stored", format!("Stored at {name}; nobody there need have opened it yet"))
+            }
+            State::Undeliverable => (
+                "undeliverable",
+                format!(
+                    "The exchange could not bring it to {name}: ring them now. {}",
+                    authority.help
+                ),
+            ),
+            State::ByHand => ("by_hand", format!("Handed over to {name} outside the exchange")),
+            State::Held | State::Leased if late => (
+                "delayed",
+                format!("Held by the exchange; {name} still does not have it. {}", authority.help),
+            ),
+            State::Held | State::Leased => {
+                ("held", format!("Held by the exchange; {name} does not have it yet"))
+            }
+        };
+        let delivered = row.state == State::Delivered;
+        DeliveryAnswer {
+            purpose: row.purpose.clone(),
+            state,
+            words,
+            attempts: row.attempts,
+            reason: row.reason.clone().filter(|_| !delivered),
+            next_attempt_at: row.due_at.map(|t| t.to_string()),
+            stored_at: row.settled_at.filter(|_| delivered).map(|t| t.to_string()),
+            authority,
+        }
+    }
+}

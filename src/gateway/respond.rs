@@ -1,0 +1,172 @@
+//! The edge: answers and troubles become responses. The one place where a refusal gets its status,
+//! its signature, and the number to ring.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::accept::Receipt;
+use super::exchange::Exchange;
+use super::trouble::{Fault, Refused, Trouble};
+use crate::domain::directory::GENERAL_ADVICE;
+use crate::domain::ids::Digest;
+use crate::domain::party::{DfeCode, Party};
+use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
+use crate::http::Response;
+use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, ProblemViolation, status};
+
+/// The media type of all other answers.
+pub const JSON: &str = "application/json";
+
+/// A fault of the exchange, as the peer is told of it.
+pub const OUR_FAULT: Rule = Rule {
+    id: "exchange.unavailable",
+    title: "the exchange cannot take this at the moment",
+    action: "Nothing was kept. Send the same bytes again in a minute; ring if it is urgent.",
+};
+
+/// The authority that an answer names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuthorityName {
+    /// DfE code.
+    pub code: String,
+    /// Name by the directory in use.
+    pub name: String,
+    /// Whom to ring at this moment, as a sentence.
+    pub help: String,
+}
+
+/// The answer to a submission.
+#[derive(Debug, Clone, Serialize)]
+struct ReceiptAnswer {
+    /// The `accepted` token: the same bytes for the same submission, for ever.
+    accepted: String,
+    /// The chain of its signer, as in `Ecaf-Certificates`.
+    certificates: String,
+    /// What it means, in words that promise no more than the token.
+    state: String,
+    authority: AuthorityName,
+    advice: Vec<ProblemViolation>,
+}
+
+impl Exchange {
+    /// An authority with its name and whom to ring now.
+    pub fn authority_name(&self, code: DfeCode) -> AuthorityName {
+        let directory = self.directory.last_good();
+        let directory = directory.as_ref().map(|d| d.directory());
+        let name = directory.and_then(|d| d.authorities.get(&code)).map(|a| a.name.clone());
+        let help = directory.map(|d| d.ring_text(code, self.now()));
+        AuthorityName {
+            code: code.to_string(),
+            name: name.unwrap_or_else(|| format!("authority {code}")),
+            help: help.unwrap_or_else(|| GENERAL_ADVICE.into()),
+        }
+    }
+
+    /// 201 for a submission accepted now, 200 for the same one again; the token is the same.
+    pub async fn receipt_response(&self, receipt: Receipt) -> Response {
+        let certificates = match self.chain_of(&receipt.accepted).await {
+            Ok(chain) => chain,
+            Err(fault) => return self.fault_response(fault),
+        };
+        let authority = self.authority_name(receipt.authority);
+        let answer = ReceiptAnswer {
+            accepted: receipt.accepted,
+            certificates,
+            state: format!("Held by the exchange; {} does not have it yet", authority.name),
+            authority,
+            advice: receipt.advice.iter().map(ProblemViolation::from).collect(),
+        };
+        let status = if receipt.new { StatusCode::CREATED } else { StatusCode::OK };
+        json_response(status, &answer)
+    }
+
+    /// The chain of one of our own tokens, in header form. A receipt from before a renewal names
+    /// the certificate of that day, whose chain is in the store.
+    async fn chain_of(&self, token: &str) -> Result<String, Fault> {
+        let named = crate::protocol::jws::Unverified::parse(token).ok().map(|t| t.x5t());
+        let identity = self.signing.load();
+        match named {
+            Some(x5t) if x5t != identity.x5t() => {
+                let stored = self.store.chain(x5t).await?;
+                let chain = stored.and_then(crate::protocol::trust::Chain::new);
+                Ok(chain.map(|c| c.to_header()).unwrap_or_default())
+            }
+            _ => Ok(identity.chain().to_header()),
+        }
+    }
+
+    /// What goes back instead of an answer.
+    pub fn trouble_response(
+        &self,
+        trouble: Trouble,
+        request_sha256: Digest,
+        peer: &Party,
+    ) -> Response {
+        match trouble {
+            Trouble::Refused(refused) => self.refusal_response(*refused, request_sha256, peer),
+            Trouble::Fault(fault) => self.fault_response(fault),
+        }
+    }
+
+    fn refusal_response(&self, refused: Refused, request_sha256: Digest, peer: &Party) -> Response {
+        let class = refused.refusal.class;
+        let rule = refused.refusal.rule().map_or("unspecified", |r| r.id);
+        tracing::info!(rule, peer = %peer.organisation, "refused");
+        metrics::counter!("ecaf_refusals_total", "rule" => rule).increment(1);
+        let mut problem = ProblemDocument::of(&refused.refusal);
+        problem.help = Some(match refused.ring {
+            Some(code) => self.authority_name(code).help,
+            None => GENERAL_ADVICE.into(),
+        });
+        let b64 = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
+        problem.minimal_document = refused.minimal_document.map(b64);
+        problem.readable = refused.readable;
+        let asked = (peer, refused.about, request_sha256);
+        let unsigned = problem.clone();
+        let problem = problem
+            .signed(&refused.refusal, &self.signing.load(), &*self.entropy, self.now(), asked)
+            .unwrap_or_else(|fault| {
+                tracing::error!(%fault, "a refusal could not be signed");
+                unsigned
+            });
+        let response = Response::new(status_code(class), PROBLEM_TYPE, problem.to_bytes());
+        if matches!(class, Class::Unavailable | Class::TooMany) {
+            retry_later(response)
+        } else {
+            response
+        }
+    }
+
+    /// Our own failure: no detail for the peer, no receipt, and an honest "nothing was kept" only
+    /// where that is known. After an unknown commit the same bytes bring the truth.
+    pub fn fault_response(&self, fault: Fault) -> Response {
+        tracing::error!(fault = fault.label(), "a request failed here");
+        metrics::counter!("ecaf_faults_total", "fault" => fault.label()).increment(1);
+        let refusal = Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT));
+        let mut problem = ProblemDocument::of(&refusal.blame(Culprit::Gateway));
+        problem.help = Some(GENERAL_ADVICE.into());
+        retry_later(Response::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            PROBLEM_TYPE,
+            problem.to_bytes(),
+        ))
+    }
+}
+
+/// A JSON answer.
+pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
+    // Plain structs always serialise; an empty body would be seen at once.
+    Response::new(status, JSON, serde_json::to_vec(body).unwrap_or_default())
+}
+
+fn retry_later(response: Response) -> Response {
+    response.with(RETRY_AFTER, HeaderValue::from_static("5"))
+}
+
+/// The status of a class.
+pub fn status_code(class: Class) -> StatusCode {
+    StatusCode::from_u16(status(class)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

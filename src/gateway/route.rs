@@ -1,0 +1,152 @@
+//! Step 5: [`Validated`] becomes [`Routed`]: which authorities get it, why, and that this gateway can
+//! reach them.
+
+use crate::domain::directory::{Connection, Directory};
+use crate::domain::party::DfeCode;
+use crate::domain::referral::RoutingFacts;
+use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
+use crate::domain::routing::decide::Decision;
+use crate::domain::time::Timestamp;
+use crate::protocol::document;
+use crate::protocol::routing_data::RoutingTables;
+use crate::protocol::tokens::Purpose;
+
+use super::trouble::{Refused, Trouble};
+use super::validate::Validated;
+
+/// The accountable authority takes no referrals through the exchange.
+pub const NOT_CONNECTED: Rule = Rule {
+    id: "routing.not-connected",
+    title: "the responsible authority is not connected to the exchange",
+    action: "Ring the authority now; the readable text beside this can be read out or sent by secure e-mail.",
+};
+/// It does, but not by a way that this gateway can serve.
+pub const NO_WAY_FROM_HERE: Rule = Rule {
+    id: "routing.no-way-from-here",
+    title: "the responsible authority collects its referrals in a way that this gateway does not serve",
+    action: "Ring the authority now; the readable text beside this can be read out or sent by secure e-mail.",
+};
+/// Another authority that should be told cannot be reached.
+pub const ALSO_RING: Rule = Rule {
+    id: "routing.also-ring",
+    title: "another authority that should know of this cannot be reached through the exchange",
+    action: "Ring that authority too.",
+};
+
+/// Addressees and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The one accountable authority.
+    pub accountable: DfeCode,
+    /// Every authority that gets it, the accountable one first.
+    pub deliveries: Vec<(DfeCode, Purpose)>,
+    /// Id of the rule that named the accountable authority.
+    pub rule: &'static str,
+    /// Whether a person must confirm it.
+    pub to_confirm: bool,
+    /// Which table of postcodes was used.
+    pub table_version: String,
+    /// What the sender should know.
+    pub warnings: Vec<Violation>,
+}
+
+/// Why there is no route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoRoute {
+    /// What is wrong.
+    pub refusal: Refusal,
+    /// Whom to ring.
+    pub ring: Option<DfeCode>,
+    /// Whether the referral itself is good and only the exchange cannot carry it.
+    pub by_phone: bool,
+}
+
+/// Plans the way of a referral as of the day of `now` in England.
+pub fn plan(
+    directory: &Directory,
+    tables: &RoutingTables,
+    facts: &RoutingFacts,
+    school_authority: DfeCode,
+    now: Timestamp,
+) -> Result<Route, NoRoute> {
+    let decision = tables.decide(facts, Some(school_authority), now.in_england().0);
+    let routed = decision.is_routed();
+    let (accountable, basis) = match decision.accountable.zip(decision.basis) {
+        Some(named) if routed => named,
+        _ => return Err(unrouted(decision)),
+    };
+    if let Err(rule) = reachable(directory, accountable, now) {
+        let refusal = Refusal::new(Class::Invalid, Violation::whole(rule)).blame(Culprit::Operator);
+        return Err(NoRoute { refusal, ring: Some(accountable), by_phone: true });
+    }
+    let to_confirm = decision.is_flagged();
+    let mut warnings = decision.warnings;
+    let mut deliveries = Vec::with_capacity(decision.deliveries.len());
+    for delivery in &decision.deliveries {
+        match reachable(directory, delivery.authority, now) {
+            Ok(()) => deliveries.push((delivery.authority, delivery.purpose.into())),
+            Err(_) => {
+                let ring = directory.ring_text(delivery.authority, now);
+                warnings.push(Violation::whole(ALSO_RING).with_detail(ring));
+            }
+        }
+    }
+    let (rule, table_version) = (basis.id(), tables.versions().postcodes.clone());
+    Ok(Route { accountable, deliveries, rule, to_confirm, table_version, warnings })
+}
+
+/// A referral with its addressees.
+pub struct Routed {
+    pub(super) validated: Validated,
+    pub(super) route: Route,
+}
+
+impl Routed {
+    /// Plans the way of a validated referral.
+    pub fn decide(
+        validated: Validated,
+        tables: &RoutingTables,
+        now: Timestamp,
+    ) -> Result<Self, Trouble> {
+        let authorised = &validated.authorised;
+        let facts = validated.checked.facts();
+        match plan(&authorised.directory, tables, facts, authorised.school_authority, now) {
+            Ok(route) => Ok(Self { route, validated }),
+            Err(none) => {
+                // Carried by hand: the text to read out or to send by secure e-mail.
+                let readable = none.by_phone.then(|| readable(&validated));
+                let (ring, refused) = (none.ring, Refused::of(none.refusal));
+                Err(Trouble::Refused(Box::new(Refused { ring, readable, ..refused })))
+            }
+        }
+    }
+
+    /// What the sender should know beside the receipt.
+    pub fn advice(&self) -> Vec<Violation> {
+        self.route.warnings.iter().chain(self.validated.checked.advice()).cloned().collect()
+    }
+}
+
+fn reachable(directory: &Directory, authority: DfeCode, now: Timestamp) -> Result<(), Rule> {
+    match directory.authority(authority, now).map(|entry| &entry.connection) {
+        Some(Connection::Push { .. }) => Ok(()),
+        Some(Connection::Pull | Connection::Page) => Err(NO_WAY_FROM_HERE),
+        Some(Connection::NotConnected) | None => Err(NOT_CONNECTED),
+    }
+}
+
+fn unrouted(decision: Decision) -> NoRoute {
+    let ring = decision.accountable.or(decision.alternatives.first().copied());
+    let refusal = Refusal {
+        class: Class::Invalid,
+        culprit: Culprit::Sender,
+        violations: decision.violations,
+    };
+    NoRoute { refusal, ring, by_phone: false }
+}
+
+fn readable(validated: &Validated) -> String {
+    let school = &validated.authorised.school_name;
+    let from = format!("Not sent through the exchange. From {school}.");
+    document::readable(&validated.document, &from).to_text()
+}

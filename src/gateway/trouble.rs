@@ -1,0 +1,117 @@
+//! What can come instead of an answer: a refusal (somebody else's fault, told to them) or a fault
+//! (ours, told to the log). One exhaustive match in `respond` turns both into responses.
+
+use std::fmt;
+
+use crate::domain::ids::ReferralId;
+use crate::domain::party::DfeCode;
+use crate::domain::refusal::Refusal;
+use crate::protocol::signing::SigningFault;
+use crate::store::StoreFault;
+
+/// A failure of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The store did not do it.
+    Store(StoreFault),
+    /// Nothing could be signed.
+    Signing(SigningFault),
+}
+
+impl Fault {
+    /// A stable label for logs and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Fault::Store(fault) => fault.label(),
+            Fault::Signing(_) => "signing",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Store(fault) => fault.fmt(f),
+            Fault::Signing(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl From<StoreFault> for Fault {
+    fn from(fault: StoreFault) -> Self {
+        Fault::Store(fault)
+    }
+}
+
+impl From<SigningFault> for Fault {
+    fn from(fault: SigningFault) -> Self {
+        Fault::Signing(fault)
+    }
+}
+
+/// A refusal with what helps its reader on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong.
+    pub refusal: Refusal,
+    /// The referral that it is about, if the request named one that is its sender's.
+    pub about: Option<ReferralId>,
+    /// The authority whose number to ring, as far as it is known.
+    pub ring: Option<DfeCode>,
+    /// A document made from a refused urgent one, that can be sent at once. Personal.
+    pub minimal_document: Option<Vec<u8>>,
+    /// The referral as text to read out, where the exchange cannot deliver it. Personal.
+    pub readable: Option<String>,
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused({:?})", self.refusal.rule().map(|r| r.id))
+    }
+}
+
+/// Instead of an answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Their fault.
+    Refused(Box<Refused>),
+    /// Ours.
+    Fault(Fault),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Trouble::Refused(Box::new(Refused::of(refusal)))
+    }
+}
+
+impl Refused {
+    /// A refusal without anything beside it.
+    pub fn of(refusal: Refusal) -> Self {
+        Self { refusal, about: None, ring: None, minimal_document: None, readable: None }
+    }
+}
+
+impl<F: Into<Fault>> From<F> for Trouble {
+    fn from(fault: F) -> Self {
+        Trouble::Fault(fault.into())
+    }
+}
+
+impl Trouble {
+    /// The same, with the referral that it is about.
+    pub fn about(mut self, id: ReferralId) -> Self {
+        if let Trouble::Refused(refused) = &mut self {
+            refused.about = Some(id);
+        }
+        self
+    }
+
+    /// The same, with the authority to ring.
+    pub fn ring(mut self, authority: Option<DfeCode>) -> Self {
+        if let Trouble::Refused(refused) = &mut self {
+            refused.ring = refused.ring.or(authority);
+        }
+        self
+    }
+}

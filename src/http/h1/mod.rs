@@ -1,0 +1,113 @@
+//! HTTP/1.1, the listening side, for bodies that are read whole.
+//!
+//! A parser of our own, because the usual ones mend what an exchange must refuse: hyper drops
+//! `Content-Length` beside `Transfer-Encoding` before anybody can see it, takes equal lengths stated
+//! twice and bare line feeds, and answers what it can't parse without a body. Whoever stands in front
+//! of us may mend it differently. What this accepts is a small part of RFC 9112: see `head` and
+//! `chunks`, which are pure functions of bytes.
+
+mod chunks;
+mod head;
+mod wire;
+
+use ::http::Method;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+pub(super) use head::content_length;
+use head::{Framing, Parsed};
+pub(super) use wire::body_deadline;
+use wire::{Broken, Wire};
+
+use super::exchange::{Phase, Serve, reached};
+use super::refusal::EdgeRefusal;
+
+/// A refused body of this length is read to its end, so that the connection can be kept.
+const DISCARDED: u64 = 64 * 1_024;
+
+/// Serves requests one after the other until the connection ends.
+pub(super) async fn serve<IO, S>(io: IO, service: &S, mut phase: watch::Receiver<Phase>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    S: Serve,
+{
+    let mut wire = Wire::new(io, service.limits());
+    for served in 1.. {
+        let head = tokio::select! {
+            biased;
+            () = reached(&mut phase, Phase::WindingDown) => break,
+            head = wire.read_head() => head,
+        };
+        let parsed = match head {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) | Err(Broken::Gone) => break,
+            Err(Broken::Refused(refusal)) => {
+                wire.write(&service.refuse(refusal), true, false, service.clock()).await;
+                wire.linger().await;
+                return;
+            }
+        };
+        let only_head = parsed.head.method == Method::HEAD;
+        let last = !parsed.keep_alive || served >= service.limits().requests_per_connection;
+        let mut ended = phase.clone();
+        let outcome = tokio::select! {
+            biased;
+            () = reached(&mut ended, Phase::Ended) => break,
+            outcome = one(&mut wire, service, parsed) => outcome,
+        };
+        let (response, end) = match outcome {
+            Ok((response, read_whole)) => (response, !read_whole),
+            Err(Broken::Refused(refusal)) => (service.refuse(refusal), true),
+            Err(Broken::Gone) => break,
+        };
+        let close = end || last || *phase.borrow() > Phase::Open;
+        if !wire.write(&response, close, only_head, service.clock()).await {
+            break;
+        }
+        if end {
+            wire.linger().await;
+        }
+        if close {
+            break;
+        }
+    }
+    wire.close().await;
+}
+
+/// One request: the answer, and whether the whole of its body was read.
+async fn one<IO, S>(
+    wire: &mut Wire<'_, IO>,
+    service: &S,
+    parsed: Parsed,
+) -> Result<(super::Response, bool), Broken>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    S: Serve,
+{
+    let Parsed { head, framing, .. } = parsed;
+    match service.admit(&head) {
+        Ok((limit, admitted)) => {
+            let body = match framing {
+                Framing::Length(0) => Bytes::new(),
+                framing => wire.read_body(framing, limit).await?,
+            };
+            let answer = service.answer(head, body, admitted).await.ok_or(Broken::Gone)?;
+            Ok((answer, true))
+        }
+        Err(EdgeRefusal::PeerNoLongerTrusted) => {
+            Err(Broken::Refused(EdgeRefusal::PeerNoLongerTrusted))
+        }
+        Err(refusal) => {
+            let read_whole = match framing {
+                Framing::Length(0) => true,
+                Framing::Length(length @ ..=DISCARDED) => {
+                    wire.read_body(Framing::Length(length), length as usize).await?;
+                    true
+                }
+                _ => false,
+            };
+            Ok((service.refuse(refusal), read_whole))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What a directory must have before children depend on it.
+
+use super::rules;
+use crate::domain::directory::{AuthorityEntry, ContactKind, Directory};
+use crate::domain::refusal::Violation;
+use crate::domain::time::Timestamp;
+
+/// The trust domain of the demonstration.
+pub const DEMO_TRUST_DOMAIN: &str = "demo.ecaf.example";
+
+/// Everything that keeps a directory from production use: numbers from the drama ranges, connected
+/// authorities without verified phone numbers for day and night or without staffed hours.
+pub fn check_production(directory: &Directory, at: Timestamp) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if directory.trust_domain.as_str() == DEMO_TRUST_DOMAIN {
+        found.push(Violation::at(rules::DEMO_DOMAIN, "/trust_domain"));
+    }
+    for (i, authority) in directory.authorities.values().enumerate() {
+        let place = format!("/authorities/{i}");
+        for (j, contact) in authority.contacts.iter().enumerate() {
+            if contact.phone.as_deref().is_some_and(is_drama_number) {
+                let pointer = format!("{place}/contacts/{j}/phone");
+                found
+                    .push(Violation::at(rules::DRAMA_NUMBER, pointer).with_detail(&authority.name));
+            }
+        }
+        if !authority.connection.is_live() {
+            continue;
+        }
+        let mut need = |holds: bool, rule, member: &str| {
+            if !holds {
+                let pointer = format!("{place}/{member}");
+                found.push(Violation::at(rule, pointer).with_detail(&authority.name));
+            }
+        };
+        need(has_phone(authority, ContactKind::Daytime, at), rules::NO_DAYTIME, "contacts");
+        need(has_phone(authority, ContactKind::OutOfHours, at), rules::NO_OUT_OF_HOURS, "contacts");
+        need(authority.staffed.is_some(), rules::NO_HOURS, "staffed_hours");
+    }
+    found
+}
+
+fn has_phone(authority: &AuthorityEntry, kind: ContactKind, at: Timestamp) -> bool {
+    authority.contacts.iter().any(|c| c.kind == kind && c.phone.is_some() && c.is_verified(at))
+}
+
+/// Whether a number lies in a range that Ofcom keeps for drama.
+/// Source: Ofcom, "Telephone numbers for drama purposes (TV, Radio etc)".
+pub fn is_drama_number(phone: &str) -> bool {
+    const FIRST_EIGHT: [&str; 20] = [
+        "01134960", "01144960", "01154960", "01164960", "01174960", "01184960", "01214960",
+        "01314960", "01414960", "01514960", "01614960", "01914980", "02079460", "02896496",
+        "02920180", "01632960", "07700900", "08081570", "09098790", "03069990",
+    ];
+    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+    let national = match digits.strip_prefix("0044").or_else(|| digits.strip_prefix("44")) {
+        Some(rest) => format!("0{}", rest.trim_start_matches('0')),
+        None => digits,
+    };
+    national.len() == 11 && FIRST_EIGHT.contains(&&national[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drama_numbers_in_any_spelling() {
+        for phone in [
+            "01632 960123",
+            "020 7946 0999",
+            "07700 900 000",
+            "+44 7700 900000",
+            "0044 1632 960123",
+            "+44 (0)1632 960123",
+            "0113 496 0001",
+            "0161 496 0999",
+            "03069 990123",
+        ] {
+            assert!(is_drama_number(phone), "{phone}");
+        }
+        for phone in ["020 8430 2000", "01632 961123", "07700 901000", "999", "01632 9601234"] {
+            assert!(!is_drama_number(phone), "{phone}");
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Evidence bundles: the tokens of one referral with the certificates and revocation lists that
+//! they need, checked offline against the scheme's root, years later.
+//!
+//! Every signature is judged at the time at which a gateway recorded it. A bundle proves what its
+//! tokens say and that they belong together; it does not prove that nothing was left out.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::{Party, Role, TrustDomain};
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
+use crate::protocol::hash::sha256;
+use crate::protocol::jws::{self, Unverified, Verified};
+use crate::protocol::tokens::{
+    self, Accepted, Delivered, DispatchNote, Event, Recorded, SET_TYPE, SecurityEvent, Submission,
+};
+use crate::protocol::trust::{Chain, Purpose, Revocation, TrustStore};
+
+/// The bundle is not readable at all.
+pub const UNREADABLE: Rule = Rule {
+    id: "evidence.unreadable",
+    title: "this is not an evidence bundle",
+    action: "Give the file that `ecaf submit` or `ecaf status` stored, unchanged.",
+};
+/// A token refers to something that is not in the bundle.
+pub const INCOMPLETE: Rule = Rule {
+    id: "evidence.incomplete",
+    title: "a token refers to another one, or to a certificate, that is not in the bundle",
+    action: "Ask the gateway for the whole evidence of this referral again.",
+};
+/// A party said something that is not for it to say.
+pub const WRONG_ROLE: Rule = Rule {
+    id: "evidence.wrong-role",
+    title: "a token was signed by a party that may not make this statement",
+    action: "Do not rely on this bundle; tell the scheme's operator.",
+};
+
+/// A bundle as it stands in a file or an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// The referral.
+    #[serde(with = "crate::protocol::tokens::text")]
+    pub referral_id: ReferralId,
+    /// Compact tokens, in the order in which they were recorded.
+    pub tokens: Vec<String>,
+    /// Chains of the signers, leaf first, each certificate in base64.
+    pub certificates: Vec<Vec<String>>,
+    /// Revocation lists in base64.
+    pub crls: Vec<String>,
+    /// Documents, base64url; may be empty, and is after erasure.
+    #[serde(default)]
+    pub documents: Vec<String>,
+}
+
+/// One statement of a bundle, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Who signed it.
+    pub by: Party,
+    /// When the exchange recorded it; for a dispatch note, when the referral was recorded.
+    pub at: Timestamp,
+    /// What it says.
+    pub says: Says,
+    /// What was known of the signer's certificate.
+    pub revocation: Revocation,
+}
+
+/// What a statement says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the tokens' own documentation says it")]
+pub enum Says {
+    Submitted(Submission),
+    Accepted(Accepted),
+    Dispatched(DispatchNote, Party),
+    Delivered(Delivered),
+    Recorded(Recorded),
+}
+
+/// A bundle in which everything verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// The referral.
+    pub referral_id: ReferralId,
+    /// The statements, in the order of the bundle.
+    pub statements: Vec<Statement>,
+    /// For each document in the bundle: its digest, which a submission names.
+    pub documents: Vec<Digest>,
+}
+
+impl Bundle {
+    /// Reads a bundle.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(bytes).map_err(|_| refuse(UNREADABLE))
+    }
+
+    /// The revocation lists, as DER.
+    pub fn crls(&self) -> Result<Vec<Vec<u8>>, Refusal> {
+        self.crls.iter().map(|c| STANDARD.decode(c).map_err(|_| refuse(UNREADABLE))).collect()
+    }
+
+    /// The issuing certificates of the chains, each once: to be checked under the reader's root.
+    pub fn issuing(&self) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+        let mut all = Vec::new();
+        for chain in self.chains()?.into_values() {
+            for certificate in chain.certificates().iter().skip(1).take(1) {
+                if !all.contains(certificate) {
+                    all.push(certificate.clone());
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The trust domain that the first token's issuer claims; a starting point, not a proof.
+    pub fn claimed_domain(&self) -> Option<TrustDomain> {
+        let claims = unverified_claims(self.tokens.first()?)?;
+        claims["iss"].as_str()?.parse().ok().map(|party: Party| party.trust_domain)
+    }
+
+    /// Adds a chain, in the bundle's form.
+    pub fn push_chain(&mut self, chain: &Chain) {
+        let texts: Vec<_> = chain.certificates().iter().map(|c| STANDARD.encode(c)).collect();
+        if !self.certificates.contains(&texts) {
+            self.certificates.push(texts);
+        }
+    }
+
+    fn chains(&self) -> Result<BTreeMap<Digest, Chain>, Refusal> {
+        let mut chains = BTreeMap::new();
+        for texts in &self.certificates {
+            let ders = texts.iter().map(|t| STANDARD.decode(t).map(Into::into));
+            let ders = ders.collect::<Result<_, _>>().map_err(|_| refuse(UNREADABLE))?;
+            let chain = Chain::new(ders).ok_or_else(|| refuse(UNREADABLE))?;
+            chains.insert(chain.x5t(), chain);
+        }
+        Ok(chains)
+    }
+
+    /// Verifies every token, and that they belong to one another and to the documents. `trust`
+    /// must hold the scheme's root and the revocation lists.
+    pub fn verify(&self, trust: &TrustStore, scheme: &TrustDomain) -> Result<Proven, Refusal> {
+        let chains = self.chains()?;
+        let tokens =
+            self.tokens.iter().map(|text| Read::new(text)).collect::<Result<Vec<_>, _>>()?;
+        let by_digest: BTreeMap<Digest, &Read> = tokens.iter().map(|t| (t.digest, t)).collect();
+        let mut statements = Vec::with_capacity(tokens.len());
+        for token in &tokens {
+            let at = token.recorded_at(&tokens)?;
+            let x5t = Unverified::parse(token.text)?.x5t();
+            let chain = chains.get(&x5t).ok_or_else(|| refuse(INCOMPLETE))?;
+            let signer =
+                trust.verify(chain, Purpose::Signing, at).map_err(|refusal| refuse(refusal.0))?;
+            let typ = token.kind.typ();
+            let verified = Unverified::parse(token.text)?.verify(typ, &signer)?;
+            let (says, about) = token.kind.says(&verified, scheme)?;
+            if about != self.referral_id {
+                return Err(tokens::mismatch("sub_id"));
+            }
+            links(&says, token, &by_digest)?;
+            let by = signer.party().clone();
+            statements.push(Statement { by, at, says, revocation: signer.revocation() });
+        }
+        chained(&statements, &tokens)?;
+        let documents = self.documents(&statements)?;
+        Ok(Proven { referral_id: self.referral_id, statements, documents })
+    }
+
+    fn documents(&self, statements: &[Statement]) -> Result<Vec<Digest>, Refusal> {
+        let named = |digest: &Digest| {
+            statements
+                .iter()
+                .any(|s| matches!(&s.says, Says::Submitted(sub) if sub.payload_sha256 == *digest))
+        };
+        let mut digests = Vec::new();
+        for text in &self.documents {
+            let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse(UNREADABLE))?;
+            let digest = sha256(&bytes);
+            if !named(&digest) {
+                return Err(tokens::mismatch("a document and payload_sha256"));
+            }
+            digests.push(digest);
+        }
+        Ok(digests)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Submission,
+    Attested,
+    Accepted,
+    Dispatch,
+    Delivered,
+    Recorded,
+}
+
+/// A token whose claims were read without believing them, to find what it refers to.
+struct Read<'a> {
+    text: &'a str,
+    digest: Digest,
+    kind: Kind,
+    claims: serde_json::Value,
+}
+
+impl<'a> Read<'a> {
+    fn new(text: &'a str) -> Result<Self, Refusal> {
+        let token = Unverified::parse(text)?;
+        let claims = token.peek().ok_or_else(|| refuse(UNREADABLE))?;
+        let event = claims.get("events").and_then(|e| e.as_object()?.keys().next().cloned());
+        let kind = match (token.typ(), event.as_deref()) {
+            (tokens::SUBMISSION_TYPE, None) => Kind::Submission,
+            (tokens::ATTESTED_TYPE, None) => Kind::Attested,
+            (SET_TYPE, Some(Accepted::URI)) => Kind::Accepted,
+            (SET_TYPE, Some(DispatchNote::URI)) => Kind::Dispatch,
+            (SET_TYPE, Some(Delivered::URI)) => Kind::Delivered,
+            (SET_TYPE, Some(Recorded::URI)) => Kind::Recorded,
+            _ => return Err(refuse(UNREADABLE)),
+        };
+        Ok(Self { text, digest: sha256(text.as_bytes()), kind, claims })
+    }
+
+    fn event_text(&self, member: &str) -> Option<&str> {
+        self.claims.get("events")?.as_object()?.values().next()?.get(member)?.as_str()
+    }
+
+    fn event_digest(&self, member: &str) -> Option<Digest> {
+        self.event_text(member)?.parse().ok()
+    }
+
+    /// When a gateway recorded this token: its own word for gateway tokens, otherwise the word of
+    /// the gateway's token that names it.
+    fn recorded_at(&self, all: &[Read]) -> Result<Timestamp, Refusal> {
+        let own = || self.event_text("recorded_at")?.parse().ok();
+        let of = |kind: Kind, member: &str| {
+            let names = |t: &&Read| t.kind == kind && t.event_digest(member) == Some(self.digest);
+            all.iter().find(names)?.event_text("recorded_at")?.parse().ok()
+        };
+        let at: Option<Timestamp> = match self.kind {
+            Kind::Accepted | Kind::Recorded | Kind::Dispatch => own(),
+            Kind::Submission | Kind::Attested => of(Kind::Accepted, "submission_sha256"),
+            Kind::Delivered => of(Kind::Recorded, "event_sha256"),
+        };
+        at.ok_or_else(|| refuse(INCOMPLETE))
+    }
+}
+
+impl Kind {
+    fn typ(self) -> &'static str {
+        match self {
+            Kind::Submission => tokens::SUBMISSION_TYPE,
+            Kind::Attested => tokens::ATTESTED_TYPE,
+            _ => SET_TYPE,
+        }
+    }
+
+    /// The typed claims and the referral they are about; each statement is for one role to make.
+    fn says(self, token: &Verified, scheme: &TrustDomain) -> Result<(Says, ReferralId), Refusal> {
+        fn event<E: Event>(token: &Verified) -> Result<(E, Vec<Party>, ReferralId), Refusal> {
+            let set = SecurityEvent::<E>::read(token, None)?;
+            let about = set.sub_id.ok_or_else(|| refuse(tokens::CLAIMS))?.0;
+            let readers = set.aud.into_iter().filter_map(|a| match a {
+                tokens::Audience::Party(party) => Some(party),
+                tokens::Audience::Scheme(_) => None,
+            });
+            Ok((set.event, readers.collect(), about))
+        }
+        let (said, about) = match self {
+            Kind::Submission | Kind::Attested => {
+                let submission = Submission::read(token, scheme)?;
+                let about = submission.sub_id.0;
+                return Ok((Says::Submitted(submission), about));
+            }
+            Kind::Accepted => event(token).map(|(e, _, id)| (Says::Accepted(e), id))?,
+            Kind::Dispatch => {
+                let (note, readers, id) = event(token)?;
+                let [authority] = &readers[..] else { return Err(refuse(tokens::CLAIMS)) };
+                (Says::Dispatched(note, authority.clone()), id)
+            }
+            Kind::Delivered => event(token).map(|(e, _, id)| (Says::Delivered(e), id))?,
+            Kind::Recorded => event(token).map(|(e, _, id)| (Says::Recorded(e), id))?,
+        };
+        let signer = token.signer().party().organisation.role();
+        let may = if matches!(said, Says::Delivered(_)) { Role::Authority } else { Role::Gateway };
+        if signer == may { Ok((said, about)) } else { Err(refuse(WRONG_ROLE)) }
+    }
+}
+
+/// Whatever a token refers to by digest must be in the bundle and say the same.
+fn links(says: &Says, token: &Read, all: &BTreeMap<Digest, &Read>) -> Result<(), Refusal> {
+    let find = |digest: &Digest, kinds: &[Kind]| {
+        let found = all.get(digest).filter(|t| kinds.contains(&t.kind));
+        found.copied().ok_or_else(|| refuse(INCOMPLETE))
+    };
+    let submissions = [Kind::Submission, Kind::Attested];
+    match says {
+        Says::Submitted(_) => {}
+        Says::Accepted(accepted) => {
+            let submission = find(&accepted.submission_sha256, &submissions)?;
+            same(&submission.claims, "payload_sha256", &accepted.payload_sha256.to_string())?;
+        }
+        Says::Dispatched(note, _) => {
+            let submission = find(&note.submission_sha256, &submissions)?;
+            same(&submission.claims, "payload_sha256", &note.payload_sha256.to_string())?;
+            let accepted = find(&note.accepted_sha256, &[Kind::Accepted])?;
+            if accepted.event_digest("submission_sha256") != Some(note.submission_sha256) {
+                return Err(tokens::mismatch("submission_sha256"));
+            }
+        }
+        Says::Delivered(delivered) => {
+            let note = find(&delivered.note_sha256, &[Kind::Dispatch])?;
+            if note.event_digest("payload_sha256") != Some(delivered.payload_sha256) {
+                return Err(tokens::mismatch("payload_sha256"));
+            }
+            let addressee = note.claims.get("aud").and_then(|a| a.get(0)?.as_str());
+            let issuer = token.claims.get("iss").and_then(|i| i.as_str());
+            let organisation =
+                |text: Option<&str>| text?.parse().ok().map(|p: Party| p.organisation);
+            if organisation(addressee) != organisation(issuer) {
+                return Err(refuse(WRONG_ROLE));
+            }
+        }
+        Says::Recorded(recorded) => {
+            find(&recorded.event_sha256, &[Kind::Delivered])?;
+        }
+    }
+    Ok(())
+}
+
+fn same(claims: &serde_json::Value, member: &str, expected: &str) -> Result<(), Refusal> {
+    match claims.get(member).and_then(|v| v.as_str()) {
+        Some(found) if found == expected => Ok(()),
+        _ => Err(tokens::mismatch(member)),
+    }
+}
+
+/// The gateway's own tokens form one chain without a gap: each `recorded` names the one before.
+fn chained(statements: &[Statement], tokens: &[Read]) -> Result<(), Refusal> {
+    let mut placed: Vec<(u64, Digest, Option<Digest>)> = Vec::new();
+    for (statement, token) in statements.iter().zip(tokens) {
+        match &statement.says {
+            Says::Accepted(a) if a.position == 1 => placed.push((1, token.digest, None)),
+            Says::Accepted(a) => placed.push((a.position, token.digest, None)),
+            Says::Recorded(r) => placed.push((r.position, token.digest, Some(r.previous_sha256))),
+            _ => {}
+        }
+    }
+    placed.sort_unstable_by_key(|(position, ..)| *position);
+    let mut before: Option<(u64, Digest)> = None;
+    for (position, digest, previous) in placed {
+        let follows = match before {
+            None => position == 1 && previous.is_none(),
+            Some((last, at)) => position == last + 1 && previous.is_none_or(|p| p == at),
+        };
+        if !follows {
+            return Err(refuse(INCOMPLETE));
+        }
+        before = Some((position, digest));
+    }
+    Ok(())
+}
+
+fn refuse(rule: Rule) -> Refusal {
+    Refusal::new(Class::Invalid, Violation::whole(rule))
+}
+
+/// Reads only the claims of a token, for display; nothing is verified.
+pub fn unverified_claims(text: &str) -> Option<serde_json::Value> {
+    jws::Unverified::parse(text).ok()?.peek()
+}

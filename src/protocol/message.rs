@@ -1,0 +1,83 @@
+//! A message on HTTP: the body is the document, its tokens and chains stand in header fields.
+
+use http::HeaderName;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::protocol::trust::Chain;
+
+/// Carries the token of the document in the body: a submission, or the note of a dispatch.
+pub const TOKEN: HeaderName = HeaderName::from_static("ecaf-token");
+/// Carries the chain of the token's signer.
+pub const CERTIFICATES: HeaderName = HeaderName::from_static("ecaf-certificates");
+/// Carries the submission token of a dispatch.
+pub const SUBMISSION: HeaderName = HeaderName::from_static("ecaf-submission");
+/// Carries the chain of the submission's signer.
+pub const SUBMISSION_CERTIFICATES: HeaderName =
+    HeaderName::from_static("ecaf-submission-certificates");
+/// Carries the `accepted` token of a dispatch, signed by the gateway that signed the note.
+pub const ACCEPTED: HeaderName = HeaderName::from_static("ecaf-accepted");
+
+/// The body is not JSON by its media type.
+pub const MEDIA_TYPE: Rule = Rule {
+    id: "request.media-type",
+    title: "the body must be application/json in UTF-8",
+    action: "Send Content-Type: application/json.",
+};
+/// A header field of the protocol is missing, repeated or unreadable.
+pub const HEADER: Rule = Rule {
+    id: "request.header",
+    title: "a header field of the protocol is missing, repeated or unreadable",
+    action: "Send each token once, and beside it the chain of its signer, leaf first.",
+};
+
+/// The body of an authority's answer to a dispatch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DispatchAnswer {
+    /// The `delivered` token.
+    pub delivered: String,
+    /// The chain of its signer, as in `Ecaf-Certificates`.
+    pub certificates: String,
+}
+
+/// Refuses a body that does not say it is JSON. UTF-8 is JSON's only encoding (RFC 8259).
+pub fn json_body(headers: &HeaderMap) -> Result<(), Refusal> {
+    let stated = optional_field(headers, &CONTENT_TYPE).ok().flatten().unwrap_or_default();
+    let mut parts = stated.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|t| t.eq_ignore_ascii_case("application/json"));
+    let in_utf8 = parts.all(|p| {
+        p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\"")
+    });
+    if is_json && in_utf8 {
+        return Ok(());
+    }
+    Err(Refusal::new(Class::UnsupportedType, Violation::whole(MEDIA_TYPE)))
+}
+
+/// The value of a field that stands at most once.
+pub fn optional_field<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| missing(name)),
+        _ => Err(missing(name)),
+    }
+}
+
+/// The value of a field that stands exactly once.
+pub fn text_field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refusal> {
+    optional_field(headers, name)?.ok_or_else(|| missing(name))
+}
+
+/// The chain in a field that stands exactly once.
+pub fn chain_field(headers: &HeaderMap, name: &HeaderName) -> Result<Chain, Refusal> {
+    Chain::from_header(text_field(headers, name)?).map_err(|_| missing(name))
+}
+
+fn missing(name: &HeaderName) -> Refusal {
+    Refusal::new(Class::Malformed, Violation::whole(HEADER).with_detail(name.as_str()))
+}

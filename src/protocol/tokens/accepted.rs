@@ -1,0 +1,46 @@
+//! `accepted`: the gateway's receipt to the school. It says "durably held by the exchange", not
+//! that anyone at the authority has seen it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, text};
+use crate::domain::ids::Digest;
+use crate::domain::party::{DfeCode, Party};
+use crate::domain::time::Timestamp;
+
+/// The body of an `accepted` event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// The version of the referral that was accepted.
+    pub version: u32,
+    /// Its place in the referral's order of events: 1 for the first acceptance.
+    pub position: u64,
+    /// When the exchange recorded it: the time that counts for every clock.
+    #[serde(with = "text")]
+    pub recorded_at: Timestamp,
+    /// SHA-256 of the submission token.
+    #[serde(with = "text")]
+    pub submission_sha256: Digest,
+    /// SHA-256 of the document.
+    #[serde(with = "text")]
+    pub payload_sha256: Digest,
+    /// The sending party, as verified.
+    #[serde(with = "text")]
+    pub sender: Party,
+    /// The one accountable authority.
+    #[serde(with = "text")]
+    pub authority: DfeCode,
+    /// Id of the routing rule that named it.
+    pub routing_rule: String,
+    /// The directory that was in force.
+    pub directory_version: u64,
+    /// The postcode table that was in force.
+    pub postcode_table: String,
+    /// `good` or `stale`: what was known of the sender's certificate.
+    pub revocation: String,
+}
+
+impl Event for Accepted {
+    const URI: &'static str = "https://ecaf.example/events/accepted";
+}

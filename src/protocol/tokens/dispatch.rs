@@ -1,0 +1,98 @@
+//! The dispatch note: what a gateway tells exactly one authority with a referral.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, text};
+use crate::domain::ids::Digest;
+use crate::domain::party::Party;
+use crate::domain::routing::decide as routing;
+use crate::domain::time::Timestamp;
+
+/// Why an authority gets the referral.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// It is the one accountable authority.
+    Accountable,
+    /// The child is in its area now, and in danger or not safe to go home.
+    Linked,
+    /// It holds an open case, plan or order, and must acknowledge.
+    CaseHolding,
+}
+
+impl Purpose {
+    /// As written on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Purpose::Accountable => "accountable",
+            Purpose::Linked => "linked",
+            Purpose::CaseHolding => "case_holding",
+        }
+    }
+
+    /// By the word on the wire.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Accountable, Self::Linked, Self::CaseHolding]
+            .into_iter()
+            .find(|p| p.as_str() == name)
+    }
+}
+
+impl From<routing::Purpose> for Purpose {
+    fn from(purpose: routing::Purpose) -> Self {
+        match purpose {
+            routing::Purpose::Accountable => Purpose::Accountable,
+            routing::Purpose::CaseHolding => Purpose::CaseHolding,
+            routing::Purpose::Linked => Purpose::Linked,
+        }
+    }
+}
+
+/// Who stands behind the submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SenderKind {
+    /// The school signed it.
+    Signed,
+    /// The gateway attests it.
+    Attested,
+}
+
+/// The body of a `dispatch` event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DispatchNote {
+    /// The version of the referral.
+    pub version: u32,
+    /// Why this authority gets it.
+    pub purpose: Purpose,
+    /// Id of the routing rule.
+    pub routing_rule: String,
+    /// True if the routing wants a person's confirmation (near a boundary, unknown postcode).
+    pub routing_to_confirm: bool,
+    /// SHA-256 of the `accepted` token.
+    #[serde(with = "text")]
+    pub accepted_sha256: Digest,
+    /// SHA-256 of the submission token.
+    #[serde(with = "text")]
+    pub submission_sha256: Digest,
+    /// SHA-256 of the document.
+    #[serde(with = "text")]
+    pub payload_sha256: Digest,
+    /// The sending party, as the gateway verified it.
+    #[serde(with = "text")]
+    pub sender: Party,
+    /// Signed or attested.
+    pub sender_kind: SenderKind,
+    /// When the exchange recorded the submission: signatures are judged at this time.
+    #[serde(with = "text")]
+    pub recorded_at: Timestamp,
+    /// The directory that was in force.
+    pub directory_version: u64,
+    /// The postcode table that was in force.
+    pub postcode_table: String,
+}
+
+impl Event for DispatchNote {
+    const URI: &'static str = "https://ecaf.example/events/dispatch";
+}

@@ -1,0 +1,110 @@
+//! What became of a referral: asked of the gateway, proved where tokens prove it, and kept.
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::sender::Sender;
+use super::state;
+use crate::domain::ids::ReferralId;
+use crate::domain::refusal::Refusal;
+use crate::http::ClientFault;
+use crate::protocol::evidence::{Bundle, Proven};
+use crate::protocol::problem::ProblemDocument;
+
+/// The gateway's answer about a referral.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+pub struct State {
+    /// The referral.
+    pub referral_id: String,
+    /// The accountable authority.
+    pub authority: Authority,
+    /// `U0` to `U3`.
+    pub urgency: String,
+    /// The newest version.
+    pub version: u32,
+    /// When the exchange recorded it.
+    pub recorded_at: String,
+    /// Its deliveries.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// An authority as the gateway names it.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+pub struct Authority {
+    /// DfE code.
+    pub code: String,
+    /// Name.
+    pub name: String,
+    /// Whom to ring now.
+    pub help: String,
+}
+
+/// One delivery.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+pub struct Delivery {
+    /// To whom.
+    pub authority: Authority,
+    /// Why.
+    pub purpose: String,
+    /// `held`, `delayed`, `stored`, `undeliverable` or `by_hand`.
+    pub state: String,
+    /// The same for a person.
+    pub words: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When the exchange recorded the authority's receipt.
+    #[serde(default)]
+    pub stored_at: Option<String>,
+}
+
+/// A state with its proof.
+#[derive(Debug)]
+pub struct Followed {
+    /// What the gateway says.
+    pub state: State,
+    /// What the tokens prove.
+    pub proven: Proven,
+}
+
+/// Why nothing is known.
+#[derive(Debug)]
+pub enum NotFollowed {
+    /// The gateway refused to say.
+    Refused(Box<ProblemDocument>),
+    /// The gateway could not be reached.
+    NoAnswer(ClientFault),
+    /// The answer could not be read.
+    Unreadable,
+    /// The evidence does not verify.
+    Unproven(Refusal),
+    /// The evidence could not be kept.
+    Here(std::io::Error),
+}
+
+/// Asks the gateway, verifies the evidence, and keeps it beside the receipt.
+pub async fn follow(sender: &Sender, id: ReferralId) -> Result<Followed, NotFollowed> {
+    let state: State = get(sender, &format!("/v1/referrals/{id}")).await?;
+    let bundle: Bundle = get(sender, &format!("/v1/referrals/{id}/evidence")).await?;
+    let trust = sender.trust.store();
+    let proven = bundle.verify(&trust, sender.scheme()).map_err(NotFollowed::Unproven)?;
+    let kept = state::newest(&sender.state, id).map_err(NotFollowed::Here)?;
+    if let Some((_, folder)) = kept {
+        let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
+        folder.keep_status(&bytes).map_err(NotFollowed::Here)?;
+    }
+    Ok(Followed { state, proven })
+}
+
+async fn get<T: serde::de::DeserializeOwned>(
+    sender: &Sender,
+    path: &str,
+) -> Result<T, NotFollowed> {
+    let response = sender.client.get(path, Vec::new()).await.map_err(NotFollowed::NoAnswer)?;
+    if response.status == StatusCode::OK {
+        return serde_json::from_slice(&response.body).map_err(|_| NotFollowed::Unreadable);
+    }
+    match serde_json::from_slice(&response.body) {
+        Ok(problem) => Err(NotFollowed::Refused(problem)),
+        Err(_) => Err(NotFollowed::Unreadable),
+    }
+}

@@ -1,0 +1,39 @@
+//! What every step of the school works with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::party::{Party, TrustDomain};
+use crate::effects::{Clock, Entropy};
+use crate::http::{Client, Trust};
+use crate::protocol::signing::SigningIdentity;
+
+/// A school's machine.
+pub struct Sender {
+    /// The school, as its TLS certificate names it.
+    pub party: Party,
+    /// Its signing key; none if a gateway attests for it.
+    pub signing: Option<SigningIdentity>,
+    /// The gateway that it sends to.
+    pub gateway: Party,
+    /// The way there.
+    pub client: Client,
+    /// Certificates and revocation lists.
+    pub trust: Arc<Trust>,
+    /// Where it keeps what it sent.
+    pub state: PathBuf,
+    /// How long to go on trying to send.
+    pub give_up_after: Duration,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Sender {
+    /// The scheme.
+    pub fn scheme(&self) -> &TrustDomain {
+        &self.party.trust_domain
+    }
+}

@@ -1,0 +1,323 @@
+//! Signs, sends, verifies the receipt, stores it. Safe to repeat at every point.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Deserialize;
+
+use super::compose::Composed;
+use super::sender::Sender;
+use super::state::{Kept, VersionFolder};
+use crate::domain::ids::Digest;
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
+use crate::http::ClientFault;
+use crate::protocol::evidence::Bundle;
+use crate::protocol::hash::sha256;
+use crate::protocol::jws::{self, Unverified};
+use crate::protocol::message::{CERTIFICATES, TOKEN};
+use crate::protocol::problem::{ProblemDocument, ProblemViolation};
+use crate::protocol::signing::{SigningFault, token_id};
+use crate::protocol::tokens::{
+    self, Accepted, Audience, SET_TYPE, SecurityEvent, Subject, Submission,
+};
+use crate::protocol::trust::{Chain, Purpose};
+
+/// The receipt is not from the gateway that was asked.
+pub const NOT_THE_GATEWAY: Rule = Rule {
+    id: "receipt.not-the-gateway",
+    title: "the receipt is not signed by the gateway that was asked",
+    action: "Do not rely on it; ring the authority and tell the scheme's operator.",
+};
+/// The answer cannot be read.
+pub const UNREADABLE: Rule = Rule {
+    id: "receipt.unreadable",
+    title: "the gateway's answer is not a receipt",
+    action: "Send again: the same bytes bring the stored receipt. Ring if it is urgent.",
+};
+
+/// A verified and stored receipt.
+#[derive(Debug, Clone)]
+pub struct Submitted {
+    /// What the gateway signed.
+    pub accepted: Accepted,
+    /// Digest of the `accepted` token: what to compare two receipts by.
+    pub accepted_sha256: Digest,
+    /// False if the gateway had it before this call.
+    pub new: bool,
+    /// Name of the accountable authority.
+    pub authority: String,
+    /// Whom to ring there now.
+    pub help: String,
+    /// Advice on the document.
+    pub advice: Vec<ProblemViolation>,
+    /// Where the receipt is kept.
+    pub receipt: PathBuf,
+    /// How many times it was sent.
+    pub attempts: u32,
+}
+
+/// Why there is no receipt.
+#[derive(Debug)]
+pub enum NotSubmitted {
+    /// This id and version was sent before with other bytes; nothing was sent now.
+    OtherBytesHere,
+    /// The gateway refused, with everything it said.
+    Refused(Box<ProblemDocument>),
+    /// What came back is not a good receipt.
+    BadReceipt(Refusal),
+    /// No answer; whether the gateway has it is unknown, or it could not be reached at all.
+    NoAnswer {
+        /// The last failure.
+        last: ClientFault,
+        /// How many times it was tried.
+        attempts: u32,
+    },
+    /// This machine could not keep or sign it.
+    Here(io::Error),
+    /// This machine could not sign it.
+    Signing(SigningFault),
+}
+
+impl From<io::Error> for NotSubmitted {
+    fn from(fault: io::Error) -> Self {
+        NotSubmitted::Here(fault)
+    }
+}
+
+#[derive(Deserialize)]
+struct ReceiptAnswer {
+    accepted: String,
+    certificates: String,
+    authority: AuthorityAnswer,
+    #[serde(default)]
+    advice: Vec<ProblemViolation>,
+}
+
+#[derive(Deserialize)]
+struct AuthorityAnswer {
+    name: String,
+    help: String,
+}
+
+/// Sends a composed document until an answer is certain or the time is up. `progress` hears of each
+/// attempt that did not bring an answer.
+pub async fn submit(
+    sender: &Sender,
+    composed: &Composed,
+    mut progress: impl FnMut(u32, &ClientFault),
+) -> Result<Submitted, NotSubmitted> {
+    let header = composed.checked.header();
+    let folder = VersionFolder::new(&sender.state, header.referral_id, header.version);
+    if folder.keep_document(&composed.bytes)? == Kept::OtherBytes {
+        return Err(NotSubmitted::OtherBytesHere);
+    }
+    let submission = submission(sender, composed, &folder)?;
+    let headers = headers(sender, submission.as_deref());
+    let body = Bytes::from(composed.bytes.clone());
+    let deadline = sender.clock.now().plus(sender.give_up_after.as_millis() as i64);
+    let mut attempts = 0;
+    let response = loop {
+        attempts += 1;
+        let sent = sender.client.post("/v1/referrals", headers.clone(), body.clone()).await;
+        let fault = match sent {
+            Ok(response) if !is_passing(response.status) => break response,
+            Ok(response) if sender.clock.now() >= deadline => break response,
+            Ok(_) => None,
+            Err(last)
+                if matches!(last, ClientFault::Refused(_) | ClientFault::AnswerTooLarge)
+                    || sender.clock.now() >= deadline =>
+            {
+                return Err(NotSubmitted::NoAnswer { last, attempts });
+            }
+            Err(last) => Some(last),
+        };
+        if let Some(fault) = &fault {
+            progress(attempts, fault);
+        }
+        // The same bytes again, a little later each time: at most five seconds, a child waits.
+        let wait = Duration::from_millis(200 << attempts.min(5)).min(Duration::from_secs(5));
+        tokio::time::sleep(wait).await;
+    };
+    match response.status {
+        StatusCode::OK | StatusCode::CREATED => {
+            let new = response.status == StatusCode::CREATED;
+            let answer: ReceiptAnswer =
+                serde_json::from_slice(&response.body).map_err(|_| bad(UNREADABLE))?;
+            received(sender, composed, &folder, submission, answer, (new, attempts))
+        }
+        _ => match serde_json::from_slice(&response.body) {
+            Ok(problem) => Err(NotSubmitted::Refused(problem)),
+            Err(_) => Err(bad(UNREADABLE)),
+        },
+    }
+}
+
+/// Answers that mean "again, a little later".
+fn is_passing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::INTERNAL_SERVER_ERROR
+    )
+}
+
+/// The submission to send: the one signed before, or a new one, kept before it is sent. One whose
+/// certificate is no longer the present one is signed anew: the document decides what is the same.
+fn submission(
+    sender: &Sender,
+    composed: &Composed,
+    folder: &VersionFolder,
+) -> Result<Option<String>, NotSubmitted> {
+    let Some(identity) = &sender.signing else { return Ok(None) };
+    let header = composed.checked.header();
+    if let Some(kept) = folder.submission()? {
+        let named = Unverified::parse(&kept).ok().map(|token| token.x5t());
+        if named == Some(identity.x5t()) {
+            return Ok(Some(kept));
+        }
+    }
+    let claims = Submission {
+        iss: identity.party().clone(),
+        aud: Audience::Scheme(sender.scheme().clone()),
+        iat: sender.clock.now().seconds(),
+        jti: token_id(&*sender.entropy).map_err(NotSubmitted::Signing)?,
+        sub_id: Subject(header.referral_id),
+        schema: crate::protocol::schema::Schema::referral_v1_id().into(),
+        version: header.version,
+        urgency: header.urgency.as_str().into(),
+        request_type: header.request_type.as_str().into(),
+        payload_sha256: composed.payload_sha256,
+        previous_sha256: header.previous,
+        attested: None,
+    };
+    let jws = claims
+        .sign(identity.signer(), identity.x5t())
+        .map_err(|fault| NotSubmitted::Signing(SigningFault::Key(fault)))?;
+    let kept = folder.keep_submission(&jws)?;
+    let named = Unverified::parse(&kept).ok().map(|token| token.x5t());
+    // An older one under a former certificate stays as evidence; the new one goes.
+    Ok(Some(if named == Some(identity.x5t()) { kept } else { jws }))
+}
+
+fn headers(sender: &Sender, submission: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    if let (Some(token), Some(identity)) = (submission, &sender.signing) {
+        let value = |text: &str| HeaderValue::from_str(text).ok();
+        headers.extend(value(token).map(|v| (TOKEN, v)));
+        headers.extend(value(&identity.chain().to_header()).map(|v| (CERTIFICATES, v)));
+    }
+    headers
+}
+
+fn received(
+    sender: &Sender,
+    composed: &Composed,
+    folder: &VersionFolder,
+    submission: Option<String>,
+    answer: ReceiptAnswer,
+    (new, attempts): (bool, u32),
+) -> Result<Submitted, NotSubmitted> {
+    let now = sender.clock.now();
+    let chain = Chain::from_header(&answer.certificates).map_err(|_| bad(UNREADABLE))?;
+    let accepted = verify(sender, composed, submission.as_deref(), &answer.accepted, &chain, now)
+        .map_err(NotSubmitted::BadReceipt)?;
+    let bundle = bundle(sender, composed, submission, &answer.accepted, &chain);
+    let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
+    let receipt = folder.keep_receipt(&bytes)?;
+    Ok(Submitted {
+        accepted,
+        accepted_sha256: sha256(answer.accepted.as_bytes()),
+        new,
+        authority: answer.authority.name,
+        help: answer.authority.help,
+        advice: answer.advice,
+        receipt,
+        attempts,
+    })
+}
+
+/// The receipt is from the gateway that was asked, for us, and about exactly what was sent.
+fn verify(
+    sender: &Sender,
+    composed: &Composed,
+    submission: Option<&str>,
+    token: &str,
+    chain: &Chain,
+    now: Timestamp,
+) -> Result<Accepted, Refusal> {
+    let token = Unverified::parse(token)?;
+    if token.x5t() != chain.x5t() {
+        return Err(refuse(jws::CERTIFICATE_MISMATCH));
+    }
+    // A receipt from before a renewal was signed with the certificate of its own day.
+    let recorded = token.peek().and_then(|claims| {
+        let event = claims.get("events")?.as_object()?.values().next()?;
+        event.get("recorded_at")?.as_str()?.parse::<Timestamp>().ok()
+    });
+    let at = recorded.filter(|at| *at <= now).unwrap_or(now);
+    let signer = sender.trust.store().verify(chain, Purpose::Signing, at);
+    let token = token.verify(SET_TYPE, &signer.map_err(|refusal| refuse(refusal.0))?)?;
+    if *token.signer().party() != sender.gateway {
+        return Err(refuse(NOT_THE_GATEWAY));
+    }
+    let said = SecurityEvent::<Accepted>::read(&token, None)?;
+    let header = composed.checked.header();
+    let us = |a: &Audience| matches!(a, Audience::Party(p) if p.organisation == sender.party.organisation);
+    let facts = [
+        ("aud", said.aud.iter().any(us)),
+        ("sub_id", said.sub_id.map(|s| s.0) == Some(header.referral_id)),
+        ("version", said.event.version == header.version),
+        ("payload_sha256", said.event.payload_sha256 == composed.payload_sha256),
+        ("sender", said.event.sender.organisation == sender.party.organisation),
+    ];
+    if let Some((name, _)) = facts.iter().find(|(_, equal)| !equal) {
+        return Err(tokens::mismatch(name));
+    }
+    // A repetition that was signed anew gets the receipt of the first time, which names the first
+    // submission; the document is the same.
+    let _ = submission;
+    Ok(said.event)
+}
+
+fn bundle(
+    sender: &Sender,
+    composed: &Composed,
+    submission: Option<String>,
+    accepted: &str,
+    chain: &Chain,
+) -> Bundle {
+    let trust = sender.trust.store();
+    let lists = trust
+        .crl_digests()
+        .into_iter()
+        .filter_map(|d| Some(STANDARD.encode(trust.loaded_crl(&d)?)));
+    let mut bundle = Bundle {
+        referral_id: composed.checked.header().referral_id,
+        tokens: submission.into_iter().chain([accepted.to_owned()]).collect(),
+        certificates: Vec::new(),
+        crls: lists.collect(),
+        documents: Vec::new(),
+    };
+    bundle.push_chain(chain);
+    if let Some(identity) = &sender.signing {
+        bundle.push_chain(identity.chain());
+    }
+    bundle
+}
+
+fn bad(rule: Rule) -> NotSubmitted {
+    NotSubmitted::BadReceipt(refuse(rule))
+}
+
+fn refuse(rule: Rule) -> Refusal {
+    Refusal::new(Class::Forbidden, Violation::whole(rule))
+}

@@ -1,0 +1,97 @@
+//! What can be wrong with a store. Told to the log and to readiness, never to a peer.
+
+use std::fmt;
+
+/// A failure of our own. It names the condition and carries no value that was stored.
+///
+/// Nothing was promised to anybody when one of these is returned, and repeating the same call is
+/// always safe. Match on it exhaustively, so that a new fault is thought about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// The disk (or quota) is full. Nothing of the operation is visible; works again when space
+    /// returns.
+    Full,
+    /// The operation failed and nothing of it is visible; the cause may pass (lock, memory, I/O).
+    Unavailable,
+    /// The commit failed while syncing, so that nobody can know whether it survives a crash. The
+    /// store has stopped: re-open it (restart the process) and look up what it holds.
+    OutcomeUnknown,
+    /// The store has stopped after an [`StoreFault::OutcomeUnknown`] or at shutdown; it does
+    /// nothing more in this process.
+    Stopped,
+    /// What lies on disk contradicts itself. An operator must look (`check`, restore).
+    Corrupt,
+    /// The file is not a store of this kind at all.
+    NotAStore,
+    /// There is no store at the place given, and it was not asked for that one be created.
+    Missing,
+    /// The folder of the store does not exist or cannot be written.
+    NoFolder,
+    /// Another process has this store open.
+    InUse,
+    /// The schema on disk is newer than this program knows: run the newer program.
+    UnknownSchema {
+        /// The version on disk.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+    /// The operating system gave no random bytes.
+    NoEntropy,
+    /// The caller broke a precondition that the operation documents. A mistake in this program.
+    Misuse,
+}
+
+impl StoreFault {
+    /// A stable label for metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            StoreFault::Full => "full",
+            StoreFault::Unavailable => "unavailable",
+            StoreFault::OutcomeUnknown => "outcome_unknown",
+            StoreFault::Stopped => "stopped",
+            StoreFault::Corrupt => "corrupt",
+            StoreFault::NotAStore => "not_a_store",
+            StoreFault::Missing => "missing",
+            StoreFault::NoFolder => "no_folder",
+            StoreFault::InUse => "in_use",
+            StoreFault::UnknownSchema { .. } => "unknown_schema",
+            StoreFault::NoEntropy => "no_entropy",
+            StoreFault::Misuse => "misuse",
+        }
+    }
+
+    /// Whether this process can do nothing more with the store and should stop.
+    pub const fn is_final(self) -> bool {
+        matches!(self, StoreFault::OutcomeUnknown | StoreFault::Stopped)
+    }
+}
+
+impl fmt::Display for StoreFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StoreFault::Full => "the disk of the store is full: free some space",
+            StoreFault::Unavailable => "the store did not complete the operation: try again",
+            StoreFault::OutcomeUnknown => {
+                "the disk failed while a commit was synced: the store has stopped, restart to recover"
+            }
+            StoreFault::Stopped => "the store has stopped: restart to recover",
+            StoreFault::Corrupt => "the store contradicts itself: check it and restore a backup",
+            StoreFault::NotAStore => "the file is not a store of this program",
+            StoreFault::Missing => "there is no store here: create it first",
+            StoreFault::NoFolder => "the folder of the store does not exist or cannot be written",
+            StoreFault::InUse => "another process has this store open",
+            StoreFault::UnknownSchema { found, known } => {
+                return write!(
+                    f,
+                    "the store has schema version {found}, this program knows up to {known}: \
+                     run the newer program"
+                );
+            }
+            StoreFault::NoEntropy => "the operating system gave no random bytes",
+            StoreFault::Misuse => "the store was asked for something that it cannot mean",
+        })
+    }
+}
+
+impl std::error::Error for StoreFault {}

@@ -1,0 +1,98 @@
+//! Metric names and the recorder behind them. Labels are codes and rule ids only.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::AlreadyInstalled;
+
+/// Requests answered, by `route` and `status`.
+pub const REQUESTS: &str = "ecaf_requests_total";
+/// Seconds from the end of a request's head to the end of its answer, by `route`.
+pub const REQUEST_SECONDS: &str = "ecaf_request_seconds";
+/// Open connections.
+pub const CONNECTIONS: &str = "ecaf_connections";
+/// TLS handshakes refused, by `rule`.
+pub const HANDSHAKES_REFUSED: &str = "ecaf_handshakes_refused_total";
+/// Referrals accepted: durable and receipted. Repeats count once.
+pub const ACCEPTED: &str = "ecaf_referrals_accepted_total";
+/// Submissions answered with a receipt that was stored before.
+pub const REPEATED: &str = "ecaf_referrals_repeated_total";
+/// Refusals, by `rule`.
+pub const REFUSED: &str = "ecaf_refusals_total";
+/// Seconds that a group of writes took to become durable.
+pub const COMMIT_SECONDS: &str = "ecaf_commit_seconds";
+/// Writes in one commit.
+pub const COMMIT_ROWS: &str = "ecaf_commit_rows";
+/// Attempts at delivery, by `authority` and `outcome`.
+pub const DELIVERY_ATTEMPTS: &str = "ecaf_delivery_attempts_total";
+/// Seconds from acceptance to the authority's receipt.
+pub const DELIVERY_SECONDS: &str = "ecaf_delivery_seconds";
+/// Deliveries that no authority has confirmed yet.
+pub const DELIVERIES_WAITING: &str = "ecaf_deliveries_waiting";
+/// Age of the oldest of them, in seconds.
+pub const OLDEST_WAITING_SECONDS: &str = "ecaf_oldest_delivery_waiting_seconds";
+/// Deliveries given up: a person must act.
+pub const UNDELIVERABLE: &str = "ecaf_deliveries_undeliverable";
+/// Dispatches stored by an authority.
+pub const DISPATCHES_STORED: &str = "ecaf_dispatches_stored_total";
+/// Version of the directory in use.
+pub const DIRECTORY_VERSION: &str = "ecaf_directory_version";
+/// Seconds until the directory in use ends; negative while it is stale.
+pub const DIRECTORY_SECONDS_LEFT: &str = "ecaf_directory_seconds_left";
+/// Reloads that were refused, by `what` and `rule`.
+pub const RELOADS_REFUSED: &str = "ecaf_reloads_refused_total";
+
+/// Upper bounds in seconds: from a tenth of a millisecond to a minute and a half.
+const SECONDS: [f64; 18] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0, 90.0,
+];
+const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Gives the metrics of this process as text.
+#[derive(Clone)]
+pub struct MetricsHandle(PrometheusHandle);
+
+impl MetricsHandle {
+    /// In the Prometheus text format.
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}
+
+impl std::fmt::Debug for MetricsHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MetricsHandle")
+    }
+}
+
+/// Starts recording, for the whole process. Opens no listener: the operator's listener renders.
+pub fn install_metrics() -> Result<MetricsHandle, AlreadyInstalled> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Full(COMMIT_ROWS.to_owned()), &ROWS)
+        })
+        // Fails on an empty list of buckets only, and both have some.
+        .map_err(|_| AlreadyInstalled)?
+        .build_recorder();
+    let handle = MetricsHandle(recorder.handle());
+    metrics::set_global_recorder(recorder).map_err(|_| AlreadyInstalled)?;
+    Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_and_renders_once_per_process() {
+        let handle = install_metrics().unwrap();
+        metrics::counter!(REFUSED, "rule" => "directory.expired").increment(2);
+        metrics::histogram!(COMMIT_SECONDS).record(0.003);
+        let text = handle.render();
+        assert!(text.contains("ecaf_refusals_total{rule=\"directory.expired\"} 2"), "{text}");
+        assert!(text.contains("ecaf_commit_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+        assert_eq!(install_metrics().unwrap_err(), AlreadyInstalled);
+    }
+}

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ::http::StatusCode;
+use bytes::Bytes;
 use ecaf::effects::SystemClock;
 use ecaf::http::plain::{OperatorHandler, OperatorListener, OperatorRequest, text};
 use ecaf::http::{Answer, Limits};
@@ -39,7 +39,8 @@ async fn requests_follow_each_other_on_one_connection() {
     let mut wire = Wire::new(&server, &school).await;
     // Sent together, answered in order.
     let first = post("/echo", "Content-Length: 5\r\n", "first");
-    let chunked = post("/echo", "Transfer-Encoding: chunked\r\n", "3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n");
+    let chunked =
+        post("/echo", "Transfer-Encoding: chunked\r\n", "3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n");
     wire.send(first).await;
     assert_eq!(wire.answer().await.unwrap().text(), "first");
     wire.send(chunked).await;
@@ -83,14 +84,20 @@ async fn whatever_could_be_read_in_two_ways_is_refused_and_the_connection_closed
         ("no host", who(""), "http.host"),
         (
             "length and chunked",
-            post("/echo", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-                &format!("0\r\n\r\n{smuggled}")),
+            post(
+                "/echo",
+                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                &format!("0\r\n\r\n{smuggled}"),
+            ),
             "http.framing",
         ),
         (
             "chunked and length",
-            post("/echo", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-                &format!("0\r\n\r\n{smuggled}")),
+            post(
+                "/echo",
+                "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+                &format!("0\r\n\r\n{smuggled}"),
+            ),
             "http.framing",
         ),
         (
@@ -185,7 +192,8 @@ async fn what_is_too_large_is_refused_without_taking_it() {
     // Ten megabytes, announced and not: the answer arrives although the client writes on.
     let ten_megabytes = "x".repeat(10_000_000);
     let announced = post("/echo", "Content-Length: 10000000\r\n", &ten_megabytes);
-    let chunked = post("/echo", "Transfer-Encoding: chunked\r\n", &format!("989680\r\n{ten_megabytes}"));
+    let chunked =
+        post("/echo", "Transfer-Encoding: chunked\r\n", &format!("989680\r\n{ten_megabytes}"));
     for raw in [announced, chunked] {
         let mut wire = Wire::new(&server, &school).await;
         wire.send(raw).await;
@@ -226,12 +234,8 @@ async fn slow_clients_are_cut_off_in_every_phase() {
     assert_eq!(idle.closed().await, b"");
 
     // Fast enough for the whole time, yet below the least rate.
-    let limits = Limits {
-        body: PATIENCE * 10,
-        body_grace: tiny,
-        body_rate: 1_000_000,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { body: PATIENCE * 10, body_grace: tiny, body_rate: 1_000_000, ..Limits::default() };
     let (_scheme, server, school) = world(limits).await;
     let mut wire = Wire::new(&server, &school).await;
     wire.send(post("/echo", "Content-Length: 1000\r\n", "drip")).await;
@@ -443,7 +447,8 @@ async fn http2_bodies_without_a_length_are_bounded_and_timed() {
     let request = |body| {
         ::http::Request::builder().method("POST").uri("https://g.example/echo").body(body).unwrap()
     };
-    let frame = |n: usize| Ok::<_, std::io::Error>(hyper::body::Frame::data(Bytes::from(vec![0; n])));
+    let frame =
+        |n: usize| Ok::<_, std::io::Error>(hyper::body::Frame::data(Bytes::from(vec![0; n])));
     let endless = futures_util::stream::iter((0..).map(move |_| frame(10_000)));
     let body = http_body_util::StreamBody::new(endless).boxed_unsync();
     let refused = within(sender.send_request(request(body))).await.unwrap();
@@ -480,9 +485,10 @@ async fn floods_of_http2_frames_cost_the_sender_its_connection() {
         ("settings", Box::new(|_| frame(4, 0, 0, &[]))),
         ("rapid reset", Box::new(open_and_reset)),
         // Never ends its header block.
-        ("continuation", Box::new(|n| {
-            if n == 0 { frame(1, 0x1, 1, &[0x82]) } else { frame(9, 0, 1, &[0; 64]) }
-        })),
+        (
+            "continuation",
+            Box::new(|n| if n == 0 { frame(1, 0x1, 1, &[0x82]) } else { frame(9, 0, 1, &[0; 64]) }),
+        ),
     ];
     for (name, next) in floods {
         let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
@@ -549,7 +555,10 @@ async fn the_operator_listens_on_the_loopback_and_serves_no_browser() {
     };
     let get = |fields: &str| format!("GET /livez HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
     let alive = ask(get("Host: localhost\r\n")).await;
-    assert!(alive.starts_with("HTTP/1.1 200 OK\r\n") && alive.ends_with("\r\n\r\nalive"), "{alive}");
+    assert!(
+        alive.starts_with("HTTP/1.1 200 OK\r\n") && alive.ends_with("\r\n\r\nalive"),
+        "{alive}"
+    );
     for fields in [
         "Host: evil.example\r\n",
         "Host: localhost\r\nOrigin: https://evil.example\r\n",

@@ -95,8 +95,7 @@ async fn each_wrong_certificate_is_refused_with_its_own_reason() {
         rustls::crypto::aws_lc_rs::sign::any_supported_type(&key_der(&stolen)).unwrap(),
     );
     let mut config = (*Raw::default().config(None)).clone();
-    config.client_auth_cert_resolver =
-        Arc::new(rustls::client::SingleCertAndKey::from(resolver));
+    config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(resolver));
     let mut wire = Wire::open(&server, Arc::new(config)).await.unwrap();
     wire.closed().await;
     logged(&[rules::PROOF.id, "handshake refused"]).await;
@@ -245,9 +244,8 @@ async fn live_connections_of_a_revoked_peer_end_unanswered_and_others_stay() {
     asking.send("POST /hold HTTP/1.1\r\nHost: g\r\nContent-Length: 1\r\n\r\nx").await;
     server.entered(2).await;
     let over_h2 = client(&scheme, &server, &bad);
-    let over_h2 = tokio::spawn(async move {
-        over_h2.post("/hold", vec![], Bytes::from_static(b"x")).await
-    });
+    let over_h2 =
+        tokio::spawn(async move { over_h2.post("/hold", vec![], Bytes::from_static(b"x")).await });
     let mut other = Wire::new(&server, &good).await;
     server.entered(3).await;
 

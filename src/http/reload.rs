@@ -164,7 +164,10 @@ impl ReloadHealth {
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !faults.is_empty() && all[kind] != faults {
-            tracing::error!(faults = faults.len(), "new files are refused; the last good ones stay");
+            tracing::error!(
+                faults = faults.len(),
+                "new files are refused; the last good ones stay"
+            );
         }
         all[kind] = faults;
     }

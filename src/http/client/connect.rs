@@ -11,9 +11,9 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use super::ClientFault;
 use super::endpoint::Endpoint;
 use super::watched::{Seen, Watched};
-use super::ClientFault;
 use crate::http::message::Alpn;
 use crate::http::tls::{ClientTls, Reached};
 

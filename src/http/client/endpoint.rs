@@ -93,9 +93,17 @@ mod tests {
         assert_eq!((full.port(), full.base()), (8443, "/ecaf/in"));
         assert_eq!(full.to_string(), "https://a.example:8443/ecaf/in");
         for bad in [
-            "http://a.example", "a.example", "https://", "https://user@a.example", "/path",
-            "https://a.example/?q", "https://a.example/#f", "https://a.example/%2e",
-            "https://127.0.0.1:1", "https://[::1]:1", "https://a.example:99999",
+            "http://a.example",
+            "a.example",
+            "https://",
+            "https://user@a.example",
+            "/path",
+            "https://a.example/?q",
+            "https://a.example/#f",
+            "https://a.example/%2e",
+            "https://127.0.0.1:1",
+            "https://[::1]:1",
+            "https://a.example:99999",
         ] {
             assert_eq!(bad.parse::<Endpoint>(), Err(NotAnEndpoint), "{bad}");
         }

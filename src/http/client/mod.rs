@@ -17,8 +17,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
-pub use self::endpoint::{Endpoint, NotAnEndpoint};
 use self::connect::{Link, Sender};
+pub use self::endpoint::{Endpoint, NotAnEndpoint};
 use super::tls::{ClientTls, Credentials, Reason};
 use super::trust::Trust;
 use crate::domain::party::Party;
@@ -241,9 +241,8 @@ impl Client {
             return Ok(link);
         }
         let opened = connect::open(&self.endpoint, self.address, &self.tls);
-        let link = timeout(self.limits.connect, opened)
-            .await
-            .unwrap_or(Err(ClientFault::Unreachable))?;
+        let link =
+            timeout(self.limits.connect, opened).await.unwrap_or(Err(ClientFault::Unreachable))?;
         if let Some(again) = link.share() {
             self.pool().shared = Some(again);
         }

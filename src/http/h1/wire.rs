@@ -52,13 +52,14 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Wire<'a, IO> {
         let deadline = Instant::now() + self.limits.head;
         let mut searched = 0;
         loop {
-            if let Some(length) = end_of_head(&self.ahead, searched) {
+            let end = end_of_head(&self.ahead, searched);
+            if end.unwrap_or(self.ahead.len()) > self.limits.head_bytes {
+                return Err(Broken::Refused(EdgeRefusal::HeadTooLarge));
+            }
+            if let Some(length) = end {
                 let raw = self.ahead.split_to(length);
                 let parsed = parse(&raw[..length - 4], self.limits);
                 return parsed.map(Some).map_err(Broken::Refused);
-            }
-            if self.ahead.len() > self.limits.head_bytes {
-                return Err(Broken::Refused(EdgeRefusal::HeadTooLarge));
             }
             searched = self.ahead.len().saturating_sub(3);
             timeout_at(deadline, self.read(STEP))

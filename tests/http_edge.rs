@@ -301,6 +301,9 @@ async fn a_party_that_asks_too_often_is_told_when_to_ask_again_and_others_are_se
         wire.send(&who).await;
         assert_eq!(wire.answer().await.unwrap().status, 200);
     }
+    // What is refused counts too.
+    wire.send(format!("GET /nothing HTTP/1.1\r\n{HOST}\r\n")).await;
+    assert_eq!(wire.answer().await.unwrap().status, 429);
     // The same organisation on another connection, and through another certificate of it.
     let mut again = Wire::new(&server, &scheme.issue(SCHOOL, no_dns())).await;
     again.send(&who).await;
@@ -349,6 +352,23 @@ async fn a_connection_is_wound_down_after_its_requests() {
     wire.send(&who).await;
     assert!(wire.answer().await.unwrap().head.contains("connection: close"));
     assert_eq!(wire.closed().await, b"");
+}
+
+#[tokio::test]
+async fn idle_and_old_http2_connections_are_wound_down() {
+    let tiny = Duration::from_millis(30);
+    for limits in
+        [Limits { idle: tiny, ..Limits::default() }, Limits { age: tiny, ..Limits::default() }]
+    {
+        let (_scheme, server, school) = world(limits).await;
+        let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
+        let wire = Wire::open(&server, raw.config(Some(&school))).await.unwrap();
+        let io = TokioIo::new(wire.0);
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (sender, connection) = handshake.await.unwrap();
+        within(connection).await.unwrap();
+        drop::<hyper::client::conn::http2::SendRequest<Full<Bytes>>>(sender);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use ::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -44,6 +45,8 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Wire<'a, IO> {
     /// The next head; `None` if the peer closed, or asked nothing for too long.
     pub(super) async fn read_head(&mut self) -> Result<Option<Parsed>, Broken> {
         if self.ahead.is_empty() {
+            // A used buffer would hold the memory of the last body while nothing is asked.
+            self.ahead = BytesMut::new();
             let waited = timeout(self.limits.idle, self.read(STEP)).await;
             if !matches!(waited, Ok(Ok(()))) {
                 return Ok(None);
@@ -171,7 +174,7 @@ fn render(response: &Response, close: bool, only_head: bool, now: Timestamp) -> 
     let mut head = String::with_capacity(512);
     // Writing to a String cannot fail.
     let _ = write!(head, "HTTP/1.1 {}\r\ndate: {}\r\n", response.status, http_date(now));
-    let bodiless = response.status == ::http::StatusCode::NO_CONTENT;
+    let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !bodiless {
         let _ = write!(head, "content-length: {}\r\n", response.body.len());
     }
@@ -216,8 +219,6 @@ fn http_date(now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ::http::StatusCode;
-
     use super::*;
 
     #[test]

@@ -113,7 +113,7 @@ async fn whatever_could_be_read_in_two_ways_is_refused_and_the_connection_closed
         ),
         ("folded line", who(&format!("{HOST}A: b\r\n c\r\n")), "http.syntax"),
         ("space before colon", who(&format!("{HOST}A : b\r\n")), "http.syntax"),
-        ("bare line feed", format!("GET /who HTTP/1.1\nHost: h\r\n\r\n"), "http.syntax"),
+        ("bare line feed", "GET /who HTTP/1.1\nHost: h\r\n\r\n".into(), "http.syntax"),
         ("nul", who(&format!("{HOST}A: \0\r\n")), "http.syntax"),
         ("old version", format!("GET /who HTTP/1.0\r\n{HOST}\r\n"), "http.version"),
         ("h2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "http.version"),
@@ -500,7 +500,8 @@ async fn floods_of_http2_frames_cost_the_sender_its_connection() {
         let headers = frame(1, 0x5, n * 2 + 1, &[0x82, 0x84, 0x87, 0x41, 1, b'h']);
         [headers, frame(3, 0, n * 2 + 1, &8u32.to_be_bytes())].concat()
     };
-    let floods: [(&str, Box<dyn Fn(u32) -> Vec<u8>>); 4] = [
+    type Frames = Box<dyn Fn(u32) -> Vec<u8>>;
+    let floods: [(&str, Frames); 4] = [
         ("ping", Box::new(|_| frame(6, 0, 0, &[0; 8]))),
         ("settings", Box::new(|_| frame(4, 0, 0, &[]))),
         ("rapid reset", Box::new(open_and_reset)),

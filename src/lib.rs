@@ -20,14 +20,14 @@
 //! | [`cli`] | one file per subcommand |
 
 pub mod app;
-// pub mod authority;
+pub mod authority;
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod effects;
-// pub mod gateway;
+pub mod gateway;
 pub mod http;
 pub mod protocol;
-// pub mod school;
+pub mod school;
 pub mod store;
 pub mod telemetry;

@@ -69,7 +69,7 @@ fn commented_keys_show_the_defaults() {
 #[test]
 fn paths_start_at_the_file_and_secrets_at_the_credentials() {
     let Settings::Gateway(gateway) = settings("gateway", &sample("gateway")) else { panic!() };
-    assert_eq!(gateway.trust.roots, Path::new("/etc/ecaf/trust/roots.pem"));
+    assert_eq!(gateway.trust.roots, Path::new("/etc/ecaf/trust/root.crt"));
     assert_eq!(gateway.identity.tls_key.path(), Path::new("/run/credentials/ecaf/tls-key"));
     assert_eq!(gateway.store, Path::new("/var/lib/ecaf/gateway.db"));
     let Settings::School(school) = settings("school", &sample("school")) else { panic!() };

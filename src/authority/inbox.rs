@@ -1,1 +1,91 @@
-//! The inbox as people read it.
+//! The inbox as people read it: a list of codes and times, and each referral as a document.
+
+use serde_json::{Value, json};
+
+use crate::domain::party::Organisation;
+use crate::domain::referral::Urgency;
+use crate::protocol::document::{self, Readable};
+use crate::protocol::evidence::Bundle;
+use crate::protocol::json as strict;
+use crate::protocol::schema;
+use crate::store::{InboxEntry, InboxItem, TokenKind};
+
+/// The longest document that is shown, in bytes.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// One line of the inbox for other programs.
+pub fn as_json(entry: &InboxEntry) -> Value {
+    json!({
+        "entry": entry.entry,
+        "reference": entry.reference,
+        "referral_id": entry.key.referral_id.to_string(),
+        "version": entry.key.version,
+        "purpose": entry.key.purpose,
+        "urgency": urgency(entry.urgency),
+        "request_type": entry.request_type,
+        "sender": entry.sender.to_string(),
+        "recorded_at": entry.recorded_at.to_string(),
+        "received_at": entry.received_at.to_string(),
+        "payload_sha256": entry.payload_sha256.to_string(),
+    })
+}
+
+/// One line of the inbox for people.
+pub fn as_cells(entry: &InboxEntry) -> Vec<String> {
+    let label = |list, code: &str| schema::label(list, code).unwrap_or(code).to_owned();
+    vec![
+        entry.reference.clone(),
+        urgency(entry.urgency).into(),
+        label("request_type", &entry.request_type),
+        entry.key.purpose.replace('_', " "),
+        format!("v{}", entry.key.version),
+        entry.sender.to_string(),
+        local(entry.recorded_at),
+    ]
+}
+
+/// The heads of [`as_cells`].
+pub const HEADS: [&str; 7] = ["REFERENCE", "URG", "REQUEST", "WE ARE", "VER", "FROM", "RECORDED"];
+
+/// A referral as a document; `None` once it is erased.
+pub fn readable(item: &InboxItem) -> Option<Readable> {
+    let document = item.document.as_ref()?;
+    let value = strict::parse(document, LARGEST).ok()?;
+    let entry = &item.entry;
+    let attested = item.tokens.iter().find(|t| t.token.kind == TokenKind::Attested);
+    let backing = match attested.map(|t| &t.token.issuer.organisation) {
+        Some(Organisation::Gateway(name)) => format!("Attested by gateway {name} for"),
+        _ => "Signed by".into(),
+    };
+    let provenance = format!(
+        "Our reference {}. {backing} {}. Recorded by the exchange {}, stored here {}. \
+         Referral {} version {}.",
+        entry.reference,
+        entry.sender,
+        local(entry.recorded_at),
+        local(entry.received_at),
+        entry.key.referral_id,
+        entry.key.version
+    );
+    Some(document::readable(&value, &provenance))
+}
+
+/// The tokens of an entry as an evidence bundle, without chains.
+pub fn tokens(item: &InboxItem) -> Bundle {
+    Bundle {
+        referral_id: item.entry.key.referral_id,
+        tokens: item.tokens.iter().map(|t| t.token.jws.clone()).collect(),
+        certificates: Vec::new(),
+        crls: Vec::new(),
+        documents: Vec::new(),
+    }
+}
+
+fn urgency(rank: u8) -> &'static str {
+    Urgency::ALL.get(usize::from(rank)).map_or("?", |u| u.as_str())
+}
+
+fn local(at: crate::domain::time::Timestamp) -> String {
+    let (date, minute) = at.in_england();
+    format!("{date} {:02}:{:02}", minute / 60, minute % 60)
+}

@@ -1,12 +1,191 @@
 //! `ecaf authority`.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Subcommand, ValueEnum};
+
+use super::failure::{Failure, end, print_json, print_table};
+use crate::app;
+use crate::authority::inbox;
+use crate::config;
+use crate::domain::ids::ReferralId;
+use crate::effects::files;
+use crate::protocol::trust::Chain;
+use crate::store::sqlite::{Access, Settings, SqliteAuthority};
+use crate::store::{AuthorityStore, InboxEntry, InboxFilter, InboxItem};
+use crate::telemetry::{self, LogLevel};
 
 /// Run an authority's receiving endpoint, or read its inbox
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  ecaf authority --config authority.toml                 run it; SIGTERM stops, SIGHUP reloads
+  ecaf authority inbox list --config authority.toml
+  ecaf authority inbox show NEW-2026-000001 --config authority.toml
+  ecaf authority inbox export NEW-2026-000001 -o folder --config authority.toml")]
+pub struct Args {
+    /// Configuration; see deploy/authority.toml
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/ecaf/authority.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read what was received
+    #[command(subcommand)]
+    Inbox(Inbox),
+}
+
+#[derive(Debug, Subcommand)]
+enum Inbox {
+    /// List referrals, newest first
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one referral as a document
+    Show {
+        /// Our reference or the referral id
+        which: String,
+        /// As text, as one HTML page, or the exact document
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        form: Form,
+    },
+    /// Write one referral with its evidence into a folder: document.json, referral.txt,
+    /// referral.html, evidence.json
+    Export {
+        /// Our reference or the referral id
+        which: String,
+        /// The folder, created if it is missing
+        #[arg(short, long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    Text,
+    Html,
+    Json,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args) -> ExitCode {
-    ExitCode::from(3)
+pub fn run(args: Args) -> ExitCode {
+    end(match args.command {
+        None => serve(&args.config),
+        Some(Command::Inbox(command)) => read(&args.config, command),
+    })
+}
+
+fn serve(file: &Path) -> Result<ExitCode, Failure> {
+    let settings = config::load_authority(file).map_err(Failure::usage)?;
+    telemetry::init(settings.log.format, LogLevel::default()).map_err(Failure::fault)?;
+    let served = app::block_on(app::run_authority(settings)).map_err(Failure::fault)?;
+    served.map_err(Failure::fault)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path, command: Inbox) -> Result<ExitCode, Failure> {
+    let settings = config::load_authority(file).map_err(Failure::usage)?;
+    let open = Settings { access: Access::Operator, ..Settings::owner(settings.store) };
+    let store = SqliteAuthority::open(&open).map_err(Failure::fault)?;
+    app::block_on(answer(&store, command)).map_err(Failure::fault)??;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn answer(store: &SqliteAuthority, command: Inbox) -> Result<(), Failure> {
+    match command {
+        Inbox::List { json } => {
+            let entries = all(store, InboxFilter::default()).await?;
+            if json {
+                print_json(&entries.iter().map(inbox::as_json).collect::<Vec<_>>());
+            } else if entries.is_empty() {
+                println!("The inbox is empty.");
+            } else {
+                print_table(
+                    &inbox::HEADS,
+                    &entries.iter().map(inbox::as_cells).collect::<Vec<_>>(),
+                );
+            }
+        }
+        Inbox::Show { which, form } => {
+            let item = find(store, &which).await?;
+            let erased =
+                || Failure::no("the document of this referral is erased; its receipts are kept");
+            let text = match form {
+                Form::Json => {
+                    let document = item.document.as_ref().ok_or_else(erased)?;
+                    String::from_utf8_lossy(document).into_owned()
+                }
+                Form::Text => inbox::readable(&item).ok_or_else(erased)?.to_text(),
+                Form::Html => inbox::readable(&item).ok_or_else(erased)?.to_html(),
+            };
+            print!("{text}");
+        }
+        Inbox::Export { which, out } => {
+            let item = find(store, &which).await?;
+            let count = export(store, &item, &out).await?;
+            println!("{}: {count} files in {}", item.entry.reference, out.display());
+        }
+    }
+    Ok(())
+}
+
+async fn all(store: &SqliteAuthority, mut filter: InboxFilter) -> Result<Vec<InboxEntry>, Failure> {
+    let mut entries = Vec::new();
+    loop {
+        let page = store.inbox(filter.clone()).await.map_err(Failure::fault)?;
+        let Some(last) = page.last() else { return Ok(entries) };
+        filter.after = Some(last.entry);
+        entries.extend(page);
+    }
+}
+
+async fn find(store: &SqliteAuthority, which: &str) -> Result<InboxItem, Failure> {
+    let filter = match which.parse::<ReferralId>() {
+        Ok(id) => InboxFilter { referral_id: Some(id), limit: 1, ..InboxFilter::default() },
+        Err(_) => InboxFilter { reference: Some(which.into()), limit: 1, ..InboxFilter::default() },
+    };
+    let found = store.inbox(filter).await.map_err(Failure::fault)?;
+    let missing = || Failure::no("there is no such reference or referral in this inbox");
+    let entry = found.first().ok_or_else(missing)?.entry;
+    store.item(entry).await.map_err(Failure::fault)?.ok_or_else(missing)
+}
+
+async fn export(store: &SqliteAuthority, item: &InboxItem, out: &Path) -> Result<u32, Failure> {
+    let here = |e| Failure::fault(format_args!("{}: {e}", out.display()));
+    DirBuilder::new().recursive(true).mode(0o700).create(out).map_err(here)?;
+    let mut bundle = inbox::tokens(item);
+    for token in &item.tokens {
+        let chain = store.chain(token.token.x5t).await.map_err(Failure::fault)?;
+        if let Some(chain) = chain.and_then(Chain::new) {
+            bundle.push_chain(&chain);
+        }
+        for digest in &token.token.crl_digests {
+            if let Some(der) = store.crl(*digest).await.map_err(Failure::fault)? {
+                let text = STANDARD.encode(der);
+                if !bundle.crls.contains(&text) {
+                    bundle.crls.push(text);
+                }
+            }
+        }
+    }
+    let evidence = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
+    let mut parts = vec![("evidence.json", evidence)];
+    if let (Some(document), Some(readable)) = (&item.document, inbox::readable(item)) {
+        parts.push(("document.json", document.to_vec()));
+        parts.push(("referral.txt", readable.to_text().into_bytes()));
+        parts.push(("referral.html", readable.to_html().into_bytes()));
+    }
+    for (name, bytes) in &parts {
+        files::replace(&out.join(name), bytes, 0o600).map_err(here)?;
+    }
+    Ok(parts.len() as u32)
 }

@@ -7,12 +7,14 @@ mod authority;
 mod config;
 mod demo;
 mod directory;
+mod failure;
 mod gateway;
 mod pki;
 mod postcodes;
 mod receipt;
 mod referral;
 mod route;
+pub mod sandbox;
 mod status;
 mod submit;
 

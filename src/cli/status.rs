@@ -1,12 +1,87 @@
 //! `ecaf status`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Show where a referral is
+use serde_json::json;
+
+use super::failure::{Failure, end, print_json};
+use super::receipt::lines;
+use crate::app;
+use crate::config;
+use crate::domain::ids::ReferralId;
+use crate::school::follow::{Followed, NotFollowed, follow};
+
+/// Show where a referral is, and prove it
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Asks the gateway, verifies every token of the answer, and keeps the evidence \
+beside the receipt.
+
+Exit codes: 0 stored at every authority; 1 not yet, or refused; 2 wrong input; 3 no answer.
+
+Examples:
+  ecaf status 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config school.toml
+  ecaf status 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --json"
+)]
+pub struct Args {
+    /// The referral
+    referral: ReferralId,
+    /// Configuration; see deploy/school.toml
+    #[arg(long, value_name = "FILE", default_value = "/etc/ecaf/school.toml")]
+    config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args) -> ExitCode {
-    ExitCode::from(3)
+pub fn run(args: Args) -> ExitCode {
+    end(attempt(&args))
+}
+
+fn attempt(args: &Args) -> Result<ExitCode, Failure> {
+    let settings = config::load_school(&args.config).map_err(Failure::usage)?;
+    let followed = app::block_on(async {
+        let sender = app::open_sender(&settings).await.map_err(Failure::usage)?;
+        follow(&sender, args.referral).await.map_err(|not| match not {
+            NotFollowed::Refused(problem) => Failure::no(format_args!(
+                "{}. {} [{}]",
+                problem.title,
+                problem.detail,
+                problem.violations.first().map_or("unspecified", |v| &v.rule)
+            )),
+            NotFollowed::NoAnswer(fault) => Failure::fault(fault),
+            NotFollowed::Unreadable => Failure::fault("the gateway's answer cannot be read"),
+            NotFollowed::Unproven(refusal) => {
+                Failure::no(format_args!("the evidence does not verify: {refusal}"))
+            }
+            NotFollowed::Here(fault) => Failure::fault(fault),
+        })
+    });
+    let followed = followed.map_err(Failure::fault)??;
+    let arrived = followed.state.deliveries.iter().all(|d| d.state == "stored");
+    if args.json {
+        print_json(&as_json(&followed))
+    } else {
+        tell(&followed)
+    }
+    Ok(if arrived { ExitCode::SUCCESS } else { ExitCode::from(super::failure::NO) })
+}
+
+fn tell(followed: &Followed) {
+    let state = &followed.state;
+    println!("Referral {} version {}, {}", state.referral_id, state.version, state.urgency);
+    for delivery in &state.deliveries {
+        println!("  {}", delivery.words);
+    }
+    println!("Proved by signatures:");
+    for line in lines(&followed.proven) {
+        println!("  {line}");
+    }
+    println!("{}", state.authority.help);
+}
+
+fn as_json(followed: &Followed) -> serde_json::Value {
+    json!({ "state": followed.state, "proven": lines(&followed.proven) })
 }

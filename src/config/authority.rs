@@ -7,7 +7,7 @@ use super::common::{
     listen, log, trust,
 };
 use super::gateway::store;
-use super::reader::{Environment, Mistakes, read};
+use super::reader::{Environment, Mistakes, Section, read};
 use super::values::Line;
 use crate::domain::party::DfeCode;
 
@@ -16,6 +16,8 @@ use crate::domain::party::DfeCode;
 pub struct AuthoritySettings {
     /// Its code; its certificates must say the same.
     pub code: DfeCode,
+    /// What its references begin with, as in `NEW-2026-000123`: 1 to 12 of `A-Z 0-9`.
+    pub reference_prefix: String,
     /// Its two listeners.
     pub listen: ListenSettings,
     /// Whose certificates it accepts.
@@ -41,6 +43,7 @@ pub(super) fn parse(
         root.optional::<Line>("kind");
         let demo = root.optional("demo").unwrap_or(false);
         let code = root.required("code");
+        let reference_prefix = reference_prefix(root);
         let listen = listen(root, demo);
         let trust = root.section("trust", |s| trust(s, demo));
         let identity = root.section("identity", identity);
@@ -50,6 +53,7 @@ pub(super) fn parse(
         let log = root.section("log", log);
         Some(AuthoritySettings {
             code: code?,
+            reference_prefix: reference_prefix?,
             listen: listen?,
             trust: trust?,
             identity: identity?,
@@ -59,4 +63,14 @@ pub(super) fn parse(
             log,
         })
     })
+}
+
+fn reference_prefix(root: &mut Section<'_, '_>) -> Option<String> {
+    let prefix = root.required::<Line>("reference_prefix")?.0;
+    let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    if (1..=12).contains(&prefix.len()) && prefix.chars().all(allowed) {
+        return Some(prefix);
+    }
+    root.wrong("reference_prefix", "must be 1 to 12 capital letters and digits");
+    None
 }

@@ -20,7 +20,7 @@ pub struct TrustSettings {
     pub roots: PathBuf,
     /// PEM file of issuing CAs.
     pub issuing: PathBuf,
-    /// Folder of revocation lists.
+    /// Folder of revocation lists: every file in it, dot-files aside.
     pub crls: PathBuf,
     /// How often roots, issuing CAs, lists, own certificates and the directory are read again.
     pub reload_every: Duration,
@@ -35,10 +35,17 @@ pub struct IdentitySettings {
     pub tls_certificate: PathBuf,
     /// Its PKCS #8 key.
     pub tls_key: SecretFile,
+    /// The signing key; only a school that a gateway attests for has none.
+    pub signing: Option<SigningSettings>,
+}
+
+/// `[identity]`: the key for tokens.
+#[derive(Debug, Clone)]
+pub struct SigningSettings {
     /// PEM chain of the `signing` leaf.
-    pub signing_certificate: PathBuf,
+    pub certificate: PathBuf,
     /// Its PKCS #8 key.
-    pub signing_key: SecretFile,
+    pub key: SecretFile,
 }
 
 /// `[log]`: how and how much is logged, to standard error.
@@ -98,14 +105,20 @@ pub(super) fn trust(section: &mut Section<'_, '_>, demo: bool) -> Option<TrustSe
 pub(super) fn identity(section: &mut Section<'_, '_>) -> Option<IdentitySettings> {
     let tls_certificate = section.required("tls_certificate");
     let tls_key = section.required("tls_key");
-    let signing_certificate = section.required("signing_certificate");
-    let signing_key = section.required("signing_key");
-    Some(IdentitySettings {
-        tls_certificate: tls_certificate?,
-        tls_key: tls_key?,
-        signing_certificate: signing_certificate?,
-        signing_key: signing_key?,
-    })
+    let certificate = section.required("signing_certificate");
+    let key = section.required("signing_key");
+    let signing = Some(SigningSettings { certificate: certificate?, key: key? });
+    Some(IdentitySettings { tls_certificate: tls_certificate?, tls_key: tls_key?, signing })
+}
+
+/// The same for a school, which may leave out the signing key where a gateway attests for it.
+pub(super) fn school_identity(section: &mut Section<'_, '_>) -> Option<IdentitySettings> {
+    if section.has("signing_certificate") || section.has("signing_key") {
+        return identity(section);
+    }
+    let tls_certificate = section.required("tls_certificate");
+    let tls_key = section.required("tls_key");
+    Some(IdentitySettings { tls_certificate: tls_certificate?, tls_key: tls_key?, signing: None })
 }
 
 pub(super) fn log(section: &mut Section<'_, '_>) -> LogSettings {

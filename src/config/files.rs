@@ -42,8 +42,10 @@ fn shared(trust: &TrustSettings, identity: &IdentitySettings, found: &mut Vec<St
     }
     file(&identity.tls_certificate, "identity.tls_certificate", found);
     secret(&identity.tls_key, "identity.tls_key", found);
-    file(&identity.signing_certificate, "identity.signing_certificate", found);
-    secret(&identity.signing_key, "identity.signing_key", found);
+    if let Some(signing) = &identity.signing {
+        file(&signing.certificate, "identity.signing_certificate", found);
+        secret(&signing.key, "identity.signing_key", found);
+    }
 }
 
 fn file(path: &Path, key: &str, found: &mut Vec<String>) {

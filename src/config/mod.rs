@@ -16,7 +16,9 @@ mod values;
 use std::path::Path;
 
 pub use authority::AuthoritySettings;
-pub use common::{IdentitySettings, LimitSettings, ListenSettings, LogSettings, TrustSettings};
+pub use common::{
+    IdentitySettings, LimitSettings, ListenSettings, LogSettings, SigningSettings, TrustSettings,
+};
 pub use gateway::{DeliverySettings, GatewaySettings};
 pub use reader::{Environment, Mistake, Mistakes};
 pub use school::{GatewayAddress, SchoolSettings};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::common::{
-    IdentitySettings, LogSettings, TrustSettings, identity, log, minutes, seconds, trust,
+    IdentitySettings, LogSettings, TrustSettings, log, minutes, school_identity, seconds, trust,
 };
 use super::reader::{Environment, Mistakes, Section, read};
 use super::values::BaseUrl;
@@ -51,7 +51,7 @@ pub(super) fn parse(
         let demo = root.optional("demo").unwrap_or(false);
         let trust = root.section("trust", |s| trust(s, demo));
         let gateway = root.section("gateway", |s| gateway(s, demo, trust.as_ref()));
-        let identity = root.section("identity", identity);
+        let identity = root.section("identity", school_identity);
         let directory = root.section("directory", |s| s.optional("file"));
         let state_dir = state_dir(root);
         let log = root.section("log", log);

@@ -5,6 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// Readable by its owner only: keys, documents, evidence.
+pub const PRIVATE: u32 = 0o600;
+/// Readable by everybody: certificates, lists.
+pub const PUBLIC: u32 = 0o644;
+
 /// Writes a file that must not exist yet, readable by others only if `mode` says so. Fails with
 /// [`io::ErrorKind::AlreadyExists`] if it does. Durable on return.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

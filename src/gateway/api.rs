@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::respond::{JSON, json_response};
 use super::trouble::Trouble;
 use super::{accept, check};
-use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::ids::Digest;
 use crate::domain::refusal::{Class, Refusal, Violation};
 use crate::http::{Answer, Handler, Request, Response};
 use crate::protocol::hash::sha256;
@@ -122,7 +122,7 @@ impl Api {
             schemas: vec![Schema::referral_v1_id()],
             schema_digest: Schema::referral_v1().digest().to_string(),
             directory_version: directory.map_or(0, |d| d.directory().version),
-            postcode_table: exchange.tables.load().version(),
+            postcode_table: exchange.tables.load().versions().postcodes.clone(),
             largest_document_bytes: self.largest_document,
             signature_algorithms: ["ES256", "ES384", "Ed25519", "PS256"],
         }

@@ -142,7 +142,7 @@ pub fn route(exchange: &Exchange, request: &Request) -> Result<PostcodeAnswer, T
         answer: answer.code(),
         authorities: authorities.map(|code| exchange.authority_name(code)).collect(),
         words: words(&answer),
-        postcode_table: tables.version(),
+        postcode_table: tables.versions().postcodes.clone(),
         as_of: as_of.to_string(),
     })
 }

@@ -9,7 +9,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::domain::party::{DfeCode, Organisation, Party};
-use crate::effects::Clock;
 use crate::http::{Client, ClientFault, ClientLimits, Credentials, Trust};
 use crate::protocol::message::{
     ACCEPTED, CERTIFICATES, DispatchAnswer, SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN,
@@ -84,7 +83,6 @@ pub struct MutualTlsCourier {
     scheme: crate::domain::party::TrustDomain,
     trust: Arc<Trust>,
     credentials: Arc<Credentials>,
-    clock: Arc<dyn Clock>,
     limits: ClientLimits,
     clients: Mutex<BTreeMap<DfeCode, (String, Arc<Client>)>>,
 }
@@ -95,10 +93,9 @@ impl MutualTlsCourier {
         scheme: crate::domain::party::TrustDomain,
         trust: Arc<Trust>,
         credentials: Arc<Credentials>,
-        clock: Arc<dyn Clock>,
         limits: ClientLimits,
     ) -> Self {
-        Self { scheme, trust, credentials, clock, limits, clients: Mutex::new(BTreeMap::new()) }
+        Self { scheme, trust, credentials, limits, clients: Mutex::new(BTreeMap::new()) }
     }
 
     /// The client of an authority, made anew when the directory names another endpoint.
@@ -110,15 +107,10 @@ impl MutualTlsCourier {
             }
         }
         let expected = Party::organisation(self.scheme.clone(), Organisation::Authority(code));
-        let client = Client::new(
-            endpoint,
-            expected,
-            Arc::clone(&self.credentials),
-            Arc::clone(&self.trust),
-            Arc::clone(&self.clock),
-            self.limits.clone(),
-        );
-        let client = Arc::new(client.map_err(|_| Failure::NoEndpoint)?);
+        let parsed = endpoint.parse().map_err(|_| Failure::NoEndpoint)?;
+        let (credentials, trust) = (Arc::clone(&self.credentials), Arc::clone(&self.trust));
+        let client = Client::new(parsed, expected, credentials, trust);
+        let client = Arc::new(client.with_limits(self.limits.clone()));
         clients.insert(code, (endpoint.to_owned(), Arc::clone(&client)));
         Ok(client)
     }

@@ -15,7 +15,7 @@ use super::acknowledge::Acknowledged;
 use super::courier::{Courier, Failure};
 use super::exchange::{Exchange, seen_chain};
 use super::trouble::Fault;
-use crate::domain::delivery::{Breaker, BreakerPolicy, RetryPolicy};
+use crate::domain::delivery::{Breaker, BreakerPolicy, Next, RetryPolicy};
 use crate::domain::directory::Connection;
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::time::Timestamp;
@@ -124,7 +124,8 @@ impl Worker {
         for delivery in &leased {
             self.with_standing(delivery.authority, |s| {
                 s.under_way += 1;
-                s.breaker.tried(now);
+                // Not asked again: at most the places of one authority go as probes together.
+                s.breaker.admit(now);
             });
         }
         Ok(leased)
@@ -132,13 +133,11 @@ impl Worker {
 
     /// Authorities whose breaker is open, or that have all their places taken.
     fn left_alone(&self, now: Timestamp) -> Vec<DfeCode> {
-        let mut authorities = self.authorities.lock().unwrap_or_else(|e| e.into_inner());
+        let authorities = self.authorities.lock().unwrap_or_else(|e| e.into_inner());
         let mut excluded = Vec::new();
-        for (code, standing) in authorities.iter_mut() {
+        for (code, standing) in authorities.iter() {
             let full = standing.under_way >= self.settings.parallel_per_authority;
-            // A half-open breaker lets one attempt through.
-            let probing = standing.under_way > 0 && !standing.breaker.is_closed();
-            if full || probing || !standing.breaker.allows(now) {
+            if full || !standing.breaker.would_admit(now) {
                 excluded.push(*code);
             }
         }
@@ -266,19 +265,17 @@ impl Worker {
         let mut jitter = [0; 8];
         // Without randomness the waits are merely not spread out.
         let _ = self.exchange.entropy.fill(&mut jitter);
-        let next = self.settings.retry.next_attempt(
-            delivery.recorded_at,
-            now,
-            attempt,
-            u64::from_le_bytes(jitter),
-        );
+        let jitter = u64::from_le_bytes(jitter);
+        let next = self.settings.retry.next(attempt, delivery.first_tried_at, now, jitter);
         let store = &self.exchange.store;
         let (settled, level) = match next {
-            Some(at) => (store.postponed(delivery.lease, at, reason, now).await, "put off"),
-            None => (store.gave_up(delivery.lease, reason, now).await, "given up"),
+            Next::RetryAt(at) => {
+                (store.postponed(delivery.lease, at, reason, now).await, "put off")
+            }
+            Next::GiveUp => (store.gave_up(delivery.lease, reason, now).await, "given up"),
         };
         match settled {
-            Ok(_) if next.is_none() => {
+            Ok(_) if next == Next::GiveUp => {
                 tracing::error!(referral = %id, %authority, attempt, reason, "delivery {level}: an operator must act");
             }
             Ok(_) => tracing::warn!(

@@ -91,7 +91,7 @@ pub fn plan(
             }
         }
     }
-    let (rule, table_version) = (basis.id(), tables.version());
+    let (rule, table_version) = (basis.id(), tables.versions().postcodes.clone());
     Ok(Route { accountable, deliveries, rule, to_confirm, table_version, warnings })
 }
 

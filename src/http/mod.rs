@@ -32,6 +32,7 @@ pub mod reload;
 pub mod tls;
 mod trust;
 
+pub use client::{Client, ClientFault, ClientLimits, ClientResponse, Endpoint, Fields};
 pub use exchange::Service;
 pub use limits::Limits;
 pub use listener::Server;
@@ -39,4 +40,5 @@ pub use message::{
     Alpn, Answer, Handler, Peer, RepeatedOrUnreadable, Request, RequestId, Response, TraceParent,
 };
 pub use refusal::{EdgeRefusal, Problem, default_problem, rules};
+pub use tls::Credentials;
 pub use trust::Trust;

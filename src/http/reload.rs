@@ -31,7 +31,7 @@ pub struct TrustFiles {
     pub roots: PathBuf,
     /// Issuing CA certificates.
     pub issuing: PathBuf,
-    /// Revocation lists, each file with one or more.
+    /// Revocation lists: files with one or more each, or folders of such files.
     pub crls: Vec<PathBuf>,
 }
 
@@ -71,20 +71,38 @@ async fn read(path: &Path) -> Result<Vec<u8>, LoadFault> {
     if bytes.len() as u64 > LARGEST { Err(at(path, "too large")) } else { Ok(bytes) }
 }
 
+/// The lists that a path names: itself, or the files of a folder in the order of their names.
+/// Dot-files are left out: they are on their way in.
+fn lists(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") && entry.path().is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// Files as read, before they are understood.
-struct Raw(Vec<Vec<u8>>);
+struct Raw(Vec<(PathBuf, Vec<u8>)>);
 
 impl Raw {
-    async fn read(paths: impl IntoIterator<Item = &PathBuf>) -> Result<Self, LoadFault> {
+    async fn read(paths: impl IntoIterator<Item = PathBuf>) -> Result<Self, LoadFault> {
         let mut files = Vec::new();
         for path in paths {
-            files.push(read(path).await?);
+            let bytes = read(&path).await?;
+            files.push((path, bytes));
         }
         Ok(Self(files))
     }
 
     fn digest(&self) -> Digest {
-        let each: Vec<u8> = self.0.iter().flat_map(|file| *sha256(file).as_bytes()).collect();
+        let each: Vec<u8> = self.0.iter().flat_map(|(_, file)| *sha256(file).as_bytes()).collect();
         sha256(&each)
     }
 }
@@ -96,17 +114,21 @@ impl TrustFiles {
     }
 
     async fn read(&self) -> Result<Raw, LoadFault> {
-        Raw::read([&self.roots, &self.issuing].into_iter().chain(&self.crls)).await
+        let mut paths = vec![self.roots.clone(), self.issuing.clone()];
+        for path in &self.crls {
+            paths.extend(lists(path).map_err(|error| at(path, error.kind()))?);
+        }
+        Raw::read(paths).await
     }
 
     fn parse(&self, raw: &Raw) -> Result<TrustStore, LoadFault> {
-        let [roots, issuing, lists @ ..] = &raw.0[..] else {
+        let [(_, roots), (_, issuing), lists @ ..] = &raw.0[..] else {
             return Err(LoadFault(vec!["no trust files are named".into()]));
         };
         let roots = pem::certificates(roots).map_err(|fault| at(&self.roots, fault))?;
         let issuing = pem::certificates(issuing).map_err(|fault| at(&self.issuing, fault))?;
         let mut crls = Vec::new();
-        for (path, list) in self.crls.iter().zip(lists) {
+        for (path, list) in lists {
             crls.extend(pem::crls(list).map_err(|fault| at(path, fault))?);
         }
         TrustStore::new(self.trust_domain.clone(), self.scope, roots, issuing, crls)
@@ -126,14 +148,14 @@ impl IdentityFiles {
     }
 
     async fn read(&self) -> Result<Raw, LoadFault> {
-        Raw::read([&self.chain, &self.key]).await
+        Raw::read([self.chain.clone(), self.key.clone()]).await
     }
 
     fn parse(
         &self,
         raw: &Raw,
     ) -> Result<(Chain, rustls::pki_types::PrivateKeyDer<'static>), LoadFault> {
-        let [chain, key] = &raw.0[..] else {
+        let [(_, chain), (_, key)] = &raw.0[..] else {
             return Err(at(&self.chain, "no certificate is named"));
         };
         let chain = pem::certificates(chain).map_err(|fault| at(&self.chain, fault))?;

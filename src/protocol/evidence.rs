@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Digest, ReferralId};
@@ -102,6 +103,25 @@ impl Bundle {
     /// The revocation lists, as DER.
     pub fn crls(&self) -> Result<Vec<Vec<u8>>, Refusal> {
         self.crls.iter().map(|c| STANDARD.decode(c).map_err(|_| refuse(UNREADABLE))).collect()
+    }
+
+    /// The issuing certificates of the chains, each once: to be checked under the reader's root.
+    pub fn issuing(&self) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+        let mut all = Vec::new();
+        for chain in self.chains()?.into_values() {
+            for certificate in chain.certificates().iter().skip(1).take(1) {
+                if !all.contains(certificate) {
+                    all.push(certificate.clone());
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The trust domain that the first token's issuer claims; a starting point, not a proof.
+    pub fn claimed_domain(&self) -> Option<TrustDomain> {
+        let claims = unverified_claims(self.tokens.first()?)?;
+        claims["iss"].as_str()?.parse().ok().map(|party: Party| party.trust_domain)
     }
 
     /// Adds a chain, in the bundle's form.

@@ -95,7 +95,10 @@ pub async fn follow(sender: &Sender, id: ReferralId) -> Result<Followed, NotFoll
     Ok(Followed { state, proven })
 }
 
-async fn get<T: serde::de::DeserializeOwned>(sender: &Sender, path: &str) -> Result<T, NotFollowed> {
+async fn get<T: serde::de::DeserializeOwned>(
+    sender: &Sender,
+    path: &str,
+) -> Result<T, NotFollowed> {
     let response = sender.client.get(path, Vec::new()).await.map_err(NotFollowed::NoAnswer)?;
     if response.status == StatusCode::OK {
         return serde_json::from_slice(&response.body).map_err(|_| NotFollowed::Unreadable);

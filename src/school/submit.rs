@@ -130,7 +130,10 @@ pub async fn submit(
             Ok(response) if !is_passing(response.status) => break response,
             Ok(response) if sender.clock.now() >= deadline => break response,
             Ok(_) => None,
-            Err(last) if !last.may_pass() || sender.clock.now() >= deadline => {
+            Err(last)
+                if matches!(last, ClientFault::Refused(_) | ClientFault::AnswerTooLarge)
+                    || sender.clock.now() >= deadline =>
+            {
                 return Err(NotSubmitted::NoAnswer { last, attempts });
             }
             Err(last) => Some(last),
@@ -293,7 +296,10 @@ fn bundle(
     chain: &Chain,
 ) -> Bundle {
     let trust = sender.trust.store();
-    let lists = trust.crl_digests().into_iter().filter_map(|d| Some(STANDARD.encode(trust.loaded_crl(&d)?)));
+    let lists = trust
+        .crl_digests()
+        .into_iter()
+        .filter_map(|d| Some(STANDARD.encode(trust.loaded_crl(&d)?)));
     let mut bundle = Bundle {
         referral_id: composed.checked.header().referral_id,
         tokens: submission.into_iter().chain([accepted.to_owned()]).collect(),

@@ -1,6 +1,5 @@
 //! `ecaf pki`: the scheme's certification authority in a folder.
 
-mod files;
 mod index;
 pub(crate) mod scheme;
 mod show;
@@ -11,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
-use files::{PRIVATE, PUBLIC};
 use index::unhex;
 use scheme::{NewLeaf, Scheme};
 
 use crate::domain::party::{Party, TrustDomain};
 use crate::domain::time::Timestamp;
+use crate::effects::files::{self, PRIVATE, PUBLIC};
 use crate::effects::{Clock, SystemClock, SystemEntropy};
 use crate::protocol::trust::issue::{IssueFault, LeafKind, Reason};
-use crate::protocol::trust::{ChainRefusal, pem, serial};
+use crate::protocol::trust::{ChainRefusal, may_serve, pem, serial};
 
 /// Run the scheme's certificate authority
 #[derive(Debug, clap::Args)]
@@ -271,6 +270,12 @@ fn issue(args: Issue) -> Result<(), Failure> {
     if party.trust_domain != *scheme.trust_domain() {
         let domain = scheme.trust_domain();
         return Err(Failure::Usage(format!("{full} is not of this scheme ({domain})")));
+    }
+    if !args.dns.is_empty() && !may_serve(&party) {
+        return Err(Failure::Usage(
+            "--dns is for gateways, authorities and operators: schools and persons only connect"
+                .to_owned(),
+        ));
     }
     let kinds = [(Kind::Tls, LeafKind::Tls { dns: args.dns }), (Kind::Signing, LeafKind::Signing)];
     let wanted = kinds.into_iter().filter(|(kind, _)| args.only.is_none_or(|only| only == *kind));

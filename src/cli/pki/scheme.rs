@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 
 use super::Failure;
-use super::files::{self, PRIVATE, PUBLIC};
 use super::index::{Index, Issued, hex};
 use crate::domain::party::{Party, TrustDomain};
 use crate::domain::time::{DAY, Timestamp};
 use crate::effects::Entropy;
+use crate::effects::files::{self, PRIVATE, PUBLIC};
 use crate::protocol::trust::issue::{
     Ca, CrlContent, LeafKind, LeafRequest, Period, PrivateKey, Reason, Revoked,
 };
@@ -220,4 +220,74 @@ fn load_ca(folder: &Path, name: &str) -> Result<Ca, Failure> {
     let text = zeroize::Zeroizing::new(fs::read(&path).map_err(|e| Failure::file(&path, &e))?);
     let key = PrivateKey::from_pem(&text)?;
     Ok(Ca::load(certificate, key)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effects::SystemEntropy;
+    use crate::protocol::trust::{ChainRefusal, Purpose, rules};
+
+    #[test]
+    fn a_scheme_issues_renews_and_revokes() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("scheme");
+        let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
+        let domain: TrustDomain = "demo.ecaf.example".parse().unwrap();
+        let entropy = SystemEntropy::default();
+        drop(Scheme::init(&folder, &domain, "Test", now, &entropy).unwrap());
+        let again = Scheme::init(&folder, &domain, "Test", now, &entropy).map(drop);
+        assert!(matches!(again, Err(Failure::Usage(_))), "a scheme is never made over another");
+
+        let party: Party = "spiffe://demo.ecaf.example/school/900001".parse().unwrap();
+        let mut scheme = Scheme::open(&folder).unwrap();
+        let old = scheme.issue(party.clone(), LeafKind::Signing, now, &entropy).unwrap();
+        let later = now.plus(5 * DAY);
+        let new = scheme.issue(party, LeafKind::Signing, later, &entropy).unwrap();
+        assert!(scheme.find(&old.serial).is_some());
+        let check = |chain: &Chain, at| {
+            let store = trust_store(&folder, &domain, TrustScope::Live).unwrap();
+            store.verify(chain, Purpose::Signing, at).map(drop)
+        };
+        assert_eq!(check(&old.chain, later), Ok(()));
+        assert_eq!(check(&new.chain, later), Ok(()), "both are good at once");
+
+        let number = serial(old.chain.leaf()).unwrap();
+        scheme.revoke(&number, Reason::KeyCompromise, None, later).unwrap();
+        assert_eq!(check(&old.chain, later), Err(ChainRefusal(rules::REVOKED)));
+        assert_eq!(check(&old.chain, later.plus(-1)), Ok(()));
+        assert_eq!(check(&new.chain, later), Ok(()));
+        let again = scheme.revoke(&number, Reason::Superseded, None, later);
+        assert!(matches!(again, Err(Failure::No(_))));
+        let foreign = scheme.revoke(&[1; 16], Reason::Superseded, None, later);
+        assert!(matches!(foreign, Err(Failure::No(_))));
+        drop(scheme);
+
+        // Without the root's key the issuing CA's list is still made, with the revocation in it.
+        fs::rename(folder.join("root.key"), folder.join("elsewhere.key")).unwrap();
+        let next = later.plus(5 * DAY);
+        let mut scheme = Scheme::open(&folder).unwrap();
+        assert_eq!(scheme.renew_lists(next).unwrap().len(), 1);
+        assert_eq!(check(&old.chain, next), Err(ChainRefusal(rules::REVOKED)));
+        assert_eq!(check(&new.chain, next), Ok(()));
+        let issuing = serial(scheme.issuing.certificate()).unwrap();
+        assert!(scheme.revoke(&issuing, Reason::CaCompromise, None, next).is_err());
+        fs::rename(folder.join("elsewhere.key"), folder.join("root.key")).unwrap();
+        scheme.revoke(&issuing, Reason::CaCompromise, None, next).unwrap();
+        assert_eq!(check(&new.chain, next), Err(ChainRefusal(rules::REVOKED)));
+    }
+
+    #[test]
+    fn a_damaged_record_is_told_and_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
+        let domain: TrustDomain = "demo.ecaf.example".parse().unwrap();
+        let scheme =
+            Scheme::init(folder.path(), &domain, "Test", now, &SystemEntropy::default()).unwrap();
+        drop(scheme);
+        let path = index_path(folder.path());
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 5]).unwrap();
+        assert!(matches!(Scheme::open(folder.path()).map(drop), Err(Failure::Usage(_))));
+    }
 }

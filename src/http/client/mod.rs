@@ -77,6 +77,17 @@ pub enum ClientFault {
 }
 
 impl ClientFault {
+    /// A stable label for logs and metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused(reason) => reason.rule.id,
+            Self::NotSent => "not_sent",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::AnswerTooLarge => "answer_too_large",
+        }
+    }
+
     /// Whether it is certain that the request had no effect.
     pub const fn had_no_effect(&self) -> bool {
         matches!(self, Self::Unreachable | Self::Refused(_) | Self::NotSent)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
@@ -41,11 +41,14 @@ struct Claims {
     document_sha256: Digest,
 }
 
+/// The file as JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bundle {
+    /// The exact bytes of the document, base64url.
     document: String,
     token: String,
+    /// Standard base64 of each certificate's DER, the leaf first, as in `x5c` (RFC 7515 4.1.6).
     certificates: Vec<String>,
 }
 
@@ -119,7 +122,7 @@ pub fn sign(
     let bundle = Bundle {
         document: URL_SAFE_NO_PAD.encode(document),
         token: jws::sign(signer, DIRECTORY_TYPE, chain.x5t(), &claims).map_err(SignFault::Key)?,
-        certificates: chain.certificates().iter().map(|c| URL_SAFE_NO_PAD.encode(c)).collect(),
+        certificates: chain.certificates().iter().map(|c| STANDARD.encode(c)).collect(),
     };
     // Serialising plain strings into memory cannot fail.
     let mut bytes =
@@ -222,10 +225,10 @@ fn unpack(bytes: &[u8]) -> Option<(Vec<u8>, String, Chain)> {
         return None;
     }
     let bundle: Bundle = serde_json::from_slice(bytes).ok()?;
-    let decode = |text: &String| URL_SAFE_NO_PAD.decode(text).ok();
-    let certificates: Option<Vec<_>> =
-        bundle.certificates.iter().map(|text| decode(text).map(CertificateDer::from)).collect();
-    Some((decode(&bundle.document)?, bundle.token, Chain::new(certificates?)?))
+    let document = URL_SAFE_NO_PAD.decode(bundle.document).ok()?;
+    let decode = |text| STANDARD.decode(text).ok().map(CertificateDer::from);
+    let certificates: Option<Vec<_>> = bundle.certificates.into_iter().map(decode).collect();
+    Some((document, bundle.token, Chain::new(certificates?)?))
 }
 
 fn refuse(rule: Rule) -> Refusal {

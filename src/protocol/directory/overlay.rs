@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::document::{AuthorityDoc, DirectoryDoc, GatewayDoc, SchoolDoc};
 use super::{Register, read::read, table};
 use crate::domain::directory::Directory;
-use crate::domain::party::TrustDomain;
+use crate::domain::party::{DfeCode, TrustDomain};
 use crate::domain::refusal::Violation;
 use crate::domain::time::Timestamp;
 
@@ -90,7 +90,25 @@ pub fn build(
         schools,
         gateways: overlay.gateways,
     };
-    read(&doc).map(|directory| (directory, warnings)).map_err(BuildFault)
+    let built = read(&doc).map_err(|found| {
+        BuildFault(found.into_iter().map(|violation| with_code(violation, &doc)).collect())
+    });
+    built.map(|directory| (directory, warnings))
+}
+
+/// Says which authority is meant: its place in the built document tells the overlay's author
+/// nothing.
+fn with_code(violation: Violation, doc: &DirectoryDoc) -> Violation {
+    let place = violation.pointer.strip_prefix("/authorities/");
+    let index = place.and_then(|rest| rest.split('/').next()?.parse::<usize>().ok());
+    let code = index.and_then(|i| doc.authorities.get(i)?.code.parse::<DfeCode>().ok());
+    match code {
+        Some(code) => {
+            let detail = format!("authority {code}: {}", violation.detail);
+            violation.with_detail(detail)
+        }
+        None => violation,
+    }
 }
 
 fn lay_over(held: &mut AuthorityDoc, entry: AuthorityDoc) {
@@ -129,7 +147,6 @@ mod tests {
     use super::super::{read_json, read_register, rules, write_json};
     use super::*;
     use crate::domain::directory::{Connection, Signing};
-    use crate::domain::party::DfeCode;
     use crate::domain::time::DAY;
 
     fn header() -> Header {
@@ -221,6 +238,7 @@ mod tests {
         let BuildFault(violations) = build(header(), overlay.unwrap(), None).unwrap_err();
         let text = BuildFault(violations.clone()).to_string();
         assert!(!text.to_lowercase().contains("xvalue"), "{text}");
+        assert!(text.contains("authority 316: push with an https"), "{text}");
         let mut pointers: Vec<_> = violations.iter().map(|v| v.pointer.as_str()).collect();
         pointers.sort_unstable();
         // Newham is entry 71 of the table.

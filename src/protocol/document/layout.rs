@@ -107,7 +107,7 @@ body{font:16px/1.45 system-ui,sans-serif;max-width:56rem;margin:2rem auto;paddin
 h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:1.6rem 0 .4rem;\
 border-bottom:2px solid #1d3557;padding-bottom:.15rem}.from{color:#444;margin:0 0 1rem}\
 .warning{border:2px solid #b00020;background:#fdecee;padding:.5rem .8rem;margin:.5rem 0;font-weight:600}\
-table{border-collapse:collapse;width:100%;font-size:.93rem}th,td{text-align:left;vertical-align:top;\
+table{border-collapse:collapse;width:100%;font-size:.93rem;margin:.5rem 0 .9rem}th,td{text-align:left;vertical-align:top;\
 border:1px solid #bbb;padding:.25rem .5rem}thead th{background:#eef2f7}\
 table.fields th{width:30%;background:#f7f7f7;font-weight:600}.text{white-space:pre-wrap;margin:.3rem 0}\
 blockquote{margin:.4rem 0 .8rem;padding:.3rem .9rem;border-left:4px solid #1d3557;background:#f6f8fb}\

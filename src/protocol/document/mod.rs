@@ -326,7 +326,10 @@ impl Page<'_> {
             .into_iter()
             .flatten()
             .map(|entry| {
-                let name = self.words.who(entry["id"].as_str().unwrap_or_default());
+                let mut name = self.words.name(&entry["name"]);
+                if name.is_empty() {
+                    name = self.words.who(entry["id"].as_str().unwrap_or_default());
+                }
                 let mut fields = vec![("Name".to_owned(), name)];
                 fields.extend(self.words.fields(entry, &shape, &without));
                 for parent in ["mother", "father"] {

@@ -26,8 +26,8 @@ impl<'d> Words<'d> {
         for list in ["children", "people"] {
             for entry in document[list].as_array().into_iter().flatten() {
                 if let Some(id) = entry["id"].as_str() {
-                    let name = match words.name(&entry["name"]) {
-                        name if name.is_empty() => format!("{id} (no name given)"),
+                    let name = match short_name(&entry["name"]) {
+                        name if name.is_empty() => format!("{id} (name not known)"),
                         name => name,
                     };
                     words.names.insert(id, name);
@@ -42,8 +42,7 @@ impl<'d> Words<'d> {
         if let Some(unknown) = self.unknown(name) {
             return unknown;
         }
-        let parts: Vec<&str> =
-            ["given", "family"].iter().filter_map(|part| name[part].as_str()).collect();
+        let name_alone = short_name(name);
         let also: Vec<&str> = name["also_known_as"]
             .as_array()
             .into_iter()
@@ -51,8 +50,8 @@ impl<'d> Words<'d> {
             .filter_map(Value::as_str)
             .collect();
         match also.as_slice() {
-            [] => parts.join(" "),
-            also => format!("{} (also known as {})", parts.join(" "), also.join(", ")),
+            [] => name_alone,
+            also => format!("{name_alone} (also known as {})", also.join(", ")),
         }
     }
 
@@ -212,6 +211,12 @@ impl<'d> Words<'d> {
         }
         fields
     }
+}
+
+fn short_name(name: &Value) -> String {
+    let parts: Vec<&str> =
+        ["given", "family"].iter().filter_map(|part| name[part].as_str()).collect();
+    parts.join(" ")
 }
 
 /// "24 November 2026" for a full date, "November 2026" and "2026" for parts of one.

@@ -39,9 +39,8 @@ pub fn reference() -> String {
          U0 and U1, which an incomplete form never stops.\n",
     );
     let mut done = BTreeSet::new();
-    let mut lists = BTreeSet::new();
     if let Some(root) = Shape::referral_v1() {
-        object(&root, root.title(), &mut done, &mut lists, &mut out);
+        object(&root, root.title(), &mut done, &mut out);
     }
     out.push_str("\n# Code lists\n");
     for name in resources().iter().filter_map(|r| r.path.strip_prefix("schemas/codes/")) {
@@ -55,13 +54,7 @@ pub fn reference() -> String {
 }
 
 /// One object as a table, then the objects inside it, each once.
-fn object(
-    shape: &Shape,
-    title: &str,
-    done: &mut BTreeSet<String>,
-    lists: &mut BTreeSet<&'static str>,
-    out: &mut String,
-) {
+fn object(shape: &Shape, title: &str, done: &mut BTreeSet<String>, out: &mut String) {
     let _ = write!(out, "\n## {title}\n\n");
     if let Some(text) = shape.text("description") {
         let _ = write!(out, "{}\n\n", cell(text));
@@ -83,7 +76,7 @@ fn object(
             cell(member.title()),
             cell(member.text("description").unwrap_or_default()),
             cell(member.text("x-required").unwrap_or_default()),
-            kind(&member, lists),
+            kind(&member),
             sources.join(", ")
         );
         let holder = member.item().unwrap_or(member.clone());
@@ -94,7 +87,7 @@ fn object(
     }
     for (inside, title) in inner {
         if done.insert(title.to_owned()) {
-            object(&inside, title, done, lists, out);
+            object(&inside, title, done, out);
         }
     }
 }
@@ -107,18 +100,17 @@ fn object_of(shape: &Shape) -> Option<Shape> {
     (!names.is_empty() && names != ["unknown"]).then_some(inside)
 }
 
-fn kind(shape: &Shape, lists: &mut BTreeSet<&'static str>) -> String {
+fn kind(shape: &Shape) -> String {
     if let Some(item) = shape.item() {
         let open = if is_known(shape) { " or unknown" } else { "" };
-        return format!("list of: {}{open}", kind(&item, lists));
+        return format!("list of: {}{open}", kind(&item));
     }
     if let Some(list) = shape.code_list().or_else(|| coded(shape)) {
-        lists.insert(list);
         return format!("code: [{list}](#{list})");
     }
     let (target, known) = (shape.target(), is_known(shape));
-    let open = if known { " or unknown" } else { "" };
     if let Some(inside) = object_of(shape) {
+        let open = if known && !inside.title().ends_with("unknown") { " or unknown" } else { "" };
         let anchor = inside.title().to_lowercase().replace(' ', "-").replace(['(', ')', ','], "");
         return match inside.title() {
             "" => format!("object, below{open}"),
@@ -152,7 +144,7 @@ fn kind(shape: &Shape, lists: &mut BTreeSet<&'static str>) -> String {
         (None, "boolean") => "yes or no (true, false)".to_owned(),
         (None, other) => other.to_owned(),
     };
-    format!("{base}{open}")
+    if known { format!("{base} or unknown") } else { base }
 }
 
 /// The list of a coded value that names its system beside the code.

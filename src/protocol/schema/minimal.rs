@@ -49,7 +49,7 @@ pub fn minimal_from(document: &Value, salt: [u8; 16], now: Timestamp) -> Option<
             "school": {"id": document["referrer"]["school"]["id"]},
             "call_back_phone": phone_of(&document["referrer"])?
         },
-        "children": [{"id": "c1", "role": "at_risk"}],
+        "children": [essentials("children", 0)],
         "concerns": [{"narrative": {"text": "?"}}]
     });
     if !schema.fits(&minimal) {
@@ -158,7 +158,8 @@ fn salvage(
 /// What an entry of a list cannot be without, so that its other parts can be tried one by one.
 fn essentials(list: &str, index: usize) -> Map<String, Value> {
     let least = match list {
-        "children" => json!({"id": format!("c{}", index + 1), "role": "at_risk"}),
+        "children" => json!({"id": format!("c{}", index + 1), "role": "at_risk",
+                             "name": {"unknown": "not_yet_provided"}}),
         "people" => {
             json!({"id": format!("p{}", index + 1), "name": {"unknown": "not_yet_provided"}})
         }

@@ -12,7 +12,6 @@ mod resources;
 mod shape;
 mod violations;
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use jsonschema::{PatternOptions, Registry, Validator};
@@ -35,7 +34,7 @@ pub use violations::{Finding, MAX_LISTED, RULES};
 /// A compiled schema of the scheme.
 pub struct Schema {
     validator: Validator,
-    known: HashSet<String>,
+    names: violations::Names,
     digest: Digest,
 }
 
@@ -59,11 +58,11 @@ impl Schema {
     fn compile(id: &str) -> Result<Self, String> {
         let mut registry = Registry::new();
         let mut root = None;
-        let mut known = HashSet::new();
+        let mut names = violations::Names::default();
         for resource in resources() {
             let value: Value = serde_json::from_slice(resource.bytes)
                 .map_err(|e| format!("{}: {e}", resource.path))?;
-            collect_names(&value, &mut known);
+            names.collect(&value);
             if resource.id == id {
                 root = Some(value.clone());
             }
@@ -81,7 +80,7 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex())
             .build(&root)
             .map_err(|e| e.to_string())?;
-        Ok(Self { validator, known, digest: digest_of(resources()) })
+        Ok(Self { validator, names, digest: digest_of(resources()) })
     }
 
     /// Identifies all schemas and code lists in use: SHA-256 over the lines `<sha256> <path>\n` of
@@ -100,7 +99,7 @@ impl Schema {
         if self.fits(document) {
             return Vec::new();
         }
-        violations::findings(self.validator.iter_errors(document), document, &self.known)
+        violations::findings(self.validator.iter_errors(document), document, &self.names)
     }
 
     /// The same as a verdict.
@@ -110,20 +109,6 @@ impl Schema {
             return Ok(());
         }
         Err(findings.into_iter().map(|finding| finding.violation).collect())
-    }
-}
-
-/// The names of members that a schema declares, anywhere in it.
-fn collect_names(schema: &Value, names: &mut HashSet<String>) {
-    match schema {
-        Value::Object(members) => {
-            if let Some(Value::Object(properties)) = members.get("properties") {
-                names.extend(properties.keys().cloned());
-            }
-            members.values().for_each(|value| collect_names(value, names));
-        }
-        Value::Array(items) => items.iter().for_each(|value| collect_names(value, names)),
-        _ => {}
     }
 }
 
@@ -141,7 +126,10 @@ mod tests {
     #[test]
     fn the_schemas_compile_and_know_their_names() {
         let schema = Schema::referral_v1();
-        assert!(schema.known.contains("referral_id") && schema.known.contains("urgency"));
+        assert!(
+            schema.names.members.contains("referral_id")
+                && schema.names.members.contains("urgency")
+        );
         assert!(schema.check(&serde_json::json!({})).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Local ids: each stands for one thing, and whatever is named exists.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -64,7 +65,7 @@ enum Kind {
 /// Every broken reference of a document that fits the schema, in the order of the document.
 pub(super) fn violations(document: &Value) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut ids = HashMap::new();
+    let mut ids: HashMap<&str, Kind> = HashMap::new();
     for (list, kind) in [
         ("children", Kind::Child),
         ("people", Kind::Person),
@@ -73,8 +74,12 @@ pub(super) fn violations(document: &Value) -> Vec<Violation> {
     ] {
         for (at, entry) in document[list].as_array().into_iter().flatten().enumerate() {
             let Some(id) = entry["id"].as_str() else { continue };
-            if ids.insert(id, kind).is_some() {
-                found.push(Violation::at(DUPLICATE_ID, format!("/{list}/{at}/id")));
+            // The first one keeps the id, so that one slip is told once.
+            match ids.entry(id) {
+                Entry::Vacant(free) => drop(free.insert(kind)),
+                Entry::Occupied(_) => {
+                    found.push(Violation::at(DUPLICATE_ID, format!("/{list}/{at}/id")));
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Reads the schema as a description: what a field is called, means, and which list it takes.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -7,17 +8,46 @@ use serde_json::Value;
 use super::resources::{REFERRAL_V1_ID, Resource, resources};
 use crate::protocol::json::position_of;
 
-static PARSED: LazyLock<Vec<(&'static Resource, Value)>> = LazyLock::new(|| {
+struct Parsed {
+    resource: &'static Resource,
+    schema: Value,
+    /// Pointer of an object with `properties` -> their names in the order of the file.
+    order: HashMap<String, Vec<String>>,
+}
+
+static PARSED: LazyLock<Vec<Parsed>> = LazyLock::new(|| {
     resources()
         .iter()
-        .filter_map(|resource| Some((resource, serde_json::from_slice(resource.bytes).ok()?)))
+        .filter_map(|resource| {
+            let schema: Value = serde_json::from_slice(resource.bytes).ok()?;
+            let mut order = HashMap::new();
+            collect_order(&schema, String::new(), resource.bytes, &mut order);
+            Some(Parsed { resource, schema, order })
+        })
         .collect()
 });
+
+fn collect_order(
+    schema: &Value,
+    here: String,
+    bytes: &[u8],
+    order: &mut HashMap<String, Vec<String>>,
+) {
+    let Some(keywords) = schema.as_object() else { return };
+    if let Some(Value::Object(properties)) = keywords.get("properties") {
+        let mut names: Vec<String> = properties.keys().cloned().collect();
+        names.sort_by_cached_key(|name| position_of(bytes, &format!("{here}/properties/{name}")));
+        order.insert(here.clone(), names);
+    }
+    for (name, value) in keywords {
+        collect_order(value, format!("{here}/{name}"), bytes, order);
+    }
+}
 
 /// One place in the schemas.
 #[derive(Clone)]
 pub struct Shape {
-    resource: &'static Resource,
+    parsed: &'static Parsed,
     pointer: String,
     schema: &'static Value,
 }
@@ -29,13 +59,13 @@ impl Shape {
     }
 
     fn file(path: &str) -> Option<Self> {
-        let (resource, schema) = PARSED.iter().find(|(resource, _)| resource.path == path)?;
-        Some(Self { resource, pointer: String::new(), schema })
+        let parsed = PARSED.iter().find(|parsed| parsed.resource.path == path)?;
+        Some(Self { parsed, pointer: String::new(), schema: &parsed.schema })
     }
 
     /// The file it stands in (`schemas/referral/1.0/child.json`).
     pub fn path(&self) -> &'static str {
-        self.resource.path
+        self.parsed.resource.path
     }
 
     /// An annotation or keyword as text.
@@ -55,7 +85,7 @@ impl Shape {
 
     /// The schema that it refers to.
     pub fn target(&self) -> Option<Self> {
-        let mut folder: Vec<&str> = self.resource.path.split('/').collect();
+        let mut folder: Vec<&str> = self.parsed.resource.path.split('/').collect();
         folder.pop();
         for part in self.text("$ref")?.split('/') {
             if part == ".." {
@@ -90,14 +120,11 @@ impl Shape {
 
     /// The names of the members declared here or in the schema referred to, as ordered in the file.
     pub fn members(&self) -> Vec<&'static str> {
-        let Some(properties) = self.schema.get("properties").and_then(Value::as_object) else {
+        let Some(names) = self.parsed.order.get(&self.pointer) else {
             let next = self.target().or_else(|| self.below(&["else"]));
             return next.map(|shape| shape.members()).unwrap_or_default();
         };
-        let mut names: Vec<&'static str> = properties.keys().map(String::as_str).collect();
-        names.sort_by_key(|name| {
-            position_of(self.resource.bytes, &format!("{}/properties/{name}", self.pointer))
-        });
+        let names: Vec<&'static str> = names.iter().map(String::as_str).collect();
         match self.target() {
             // A reference with conditions beside it: the members are those of the reference.
             Some(target) if names.iter().all(|name| self.member_is_bare(name)) => target.members(),

@@ -1,6 +1,6 @@
 //! What the schema validator found, as rules in plain English that never show a value.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
@@ -49,8 +49,6 @@ rules! {
         "Write the value that is asked for."
     PATTERN "pattern" "This is not written in the form that is asked for"
         "Write it as the field reference shows."
-    EMPTY "empty" "This is blank"
-        "Fill it in, take it out, or where the form allows it say that it is unknown and why."
     FORMAT "format" "This is not written in the form that is asked for"
         "Write it as the field reference shows."
     MIN_LENGTH "min-length" "This text is too short"
@@ -79,11 +77,46 @@ rules! {
         "Mend these first and check again."
 }
 
+/// What the schemas name: such words may be repeated to anyone.
+#[derive(Default)]
+pub(super) struct Names {
+    /// Every declared member.
+    pub members: HashSet<String>,
+    /// What each pattern stands for.
+    pub patterns: HashMap<String, String>,
+}
+
+impl Names {
+    /// Adds those of one schema.
+    pub fn collect(&mut self, schema: &Value) {
+        match schema {
+            Value::Object(keywords) => {
+                if let Some(Value::Object(properties)) = keywords.get("properties") {
+                    self.members.extend(properties.keys().cloned());
+                }
+                if let (Some(Value::String(pattern)), Some(Value::String(title))) =
+                    (keywords.get("pattern"), keywords.get("title"))
+                {
+                    let first = self.patterns.entry(pattern.clone());
+                    first.or_insert_with(|| title.to_lowercase());
+                }
+                keywords.values().for_each(|value| self.collect(value));
+            }
+            Value::Array(items) => items.iter().for_each(|value| self.collect(value)),
+            _ => {}
+        }
+    }
+}
+
+fn is_blank(error: &ValidationError<'_>) -> bool {
+    error.instance().as_str().is_some_and(|text| text.trim().is_empty())
+}
+
 /// Turns the validator's errors into findings, sorted by place, without repetitions.
 pub(super) fn findings<'a>(
     errors: impl Iterator<Item = ValidationError<'a>>,
     document: &Value,
-    known: &HashSet<String>,
+    known: &Names,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
     for error in errors.take(MAX_LISTED * 10) {
@@ -102,7 +135,7 @@ pub(super) fn findings<'a>(
 fn translate(
     error: &ValidationError<'_>,
     document: &Value,
-    known: &HashSet<String>,
+    known: &Names,
     found: &mut Vec<Finding>,
 ) {
     let place = error.instance_path().as_str();
@@ -129,11 +162,19 @@ fn translate(
         Kind::Constant { expected_value } => {
             add(CONST, format!("expected {}", plain(expected_value)), None);
         }
-        // The pattern of every free text asks for one visible character.
-        Kind::Pattern { pattern } if pattern == r"\S" => add(EMPTY, String::new(), None),
-        Kind::Pattern { .. }
-        | Kind::BacktrackLimitExceeded { .. }
-        | Kind::RegexEngineFailure { .. } => add(PATTERN, String::new(), None),
+        Kind::Pattern { .. } | Kind::Format { .. } if is_blank(error) => add(
+            if matches!(error.kind(), Kind::Format { .. }) { FORMAT } else { PATTERN },
+            "it is blank: fill it in, take it out, or say that it is unknown".to_owned(),
+            None,
+        ),
+        Kind::Pattern { pattern } => {
+            let meant = known.patterns.get(pattern);
+            let expected = meant.map_or_else(String::new, |what| format!("expected: {what}"));
+            add(PATTERN, expected, None);
+        }
+        Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => {
+            add(PATTERN, String::new(), None);
+        }
         Kind::Format { format } => add(FORMAT, format!("expected {}", format_name(format)), None),
         Kind::ContentEncoding { .. } | Kind::ContentMediaType { .. } | Kind::FromUtf8 { .. } => {
             add(FORMAT, String::new(), None);
@@ -170,7 +211,7 @@ fn translate(
 
 /// The pointer with every member name that the schema does not know written `*`. A number stands
 /// only where the document has an array: as a member name it could be somebody's.
-fn masked(place: &str, document: &Value, known: &HashSet<String>) -> String {
+fn masked(place: &str, document: &Value, known: &Names) -> String {
     let mut here = Some(document);
     let mut out = String::with_capacity(place.len());
     for part in place.split('/').skip(1) {
@@ -182,7 +223,7 @@ fn masked(place: &str, document: &Value, known: &HashSet<String>) -> String {
                 here = name.parse::<usize>().ok().and_then(|i| items.get(i));
             }
             other => {
-                out.push_str(if known.contains(&name) { part } else { "*" });
+                out.push_str(if known.members.contains(&name) { part } else { "*" });
                 here = other.and_then(|value| value.get(&name));
             }
         }

@@ -122,6 +122,9 @@ impl Crl {
                 return Err(crl_profile("The list names a certificate twice"));
             }
         }
+        // A second, stricter reader: the first takes some BER that is not DER, and so one list could
+        // have two digests.
+        webpki::OwnedCertRevocationList::from_der(der).map_err(|_| ChainRefusal(CRL_MALFORMED))?;
         let (digest, der) = (sha256(der), der.to_vec());
         Ok(Self { der, digest, number, next_update, entries })
     }
@@ -189,7 +192,7 @@ fn check_extensions(
     if key_id != Some(signer.key_id) {
         return Err(crl_profile("The list's authority key identifier is not its issuer's"));
     }
-    if !kept_from.is_some_and(|from| from <= signer.not_before) {
+    if kept_from.is_none_or(|from| from > signer.not_before) {
         return Err(crl_profile("The list does not say that it keeps expired certificates"));
     }
     match number {

@@ -20,7 +20,7 @@ pub use identity::identity;
 pub use load::{TrustFault, TrustItem};
 pub use profile::{
     Description, ISSUING_DAYS, ORGANISATION_DAYS, PERSON_DAYS, ROOT_DAYS, SERVER_DAYS, SIGNING_EKU,
-    describe, leaf_days, serial,
+    describe, leaf_days, may_serve, serial,
 };
 pub use store::{Freshness, TrustScope, TrustStore, check_role, check_server_name};
 pub use types::{Chain, ChainRefusal, PublicKey, Purpose, Revocation, VerifiedChain};

@@ -47,6 +47,11 @@ pub const fn leaf_days(party: &Party, has_dns_names: bool) -> i64 {
     }
 }
 
+/// Whether a party may listen, and so have DNS names: gateways, authorities and operators.
+pub fn may_serve(party: &Party) -> bool {
+    party.person.is_none() && party.organisation.role() != Role::School
+}
+
 /// A certificate in DER without anything after it.
 pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ChainRefusal> {
     match X509Certificate::from_der(der) {
@@ -144,20 +149,19 @@ pub(super) fn check_ca(
     check_any(certificate, days)
 }
 
-/// Checks a leaf on its own for a purpose; its signature is for the caller.
+/// Checks a leaf on its own for a purpose; its signature and trust domain are for the caller.
 pub(super) fn check_leaf(
     certificate: &X509Certificate<'_>,
     purpose: Purpose,
-) -> Result<(Names, Facts), ChainRefusal> {
-    let names = names(certificate)?;
-    check_use(certificate, purpose, &names)?;
+    names: &Names,
+) -> Result<Facts, ChainRefusal> {
+    check_use(certificate, purpose, names)?;
     if *basic_constraints(certificate)?
         != (BasicConstraints { ca: false, path_len_constraint: None })
     {
         return Err(profile("A leaf's basic constraints do not say that it is no CA"));
     }
-    let facts = check_any(certificate, leaf_days(&names.party, !names.dns.is_empty()))?;
-    Ok((names, facts))
+    check_any(certificate, leaf_days(&names.party, !names.dns.is_empty()))
 }
 
 /// Use and role: what the key is for, and whether this kind of party may use it so.
@@ -187,7 +191,7 @@ fn check_use(
     if others || !fits {
         return Err(wrong_use);
     }
-    let may_serve = names.party.person.is_none() && names.party.organisation.role() != Role::School;
+    let may_serve = may_serve(&names.party);
     match purpose {
         Purpose::TlsServer if !may_serve => Err(ChainRefusal(WRONG_ROLE)),
         Purpose::TlsServer if names.dns.is_empty() => {

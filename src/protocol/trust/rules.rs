@@ -140,6 +140,12 @@ pub const CRL_CONFLICT: Rule = rule(
     "Two different revocation lists of one issuer carry the same number",
     "Fetch the lists again; if they still differ, tell the operator at once",
 );
+/// A reload would go back to an older list, or to none.
+pub const CRL_OLDER: Rule = rule(
+    "crl.older",
+    "The revocation list is older than the one in use",
+    "Load the newest list; the one in use is kept until then",
+);
 
 /// Every rule above, for the documents and for the vectors.
 pub const ALL: &[Rule] = &[
@@ -165,6 +171,7 @@ pub const ALL: &[Rule] = &[
     CRL_UNKNOWN_AUTHORITY,
     CRL_PROFILE,
     CRL_CONFLICT,
+    CRL_OLDER,
 ];
 
 /// A refusal under [`PROFILE`] that names the point.

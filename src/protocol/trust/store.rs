@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustls::pki_types::{
     CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
 };
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use webpki::{
+    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert,
+};
 use x509_parser::certificate::X509Certificate;
 
-use super::crl::{Crl, Status};
-use super::example::is_example_key;
-use super::load::{Issuing, Root, TrustFault};
-use super::profile::{SIGNING_EKU_DER, authority_key_id, check_leaf, parse};
+use super::crl::{Crl, Status, is_newer};
+use super::example::is_example_public_key;
+use super::identity::names;
+use super::load::{Issuing, Root, TrustFault, TrustItem};
+use super::profile::{authority_key_id, check_leaf, parse};
 use super::rules;
 use super::{Chain, ChainRefusal, PublicKey, Purpose, VerifiedChain};
 use crate::domain::ids::Digest;
@@ -112,6 +115,11 @@ impl TrustStore {
         &self.trust_domain
     }
 
+    /// Whether keys that are published with the program are accepted.
+    pub fn scope(&self) -> TrustScope {
+        self.scope
+    }
+
     /// Differs between any two stores of one process.
     pub fn generation(&self) -> u64 {
         self.generation
@@ -156,6 +164,29 @@ impl TrustStore {
         crl.revoked_at(&leaf.tbs_certificate.serial.to_bytes_be())
     }
 
+    /// Whether this store may take the place of `previous`: no issuer that both know may go back to
+    /// an older revocation list or to none, or a revoked certificate would pass again.
+    pub fn check_successor_of(&self, previous: &TrustStore) -> Result<(), Vec<TrustFault>> {
+        let older = |now: &Option<Crl>, before: &Option<Crl>| match (now, before) {
+            (Some(now), Some(before)) => is_newer(&before.number, &now.number),
+            (now, before) => now.is_none() && before.is_some(),
+        };
+        let mut faults = Vec::new();
+        for (index, root) in self.roots.iter().enumerate() {
+            let before = previous.roots.iter().find(|before| before.der == root.der);
+            if before.is_some_and(|before| older(&root.crl, &before.crl)) {
+                faults.push(TrustFault { item: TrustItem::Root, index, rule: rules::CRL_OLDER });
+            }
+        }
+        for (index, issuing) in self.issuing.iter().enumerate() {
+            let before = previous.issuing.iter().find(|before| before.der == issuing.der);
+            if before.is_some_and(|before| older(&issuing.crl, &before.crl)) {
+                faults.push(TrustFault { item: TrustItem::Issuing, index, rule: rules::CRL_OLDER });
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
     fn crls(&self) -> impl Iterator<Item = &Crl> {
         let roots = self.roots.iter().filter_map(|root| root.crl.as_ref());
         roots.chain(self.issuing.iter().filter_map(|issuing| issuing.crl.as_ref()))
@@ -168,17 +199,24 @@ impl TrustStore {
         purpose: Purpose,
     ) -> Result<Examined, ChainRefusal> {
         let leaf = parse(chain.leaf())?;
-        if self.scope == TrustScope::Live && chain.certificates().iter().any(|c| is_example_key(c))
-        {
+        // Anything else in the chain must be a loaded certificate, which was checked when loaded.
+        let key = &leaf.public_key().subject_public_key.data;
+        if self.scope == TrustScope::Live && is_example_public_key(key) {
             return Err(ChainRefusal(rules::EXAMPLE_KEY));
         }
         let index = self.issuer_of(&leaf, chain)?;
         let issuing = &self.issuing[index];
-        check_path(chain.leaf(), &leaf, &issuing.anchor, purpose)?;
-        let (names, facts) = check_leaf(&leaf, purpose)?;
+        let path = check_path(chain.leaf(), &leaf, &issuing.anchor);
+        if let Err(refusal @ ChainRefusal(rules::UNKNOWN_AUTHORITY | rules::MALFORMED)) = path {
+            return Err(refusal);
+        }
+        let names = names(&leaf)?;
         if names.party.trust_domain != self.trust_domain {
             return Err(ChainRefusal(rules::FOREIGN_TRUST_DOMAIN));
         }
+        let facts = check_leaf(&leaf, purpose, &names)?;
+        // Ours first: its refusals name the point. What the path validation alone objects to counts.
+        path?;
         if authority_key_id(&leaf)? != Some(&issuing.subject_key_id[..]) {
             return Err(rules::profile("The authority key identifier is not the issuing CA's"));
         }
@@ -276,26 +314,38 @@ impl TrustStore {
     }
 }
 
+/// Leaves the use to the profile, which is exact about it: here it would hide that a chain with a
+/// wrong use is not from this scheme at all.
+struct UseIsCheckedByProfile;
+
+impl ExtendedKeyUsageValidator for UseIsCheckedByProfile {
+    fn validate(&self, _: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        Ok(())
+    }
+}
+
 /// Path validation by webpki: a second, independent reading of the certificate, and the signature.
 fn check_path(
     der: &CertificateDer<'_>,
     leaf: &X509Certificate<'_>,
     issuer: &TrustAnchor<'static>,
-    purpose: Purpose,
 ) -> Result<(), ChainRefusal> {
     use webpki::Error;
     // The period is judged apart, at the caller's time; here any instant of it does.
     let begins = super::profile::period(leaf).0.seconds();
     let begins = u64::try_from(begins).map_err(|_| ChainRefusal(rules::MALFORMED))?;
     let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(begins));
-    let usage = match purpose {
-        Purpose::TlsClient => KeyUsage::client_auth(),
-        Purpose::TlsServer => KeyUsage::server_auth(),
-        Purpose::Signing => KeyUsage::required(SIGNING_EKU_DER),
-    };
     let checked = EndEntityCert::try_from(der).and_then(|end| {
-        end.verify_for_usage(SIGNATURES, std::slice::from_ref(issuer), &[], time, usage, None, None)
-            .map(|_| ())
+        end.verify_for_usage(
+            SIGNATURES,
+            std::slice::from_ref(issuer),
+            &[],
+            time,
+            UseIsCheckedByProfile,
+            None,
+            None,
+        )
+        .map(|_| ())
     });
     checked.map_err(|error| match error {
         Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => {
@@ -304,7 +354,6 @@ fn check_path(
         Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => {
             ChainRefusal(rules::UNKNOWN_AUTHORITY)
         }
-        Error::RequiredEkuNotFoundContext(_) => ChainRefusal(rules::WRONG_KEY_USAGE),
         Error::UnsupportedCriticalExtension => {
             rules::profile("The certificate has an unknown critical extension")
         }

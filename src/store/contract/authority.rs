@@ -161,7 +161,8 @@ pub trait AuthorityStore: Send + Sync + 'static {
     fn next_reference(&self, prefix: String, year: i32) -> Pending<'_, String>;
 
     /// Stores a dispatch: document, tokens, chains, lists and inbox entry, in one transaction. A
-    /// reference that another entry has is [`super::StoreFault::Misuse`].
+    /// reference that another entry has is [`super::StoreFault::Misuse`], and so is a token whose
+    /// chain or lists are neither given nor kept already.
     fn receive(&self, dispatch: Dispatch) -> Pending<'_, ReceiveOutcome>;
 
     /// Lines of the inbox, newest first.

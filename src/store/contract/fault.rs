@@ -5,7 +5,7 @@ use std::fmt;
 /// A failure of our own. It names the condition and carries no value that was stored.
 ///
 /// Nothing was promised to anybody when one of these is returned, and repeating the same call is
-/// always safe. Not exhaustive matches are a mistake: a new fault must be thought about.
+/// always safe. Match on it exhaustively, so that a new fault is thought about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreFault {
     /// The disk (or quota) is full. Nothing of the operation is visible; works again when space
@@ -27,8 +27,6 @@ pub enum StoreFault {
     Missing,
     /// The folder of the store does not exist or cannot be written.
     NoFolder,
-    /// A store exists already where a new one was to be created.
-    Exists,
     /// Another process has this store open.
     InUse,
     /// The schema on disk is newer than this program knows: run the newer program.
@@ -56,7 +54,6 @@ impl StoreFault {
             StoreFault::NotAStore => "not_a_store",
             StoreFault::Missing => "missing",
             StoreFault::NoFolder => "no_folder",
-            StoreFault::Exists => "exists",
             StoreFault::InUse => "in_use",
             StoreFault::UnknownSchema { .. } => "unknown_schema",
             StoreFault::NoEntropy => "no_entropy",
@@ -83,7 +80,6 @@ impl fmt::Display for StoreFault {
             StoreFault::NotAStore => "the file is not a store of this program",
             StoreFault::Missing => "there is no store here: create it first",
             StoreFault::NoFolder => "the folder of the store does not exist or cannot be written",
-            StoreFault::Exists => "there is a store here already: it is not created twice",
             StoreFault::InUse => "another process has this store open",
             StoreFault::UnknownSchema { found, known } => {
                 return write!(

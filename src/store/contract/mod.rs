@@ -18,7 +18,9 @@
 //! - **No values in faults.** A [`StoreFault`] says what is wrong with the store and nothing about
 //!   what was stored.
 
+mod acceptance;
 mod authority;
+mod delivery;
 mod fault;
 mod gateway;
 mod values;
@@ -26,7 +28,9 @@ mod values;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use acceptance::*;
 pub use authority::*;
+pub use delivery::*;
 pub use fault::*;
 pub use gateway::*;
 pub use values::*;

@@ -1,1 +1,31 @@
-//! SQLite.
+//! The store in one SQLite file: write-ahead log, every commit synced, one writer.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `engine` | opening, lock file, and how operations reach the writer and the readers |
+//! | `writer` | the one thread that writes: groups what waits into one commit |
+//! | `schema` | migrations and what makes a file ours |
+//! | `faults` | SQLite's errors as [`StoreFault`](crate::store::StoreFault)s |
+//! | `rows` | values <-> columns, and what both stores write alike |
+//! | `accept`, `deliveries`, `sequence`, `read` | the gateway's operations |
+//! | `gateway`, `authority` | the contracts' traits over them |
+//! | `check`, `check_gateway` | re-hashing and cross-checking of everything |
+
+mod accept;
+mod authority;
+mod check;
+mod check_gateway;
+mod deliveries;
+mod engine;
+mod faults;
+mod gateway;
+mod inbox;
+mod read;
+mod rows;
+mod schema;
+mod sequence;
+mod writer;
+
+pub use authority::SqliteAuthority;
+pub use engine::{Access, Settings};
+pub use gateway::SqliteGateway;

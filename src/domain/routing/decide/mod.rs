@@ -137,10 +137,15 @@ pub fn decide(
         alternatives: Vec::new(),
         as_of,
     };
-    let choice = facts.choice.as_ref().map(|choice| choice.authority);
+    let mut choice = facts.choice.as_ref().map(|choice| choice.authority);
     if choice.is_some_and(|code| !atlas.districts.is_authority(code, as_of)) {
-        let at = Violation::at(rules::CHOICE_NOT_AN_AUTHORITY, "/routing_choice/authority");
-        decision.violations.push(at);
+        let at = |rule| Violation::at(rule, "/routing_choice/authority");
+        if facts.urgency.is_urgent() {
+            decision.warnings.push(at(rules::CHOICE_IGNORED));
+            choice = None;
+        } else {
+            decision.violations.push(at(rules::CHOICE_NOT_AN_AUTHORITY));
+        }
     }
     let places = places(atlas, facts, school_authority, &mut decision);
     settle(&mut decision, &places, choice, school_authority, facts.urgency.is_urgent());
@@ -148,6 +153,8 @@ pub fn decide(
     if facts.request_type != RequestType::Lado {
         place::tell_others(atlas, facts, school_authority, &mut decision);
     }
+    decision.alternatives.sort_unstable();
+    decision.alternatives.dedup();
     if decision.violations.is_empty() {
         decision.deliveries.sort_by_key(|d| (d.purpose, d.authority));
     } else {
@@ -241,8 +248,6 @@ fn settle(
             }
         }
     }
-    decision.alternatives.sort_unstable();
-    decision.alternatives.dedup();
 }
 
 fn warn(atlas: Atlas, decision: &mut Decision, places: &[Place]) {
@@ -258,10 +263,14 @@ fn warn(atlas: Atlas, decision: &mut Decision, places: &[Place]) {
             decision.warnings.push(at);
         }
     }
-    if age_in_months(atlas.postcodes, decision.as_of) > 12 {
+    if age_in_months(atlas.postcodes, decision.as_of) > OLD_MONTHS {
         decision.warnings.push(Violation::whole(rules::TABLE_OLD));
     }
 }
+
+/// From this age on a table is worth a warning: of live English postcodes 1.68 % were new after
+/// three and a half years (May 2022 to November 2025).
+pub const OLD_MONTHS: u32 = 18;
 
 /// Whole months from the edition of the table to `day`; 0 if the edition is later.
 pub fn age_in_months(table: &PostcodeTable, day: Date) -> u32 {

@@ -36,11 +36,11 @@ pub(super) enum Question {
 
 impl Place {
     pub(super) fn certain(&self) -> Option<DfeCode> {
-        self.known.or(self.answer?.certain())
+        self.known.or_else(|| self.answer?.certain())
     }
 
     pub(super) fn candidate(&self) -> Option<DfeCode> {
-        self.known.or(self.answer?.candidate())
+        self.known.or_else(|| self.answer?.candidate())
     }
 
     pub(super) fn alternative(&self) -> Option<DfeCode> {
@@ -111,7 +111,9 @@ pub(super) fn of_child(
     };
     let away =
         matches!(child.where_now, WhereNow::Hospital | WhereNow::Visiting | WhereNow::Missing);
-    let counts_where_found = away || matches!(child.residence, Residence::NoFixedAbode);
+    // Where a child stays whose home is not known says more than where the school stands.
+    let stays = matches!(child.residence, Residence::Unknown) && child.now_postcode.is_some();
+    let counts_where_found = away || stays || matches!(child.residence, Residence::NoFixedAbode);
     let found = counts_where_found.then(|| whereabouts(atlas, child, school, day)).flatten();
     // A child who is abroad in the sense of these tables but found in England is in England.
     let abroad = || {
@@ -121,6 +123,9 @@ pub(super) fn of_child(
     match (found, home) {
         (Some(mut found), home) => {
             found.home = home;
+            if stays && !away && matches!(found.question, Question::Settled) {
+                found.question = Question::Nobody(rules::HOME_UNKNOWN);
+            }
             found
         }
         (None, Some(home)) => {
@@ -135,7 +140,7 @@ pub(super) fn of_child(
             }
             place
         }
-        (None, None) => Place::unknown(&child.pointer, Basis::Found, rules::NOWHERE),
+        (None, None) => Place::unknown(&child.pointer, Basis::Found, rules::HOME_UNKNOWN),
     }
 }
 

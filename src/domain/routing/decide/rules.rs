@@ -113,6 +113,11 @@ rules! {
     NOWHERE = "routing.nowhere",
         "Nothing says which authority is responsible",
         "Give a postcode, or name the authority in routing_choice.";
+    /// The sender says that the home is not known: it goes, flagged; refused only if nothing else
+    /// names an authority.
+    HOME_UNKNOWN = "routing.home-unknown",
+        "Where the child lives is not known",
+        "Ask, or name the authority in routing_choice.";
     /// Refusal: no child in it.
     NO_CHILD = "routing.no-child",
         "The referral concerns no child",
@@ -124,16 +129,21 @@ rules! {
 
     /// Warning: sent to the best candidate because it is urgent.
     SENT_UNCONFIRMED = "routing.sent-unconfirmed",
-        "Urgent: it goes to the most likely authority at once, before anybody has confirmed it",
+        "It goes to the most likely authority at once, before anybody has confirmed that it is the one",
         "Ring that authority and say that the area is not certain.";
     /// Warning: the sender's own authority for want of a better one.
     FALLBACK_USED = "routing.fallback-used",
-        "Where the child lives is not known, so it goes to the authority of the school",
+        "No authority of this exchange is known for where the child lives, so it goes to the \
+         authority of the school",
         "Tell that authority as soon as you learn where the child lives.";
     /// Warning: the choice is not what the table says.
     CHOICE_DIFFERS = "routing.choice-differs",
         "The sender chose another authority than the one that the address points to",
         "Check the choice; the receiving authority is told of the difference.";
+    /// Warning: an urgent one goes although the choice is no authority.
+    CHOICE_IGNORED = "routing.choice-ignored",
+        "The chosen authority does not exist on this day; urgent, so it goes by the address instead",
+        "Check the code, and ring the authority that you meant.";
     /// Warning: a retired postcode.
     RETIRED_POSTCODE = "routing.retired-postcode",
         "The postcode is no longer in use; it goes by where it was",
@@ -170,6 +180,6 @@ rules! {
         "Check both; it goes by the postcode.";
     /// Warning: old data.
     TABLE_OLD = "routing.table-old",
-        "The postcode table is more than a year old",
+        "The postcode table is more than eighteen months old",
         "Tell the operator: about two postcodes in a hundred change in four years.";
 }

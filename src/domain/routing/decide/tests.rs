@@ -1,1 +1,214 @@
+//! What holds for every decision, whatever the facts. The worked examples are the vectors in
+//! `conformance/routing/decisions.json`.
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::ids::Digest;
+use crate::domain::referral::{
+    CaseHolder, CaseKind, ChildFacts, Residence, SenderChoice, SettingFacts, Urgency, WhereNow,
+};
+use crate::domain::routing::district::{self, Authority, Parts};
+use crate::domain::routing::gss::Gss;
+use crate::domain::routing::table::{Found, Meta, Near, NearBasis, Row, build};
+
+fn gss(text: &str) -> Gss {
+    text.parse().unwrap()
+}
+
+fn dfe(text: &str) -> DfeCode {
+    text.parse().unwrap()
+}
+
+/// Two made-up authorities, a postcode on their boundary, one without a place, one in Wales.
+fn tables() -> (PostcodeTable, Districts) {
+    let row = |typed: &str, district: Option<&str>, near: Option<&str>| Row {
+        postcode: typed.parse().unwrap(),
+        found: Found {
+            district: district.map(gss),
+            retired: false,
+            near: near.map(|area| Near { area: gss(area), metres: 40 }),
+        },
+    };
+    let mut rows = vec![
+        row("E1 1AA", Some("E09000901"), None),
+        row("E2 1AA", Some("E09000902"), None),
+        row("E2 1AB", Some("E09000902"), Some("E09000901")),
+        row("E3 1AA", None, None),
+        row("CF1 1AA", Some("W06000015"), None),
+    ];
+    let meta = Meta {
+        source: "Made up".to_string(),
+        year: 2026,
+        month: 11,
+        source_digest: Digest::from_bytes([0; 32]),
+        near: NearBasis::Source,
+        attribution: vec![],
+    };
+    let authority = |code: &str, area: &str| Authority {
+        code: dfe(code),
+        gss: gss(area),
+        name: format!("Council {code}"),
+        from: None,
+        to: None,
+    };
+    let district = |area: &str, code: &str| district::Row {
+        district: gss(area),
+        name: String::new(),
+        authority: dfe(code),
+        from: None,
+        to: None,
+    };
+    let parts = Parts {
+        authorities: vec![authority("991", "E09000901"), authority("992", "E09000902")],
+        rows: vec![district("E09000901", "991"), district("E09000902", "992")],
+        ..Parts::default()
+    };
+    let table = PostcodeTable::decode(&build(&meta, &mut rows).unwrap()).unwrap();
+    (table, Districts::new(parts).unwrap())
+}
+
+fn any_postcode() -> impl Strategy<Value = String> {
+    let known = ["E1 1AA", "E2 1AA", "E2 1AB", "E3 1AA", "CF1 1AA", "BT1 1AA", "E9 9ZZ", "here"];
+    proptest::sample::select(known.to_vec()).prop_map(str::to_string)
+}
+
+fn any_authority() -> impl Strategy<Value = DfeCode> {
+    proptest::sample::select(vec![dfe("991"), dfe("992"), dfe("909")])
+}
+
+/// Facts have no `Debug`, so that no postcode is ever printed: the raw material is made first.
+type Child =
+    (Option<String>, WhereNow, Option<String>, bool, bool, Vec<(Option<DfeCode>, CaseKind)>);
+type Facts =
+    (Urgency, RequestType, Vec<Child>, Option<(Option<DfeCode>, Option<String>)>, Option<DfeCode>);
+
+fn any_child() -> impl Strategy<Value = Child> {
+    let homes = prop_oneof![3 => any_postcode().prop_map(Some), 1 => Just(None)];
+    let places = vec![
+        WhereNow::AtSchool,
+        WhereNow::AtHome,
+        WhereNow::Hospital,
+        WhereNow::Visiting,
+        WhereNow::Missing,
+        WhereNow::Elsewhere,
+        WhereNow::Unknown,
+    ];
+    let kinds = vec![CaseKind::LookedAfter, CaseKind::OpenCase, CaseKind::HousingOnly];
+    let case = (proptest::option::of(any_authority()), proptest::sample::select(kinds));
+    (
+        homes,
+        proptest::sample::select(places),
+        proptest::option::of(any_postcode()),
+        any::<bool>(),
+        any::<bool>(),
+        proptest::collection::vec(case, 0..3),
+    )
+}
+
+fn any_facts() -> impl Strategy<Value = Facts> {
+    let setting = (proptest::option::of(any_authority()), proptest::option::of(any_postcode()));
+    (
+        proptest::sample::select(Urgency::ALL.to_vec()),
+        proptest::sample::select(RequestType::ALL.to_vec()),
+        proptest::collection::vec(any_child(), 0..4),
+        proptest::option::of(setting),
+        proptest::option::of(any_authority()),
+    )
+}
+
+fn child(raw: Child) -> ChildFacts {
+    let (home, where_now, now_postcode, danger_now, not_safe_home, cases) = raw;
+    let nowhere = if danger_now { Residence::Unknown } else { Residence::NoFixedAbode };
+    let holder = |(authority, kind)| CaseHolder { authority, kind };
+    ChildFacts {
+        pointer: "/children/0".to_string(),
+        residence: home.map_or(nowhere, Residence::Postcode),
+        where_now,
+        now_postcode,
+        danger_now,
+        not_safe_home,
+        goes_home_at: None,
+        cases: cases.into_iter().map(holder).collect(),
+    }
+}
+
+fn facts((urgency, request_type, children, setting, choice): Facts) -> RoutingFacts {
+    RoutingFacts {
+        urgency,
+        request_type,
+        children: children.into_iter().map(child).collect(),
+        setting: setting.map(|(authority, postcode)| SettingFacts { authority, postcode }),
+        choice: choice.map(|authority| SenderChoice { authority, reason: "asked".to_string() }),
+    }
+}
+
+fn day() -> Date {
+    Date::new(2026, 11, 21).unwrap()
+}
+
+#[test]
+fn until_when_the_child_is_there_is_told() {
+    let (postcodes, districts) = tables();
+    let facts = RoutingFacts {
+        urgency: Urgency::U1,
+        request_type: RequestType::Protection,
+        children: vec![ChildFacts {
+            pointer: "/children/0".to_string(),
+            residence: Residence::Postcode("E1 1AA".to_string()),
+            where_now: WhereNow::AtSchool,
+            now_postcode: None,
+            danger_now: false,
+            not_safe_home: true,
+            goes_home_at: Some(15 * 60 + 15),
+            cases: vec![],
+        }],
+        setting: None,
+        choice: None,
+    };
+    let atlas = Atlas { postcodes: &postcodes, districts: &districts };
+    let decision = decide(atlas, &facts, Some(dfe("992")), day());
+    let linked = &decision.deliveries[1];
+    assert_eq!((linked.authority, linked.purpose), (dfe("992"), Purpose::Linked));
+    assert_eq!(linked.reasons[0].until, Some(15 * 60 + 15));
+    assert!(!linked.purpose.must_acknowledge());
+}
+
+#[test]
+fn ids_of_reasons_round_trip() {
+    for basis in Basis::ALL {
+        assert_eq!(Basis::from_id(basis.id()), Some(basis));
+    }
+    assert_eq!(Basis::from_id("routing.else"), None);
+}
+
+proptest! {
+    #[test]
+    fn what_holds_for_every_decision(raw in any_facts(), school in any::<bool>()) {
+        let (postcodes, districts) = tables();
+        let atlas = Atlas { postcodes: &postcodes, districts: &districts };
+        let school = school.then(|| dfe("992"));
+        let facts = facts(raw);
+        let decision = decide(atlas, &facts, school, day());
+
+        prop_assert_eq!(decision.is_routed(), decision.violations.is_empty());
+        let accountable = decision.deliveries.iter().filter(|d| d.purpose == Purpose::Accountable);
+        prop_assert_eq!(accountable.count(), usize::from(decision.is_routed()));
+        let first = decision.deliveries.first();
+        prop_assert_eq!(first.map(|d| d.authority), decision.accountable.filter(|_| decision.is_routed()));
+        let mut told: Vec<_> = decision.deliveries.iter().map(|d| d.authority).collect();
+        told.sort_unstable();
+        prop_assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "one delivery each");
+        prop_assert!(told.iter().all(|code| districts.is_authority(*code, day())));
+        prop_assert!(decision.deliveries.iter().all(|d| !d.reasons.is_empty()));
+
+        let lado = facts.request_type == RequestType::Lado;
+        if facts.urgency.is_urgent() && school.is_some() && (lado || !facts.children.is_empty()) {
+            let split = |v: &Violation| v.rule == rules::SPLIT_INTO_GROUP;
+            prop_assert!(decision.violations.iter().all(split), "nothing else stops an urgent one");
+        }
+        if lado {
+            prop_assert!(decision.deliveries.len() <= 1, "only where the adult works");
+        }
+    }
+}

@@ -5,11 +5,11 @@ use std::fmt;
 
 use super::bytes::{put_text, put_varint};
 use super::{Counts, Found, Meta, Near, NearBasis, UNPLACED};
-use crate::domain::postcode::Postcode;
+use crate::domain::postcode::{Postcode, SLOTS};
 use crate::domain::routing::gss::Gss;
 
 /// One postcode of the source.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// The postcode.
     pub postcode: Postcode,
@@ -51,7 +51,11 @@ pub fn build(meta: &Meta, rows: &mut Vec<Row>) -> Result<Vec<u8>, BuildError> {
     let code = |district: Option<Gss>| district.map_or(UNPLACED, |d| codes[&d]);
 
     let mut counts = Counts::default();
-    rows.iter().for_each(|row| counts.add(&row.found));
+    for Row { found, .. } in rows.iter() {
+        counts.place(found.district, 1);
+        counts.retired += u32::from(found.retired);
+        counts.near += u32::from(found.near.is_some());
+    }
     let mut out = header(meta, &counts);
     put_u16(&mut out, codes.len() as u16);
     codes.keys().for_each(|gss| out.extend_from_slice(gss.as_bytes()));
@@ -68,11 +72,9 @@ pub fn build(meta: &Meta, rows: &mut Vec<Row>) -> Result<Vec<u8>, BuildError> {
         next = sector[0].sector + 1;
     }
     for sector in &sectors {
-        let mut bits = Bits::default();
-        for slot in 0..400 {
-            bits.push(u32::from(sector.iter().any(|p| p.slot == slot)), 1);
-        }
-        out.extend_from_slice(&bits.bytes);
+        let mut present = [0u8; SLOTS as usize / 8];
+        sector.iter().for_each(|p| present[usize::from(p.slot / 8)] |= 1 << (p.slot % 8));
+        out.extend_from_slice(&present);
     }
     let palettes: Vec<Vec<u16>> = sectors
         .iter()
@@ -175,7 +177,7 @@ fn put_near(out: &mut Vec<u8>, sectors: &[&[Placed]], codes: &BTreeMap<Gss, u16>
         .enumerate()
         .flat_map(|(i, sector)| {
             sector.iter().filter_map(move |placed| {
-                Some((i as u32 * 400 + u32::from(placed.slot), placed.found.near?))
+                Some((i as u32 * u32::from(SLOTS) + u32::from(placed.slot), placed.found.near?))
             })
         })
         .collect();

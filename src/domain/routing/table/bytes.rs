@@ -94,6 +94,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// An index of at most 8 bits that begins at bit `at`. It touches at most two bytes; the first may
+/// be the last there is.
+#[inline]
+pub(super) fn index_at(bytes: &[u8], at: u32, width: u8) -> Option<u16> {
+    let first = (at / 8) as usize;
+    let (low, high) = (*bytes.get(first)?, bytes.get(first + 1).copied().unwrap_or(0));
+    Some(u16::from_le_bytes([low, high]) >> (at % 8) & ((1 << width) - 1))
+}
+
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

@@ -2,7 +2,7 @@
 //! so that a hostile file gives an error here and never a wrong answer or a panic later.
 
 use super::build::width_of;
-use super::bytes::{Reader, TableError};
+use super::bytes::{Reader, TableError, index_at};
 use super::{
     Counts, IN_PALETTE, Meta, NearBasis, NearEntry, OddEntry, Palette, PostcodeTable,
     SECTOR_NUMBERS, Sector, UNPLACED,
@@ -39,9 +39,28 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PostcodeTable, TableError> {
     odd(&mut reader, &mut table)?;
     reader.end()?;
 
-    let mut counted = Counts::default();
-    table.iter().for_each(|(_, found)| counted.add(&found));
-    if counted == table.counts { Ok(table) } else { Err(TableError::Invalid("counts")) }
+    if recount(&table) == table.counts { Ok(table) } else { Err(TableError::Invalid("counts")) }
+}
+
+/// The counts that the header must state.
+fn recount(table: &PostcodeTable) -> Counts {
+    let mut counts = Counts { near: table.near.len() as u32, ..Counts::default() };
+    let mut place = |code: u16, n| counts.place(table.codes.get(usize::from(code)).copied(), n);
+    for sector in &table.sectors {
+        if sector.value & IN_PALETTE == 0 {
+            place(sector.value as u16, population(sector));
+            continue;
+        }
+        for rank in 0..population(sector) {
+            // Every index was checked against its palette.
+            place(table.palette_code(sector.value ^ IN_PALETTE, rank).unwrap_or(UNPLACED), 1);
+        }
+    }
+    table.odd.iter().for_each(|odd| place(odd.code, 1));
+    let retired = table.sectors.iter().flat_map(|s| s.retired).map(|word| word.count_ones());
+    counts.retired =
+        retired.sum::<u32>() + table.odd.iter().map(|o| u32::from(o.retired)).sum::<u32>();
+    counts
 }
 
 fn meta(reader: &mut Reader) -> Result<Meta, TableError> {
@@ -191,19 +210,16 @@ fn palettes(reader: &mut Reader, table: &mut PostcodeTable) -> Result<(), TableE
         let bytes = reader.take(bits.div_ceil(8) as usize, part)?;
         palette.indices_from = table.indices.len() as u32;
         table.indices.extend_from_slice(bytes);
-        for rank in 0..population {
-            let index = bits_at(bytes, rank * u32::from(palette.width), palette.width);
-            if index >= u32::from(length) {
-                return Err(TableError::Invalid(part));
-            }
+        let wrong = |rank| {
+            index_at(bytes, rank * u32::from(palette.width), palette.width)
+                .is_none_or(|index| index >= u16::from(length))
+        };
+        if (0..population).any(wrong) {
+            return Err(TableError::Invalid(part));
         }
         no_spare_bits(bytes, bits, part)?;
     }
     Ok(())
-}
-
-fn bits_at(bytes: &[u8], at: u32, width: u8) -> u32 {
-    (0..u32::from(width)).map(|i| bit_at(bytes, at + i) << i).sum()
 }
 
 fn bit_at(bytes: &[u8], at: u32) -> u32 {

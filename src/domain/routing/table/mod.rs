@@ -69,15 +69,13 @@ impl Counts {
         self.england + self.scotland + self.wales + self.unplaced
     }
 
-    fn add(&mut self, found: &Found) {
-        match found.district.map(|d| d.as_bytes()[0]) {
-            None => self.unplaced += 1,
-            Some(b'S') => self.scotland += 1,
-            Some(b'W') => self.wales += 1,
-            Some(_) => self.england += 1,
-        }
-        self.retired += u32::from(found.retired);
-        self.near += u32::from(found.near.is_some());
+    fn place(&mut self, district: Option<Gss>, n: u32) {
+        *match district.map(|d| d.as_bytes()[0]) {
+            None => &mut self.unplaced,
+            Some(b'S') => &mut self.scotland,
+            Some(b'W') => &mut self.wales,
+            Some(_) => &mut self.england,
+        } += n;
     }
 }
 
@@ -249,12 +247,8 @@ impl PostcodeTable {
     #[inline]
     fn palette_code(&self, palette: u32, rank: u32) -> Option<u16> {
         let palette = self.palettes.get(palette as usize)?;
-        let bit = rank * u32::from(palette.width);
-        let at = (palette.indices_from + bit / 8) as usize;
-        // An index of at most 8 bits touches at most two bytes; the last one may be the very end.
-        let (low, high) = (*self.indices.get(at)?, self.indices.get(at + 1).copied());
-        let both = u16::from_le_bytes([low, high.unwrap_or(0)]);
-        let index = both >> (bit % 8) & ((1u16 << palette.width) - 1);
+        let indices = self.indices.get(palette.indices_from as usize..)?;
+        let index = bytes::index_at(indices, rank * u32::from(palette.width), palette.width)?;
         self.palette_codes.get(palette.codes_from as usize + usize::from(index)).copied()
     }
 

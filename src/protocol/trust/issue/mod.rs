@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 
 pub use self::crl::{CrlContent, CrlParts, Reason, Revoked};
 pub use self::key::PrivateKey;
+use super::identity::names;
 use super::profile::{CaKind, check_ca, check_leaf, parse, period};
 use super::{ChainRefusal, ISSUING_DAYS, Purpose, ROOT_DAYS, leaf_days, rules};
 use crate::domain::party::Party;
@@ -227,7 +228,8 @@ impl Ca {
         let request = LeafRequest { period: self.within(request.period)?, ..request.clone() };
         let params = leaf_params(&request, entropy)?;
         let certificate: CertificateDer<'static> = params.signed_by(&key.0, &self.issuer)?.into();
-        check_leaf(&parse(&certificate)?, request.purpose())?;
+        let parsed = parse(&certificate)?;
+        check_leaf(&parsed, request.purpose(), &names(&parsed)?)?;
         Ok(certificate)
     }
 

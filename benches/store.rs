@@ -1,0 +1,281 @@
+//! What a durable referral costs in the store, beside the disk's own price in the same run.
+//!
+//! `cargo bench --bench store` prints one table; `-- FOLDER` measures the disk of that folder.
+//! Each line is the best of three rounds, since other load on a machine only ever slows it down.
+
+#[path = "../tests/store_support/mod.rs"]
+mod store_support;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ecaf::effects::SystemEntropy;
+use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
+use ecaf::store::*;
+use store_support::*;
+
+const ROUNDS: usize = 3;
+/// Referrals per round at the given concurrency.
+const LOADS: [(usize, u64); 5] = [(1, 1_000), (8, 4_000), (32, 6_000), (64, 8_000), (256, 8_000)];
+/// Bytes of a document and its tokens, as stored.
+const ROW: usize = 5_000 + 3 * 700;
+
+fn main() {
+    let given = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let base = given.map_or_else(std::env::temp_dir, PathBuf::from);
+    let folder = tempfile::tempdir_in(base).expect("a folder to measure in");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    println!("{:<44} {:>10} {:>9} {:>9} {:>9}", "", "a second", "p50 us", "p99 us", "CPU us");
+    for rows in [1, 64, 256] {
+        raw(folder.path(), rows);
+    }
+    runtime.block_on(async {
+        for linger in [Duration::ZERO, Duration::from_micros(500)] {
+            for (tasks, count) in LOADS {
+                accepts(folder.path(), tasks, count, linger).await;
+            }
+        }
+        whole_life(folder.path()).await;
+        receives(folder.path()).await;
+        reads(folder.path()).await;
+    });
+}
+
+/// The same bytes appended to a file that is there already, synced after each batch.
+fn raw(folder: &Path, rows: usize) {
+    let path = folder.join("raw");
+    let batches = (4_000 / rows).max(16);
+    let block = vec![7u8; rows * ROW];
+    let mut best = Line::default();
+    for _ in 0..ROUNDS {
+        // Written once before, so that the blocks are allocated as in a log that is used again.
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = file.as_mut().expect("a file");
+        for pass in 0..2 {
+            std::io::Seek::rewind(file).expect("rewind");
+            let run = Run::start();
+            for _ in 0..batches {
+                file.write_all(&block).expect("write");
+                if pass == 1 {
+                    file.sync_data().expect("sync");
+                }
+            }
+            if pass == 1 {
+                best.keep(run.line((batches * rows) as u64, vec![]));
+            }
+            file.sync_all().expect("sync");
+        }
+    }
+    best.print(&format!("write + fdatasync, {rows} rows of {ROW} bytes"));
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+fn gateway_in(folder: &Path, linger: Duration) -> Arc<dyn GatewayStore> {
+    let name = format!("{}.db", NEXT.fetch_add(1, Ordering::Relaxed));
+    let settings = Settings { linger, ..Settings::owner(folder.join(name)).or_create() };
+    let entropy = Arc::new(SystemEntropy::default());
+    Arc::new(SqliteGateway::open(&settings, entropy).expect("a store"))
+}
+
+/// Runs `op` for all numbers below `count` from `tasks` tasks.
+async fn load<F, Fut>(tasks: usize, count: u64, op: F) -> Line
+where
+    F: Fn(u64) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let next = Arc::new(AtomicU64::new(0));
+    let run = Run::start();
+    let mut set = tokio::task::JoinSet::new();
+    for _ in 0..tasks {
+        let (next, op) = (next.clone(), op.clone());
+        set.spawn(async move {
+            let mut took = Vec::new();
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= count {
+                    return took;
+                }
+                let start = Instant::now();
+                op(n).await;
+                took.push(start.elapsed());
+            }
+        });
+    }
+    let took = set.join_all().await.into_iter().flatten().collect();
+    run.line(count, took)
+}
+
+async fn accepts(folder: &Path, tasks: usize, count: u64, linger: Duration) {
+    let mut best = Line::default();
+    for _ in 0..ROUNDS {
+        let store = gateway_in(folder, linger);
+        let made: Arc<Vec<Acceptance>> = Arc::new((0..count).map(acceptance).collect());
+        best.keep(
+            load(tasks, count, move |n| {
+                let (store, a) = (store.clone(), made[n as usize].clone());
+                async move {
+                    let outcome = store.accept(a).await;
+                    assert_eq!(outcome, Ok(AcceptOutcome::Committed));
+                }
+            })
+            .await,
+        );
+    }
+    best.print(&format!("accept, {tasks} at once, linger {} us", linger.as_micros()));
+}
+
+/// Accept, lease, settle and sequence: all that a gateway's store does for one referral.
+async fn whole_life(folder: &Path) {
+    const COUNT: u64 = 6_000;
+    let mut best = Line::default();
+    for _ in 0..ROUNDS {
+        let store = gateway_in(folder, Duration::ZERO);
+        let made: Arc<Vec<Acceptance>> = Arc::new((0..COUNT).map(acceptance).collect());
+        let fence = store.acquire("sequencer", "a".into(), at(0), 1_000_000).await;
+        let fence = fence.expect("a right").expect("free");
+        let run = Run::start();
+        let others = store.clone();
+        let work = tokio::spawn(async move {
+            let mut done = 0;
+            while done < COUNT {
+                let now = at(1_000_000 - 40_000);
+                let leased = others.lease_deliveries(lease_request(now, 64)).await.expect("lease");
+                done += leased.len() as u64;
+                let settling = leased.iter().map(|d| {
+                    let others = others.clone();
+                    let (lease, tokens) = (d.lease, receipt(d, d.head, now));
+                    async move { others.delivered(lease, tokens, now).await }
+                });
+                for settled in futures_util::future::join_all(settling).await {
+                    assert_eq!(settled, Ok(Settled::Done));
+                }
+                others.sequence(&fence, 512, at(0)).await.expect("sequence");
+            }
+        });
+        load(32, COUNT, move |n| {
+            let (store, a) = (store.clone(), made[n as usize].clone());
+            async move { assert_eq!(store.accept(a).await, Ok(AcceptOutcome::Committed)) }
+        })
+        .await;
+        work.await.expect("the worker");
+        best.keep(run.line(COUNT, vec![]));
+    }
+    best.print("accept + lease + deliver + sequence, 32 at once");
+}
+
+async fn receives(folder: &Path) {
+    const COUNT: u64 = 6_000;
+    let mut best = Line::default();
+    for round in 0..ROUNDS {
+        let settings = Settings::owner(folder.join(format!("authority{round}.db"))).or_create();
+        let store = Arc::new(SqliteAuthority::open(&settings).expect("a store"));
+        let made: Arc<Vec<Dispatch>> =
+            Arc::new((0..COUNT).map(|n| dispatch(n, &format!("NEW-2026-{n:06}"))).collect());
+        best.keep(
+            load(32, COUNT, move |n| {
+                let (store, d) = (store.clone(), made[n as usize].clone());
+                async move { assert_eq!(store.receive(d).await, Ok(ReceiveOutcome::Stored)) }
+            })
+            .await,
+        );
+    }
+    best.print("authority: receive, 32 at once");
+}
+
+async fn reads(folder: &Path) {
+    const COUNT: u64 = 20_000;
+    let store = gateway_in(folder, Duration::ZERO);
+    for n in 0..1_000 {
+        store.accept(acceptance(n)).await.expect("stored");
+    }
+    let known = store.clone();
+    let line = load(8, COUNT, move |n| {
+        let known = known.clone();
+        async move {
+            let n = n % 1_000;
+            let seen = known.look_up(&school(n % 7), referral_id(n), 1).await;
+            assert!(matches!(seen, Ok(Seen::Stored(_))));
+        }
+    });
+    line.await.print("look up a stored version, 8 at once");
+    let line = load(8, COUNT, move |n| {
+        let store = store.clone();
+        async move {
+            let seen = store.look_up(&school(0), referral_id(n + 1_000_000), 1).await;
+            assert_eq!(seen, Ok(Seen::Never));
+        }
+    });
+    line.await.print("look up a new id, 8 at once");
+    // What a trip to a blocking thread costs by itself, for comparison.
+    let line = load(8, COUNT, |n| async move {
+        let back = tokio::task::spawn_blocking(move || n).await;
+        assert_eq!(back.ok(), Some(n));
+    });
+    line.await.print("an empty trip to a blocking thread, 8 at once");
+}
+
+struct Run {
+    start: Instant,
+    cpu: f64,
+}
+
+impl Run {
+    fn start() -> Self {
+        Self { start: Instant::now(), cpu: cpu_us() }
+    }
+
+    fn line(self, count: u64, mut took: Vec<Duration>) -> Line {
+        took.sort();
+        let at = |part: f64| {
+            let index = (took.len() as f64 * part) as usize;
+            took.get(index.min(took.len().saturating_sub(1))).map(|d| d.as_secs_f64() * 1e6)
+        };
+        Line {
+            rate: count as f64 / self.start.elapsed().as_secs_f64(),
+            p50: at(0.5),
+            p99: at(0.99),
+            cpu: (cpu_us() - self.cpu) / count as f64,
+        }
+    }
+}
+
+/// User and system time of this process in microseconds (fields 14 and 15 of `proc(5)` stat, in
+/// ticks of 10 ms, the only value Linux uses for them).
+fn cpu_us() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 =
+        after_name.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
+    ticks as f64 * 10_000.0
+}
+
+#[derive(Default)]
+struct Line {
+    rate: f64,
+    p50: Option<f64>,
+    p99: Option<f64>,
+    cpu: f64,
+}
+
+impl Line {
+    fn keep(&mut self, other: Line) {
+        if other.rate > self.rate {
+            *self = other;
+        }
+    }
+
+    fn print(&self, what: &str) {
+        let us = |figure: Option<f64>| figure.map_or_else(String::new, |us| format!("{us:.0}"));
+        let (p50, p99) = (us(self.p50), us(self.p99));
+        println!("{what:<44} {:>10.0} {p50:>9} {p99:>9} {:>9.1}", self.rate, self.cpu);
+    }
+}

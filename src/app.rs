@@ -1,1 +1,0 @@
-//! Wires concrete parts together: the only file that knows them all.

@@ -1,0 +1,152 @@
+//! An authority's process.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+
+use super::directory_file::DirectoryFile;
+use super::operator::{Operator, Readiness};
+use super::parts::{self, AppFault};
+use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use crate::authority::api::Api;
+use crate::authority::station::Station;
+use crate::config::AuthoritySettings;
+use crate::domain::party::{Organisation, Role};
+use crate::effects::{Entropy, SystemEntropy};
+use crate::http::plain::OperatorListener;
+use crate::http::reload::Reloader;
+use crate::http::tls::ServerTls;
+use crate::http::{Server, Service};
+use crate::protocol::schema::Schema;
+use crate::protocol::trust::{Purpose, VerifiedCache};
+use crate::store::sqlite::{Settings, SqliteAuthority};
+use crate::telemetry;
+
+/// Chains remembered as verified.
+const CACHED_CHAINS: usize = 4_096;
+
+/// Runs an authority's endpoint until SIGTERM or SIGINT.
+pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> {
+    let metrics = telemetry::install_metrics().ok();
+    Schema::referral_v1();
+    let parts = parts::load(&settings.trust, &settings.identity, &[Purpose::TlsServer]).await?;
+    let me = Organisation::Authority(settings.code);
+    if parts.credentials.identity().party().organisation != me {
+        return Err(AppFault::new("identity.tls_certificate", "is not that of this authority"));
+    }
+    let signing = parts::signing_identity(&settings.identity, &parts.trust, &me)?;
+    let store = SqliteAuthority::open(&Settings::owner(&settings.store).or_create())
+        .map_err(|fault| AppFault::at(&settings.store, fault))?;
+    let mut directory =
+        DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
+    directory.look();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+    let station = Arc::new(Station {
+        code: settings.code,
+        reference_prefix: settings.reference_prefix.clone(),
+        signing: ArcSwap::from_pointee(signing),
+        trust: Arc::clone(&parts.trust),
+        cache: VerifiedCache::new(CACHED_CHAINS),
+        directory: directory.holder(),
+        store: Arc::new(store),
+        clock: Arc::clone(&parts.clock),
+        entropy: Arc::clone(&entropy),
+    });
+    let reloader = Reloader::new(
+        Arc::clone(&parts.trust),
+        parts.trust_files.clone(),
+        Some((Arc::clone(&parts.credentials), parts.identity_files.clone())),
+    );
+
+    let tls =
+        ServerTls::new(Arc::clone(&parts.trust), Arc::clone(&parts.credentials), &[Role::Gateway])
+            .map_err(|f| AppFault::new("TLS", f))?;
+    let api = Api::new(Arc::clone(&station), settings.limits.body_bytes);
+    let service = Service {
+        limits: settings.limits.listener.clone(),
+        ..Service::new(Arc::new(api), entropy)
+    };
+    let address = settings.listen.parties;
+    let server = Server::bind(address, Arc::new(tls), service).await;
+    let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
+    let operator = Arc::new(Operator { metrics, ask: readiness(Arc::clone(&station)) });
+    let address = settings.listen.operator;
+    let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
+    let operator =
+        operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
+
+    let (stop, stopping) = watch::channel(false);
+    let reload = Arc::new(Notify::new());
+    on_signals(stop, Arc::clone(&reload))?;
+    let files = tokio::spawn(reloader.run(settings.trust.reload_every, Arc::clone(&reload)));
+    let upkeep = tokio::spawn(upkeep(Arc::clone(&station), settings.clone(), directory, reload));
+    let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
+
+    tracing::info!(authority = %settings.code, "ready");
+    notify_ready();
+    server.run(stopped(stopping)).await;
+    notify_stopping();
+    files.abort();
+    upkeep.abort();
+    let _ = operator.await;
+    tracing::info!(authority = %settings.code, "stopped");
+    Ok(())
+}
+
+/// Reads the directory and the signing certificate again.
+async fn upkeep(
+    station: Arc<Station>,
+    settings: AuthoritySettings,
+    mut directory: DirectoryFile,
+    reload: Arc<Notify>,
+) {
+    let mut trust_changes = station.trust.changes();
+    loop {
+        tokio::select! {
+            () = reload.notified() => {}
+            _ = trust_changes.changed() => {}
+            () = tokio::time::sleep(settings.trust.reload_every) => {}
+        }
+        directory.look();
+        let me = Organisation::Authority(station.code);
+        match parts::signing_identity(&settings.identity, &station.trust, &me) {
+            Ok(identity) if identity.x5t() != station.signing.load().x5t() => {
+                tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
+                station.signing.store(Arc::new(identity));
+            }
+            Ok(_) => {}
+            Err(_) => tracing::error!("the signing certificate cannot be used; the last one stays"),
+        }
+    }
+}
+
+fn readiness(station: Arc<Station>) -> super::operator::Ask {
+    Box::new(move || {
+        let station = Arc::clone(&station);
+        Box::pin(async move {
+            let mut found = Readiness::new();
+            let now = station.now();
+            let identity = station.signing.load_full();
+            let signs = station.trust.check(identity.chain(), Purpose::Signing);
+            found.say(
+                signs.is_ok(),
+                match signs {
+                    Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
+                    Err(refusal) => format!("signing certificate: {refusal}"),
+                },
+            );
+            let commits = station.store.probe_writable(now).await;
+            found.say(
+                commits.is_ok(),
+                match commits {
+                    Ok(()) => "the store commits".into(),
+                    Err(fault) => format!("store: {fault}"),
+                },
+            );
+            let directory = station.directory.readiness(now);
+            found.say(directory.ready, directory.words);
+            found
+        })
+    })
+}

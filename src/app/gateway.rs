@@ -1,0 +1,263 @@
+//! A gateway process: opened whole or not at all, then served until a signal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+
+use super::directory_file::DirectoryFile;
+use super::operator::{Operator, Readiness};
+use super::parts::{self, AppFault};
+use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use crate::config::GatewaySettings;
+use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
+use crate::domain::party::{Name, Organisation, Role};
+use crate::effects::{Entropy, SystemEntropy};
+use crate::gateway::api::Api;
+use crate::gateway::courier::MutualTlsCourier;
+use crate::gateway::deliver::{self, DeliverySettings};
+use crate::gateway::exchange::Exchange;
+use crate::gateway::publish;
+use crate::http::plain::OperatorListener;
+use crate::http::reload::{ReloadHealth, Reloader};
+use crate::http::tls::ServerTls;
+use crate::http::{ClientLimits, Server, Service};
+use crate::protocol::routing_data::RoutingTables;
+use crate::protocol::schema::Schema;
+use crate::protocol::trust::{Freshness, Purpose, VerifiedCache};
+use crate::store::sqlite::{Settings, SqliteGateway};
+use crate::telemetry::{self, MetricsHandle};
+
+/// Chains remembered as verified: one per sender and kind, for some thousand schools.
+const CACHED_CHAINS: usize = 16_384;
+/// How often to look for deliveries that another gateway stored.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Runs a gateway until SIGTERM or SIGINT.
+pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
+    let metrics = telemetry::install_metrics().ok();
+    // Compiled and opened before the first request, not during it.
+    Schema::referral_v1();
+    let purposes = [Purpose::TlsServer, Purpose::TlsClient];
+    let parts = parts::load(&settings.trust, &settings.identity, &purposes).await?;
+    let party = parts.credentials.identity().party().clone();
+    let name = match &party.organisation {
+        Organisation::Gateway(name) => name.clone(),
+        _ => return Err(AppFault::new("identity.tls_certificate", "is not that of a gateway")),
+    };
+    let signing = parts::signing_identity(&settings.identity, &parts.trust, &party.organisation)?;
+    let tables = tables(&settings)?;
+    let store = Settings::owner(&settings.store).or_create();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+    let store = SqliteGateway::open(&store, Arc::clone(&entropy))
+        .map_err(|fault| AppFault::at(&settings.store, fault))?;
+    let mut directory =
+        DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
+    directory.look();
+    let exchange = Arc::new(Exchange {
+        name: name.clone(),
+        signing: ArcSwap::from_pointee(signing),
+        trust: Arc::clone(&parts.trust),
+        cache: VerifiedCache::new(CACHED_CHAINS),
+        directory: directory.holder(),
+        tables: ArcSwap::from_pointee(tables),
+        store: Arc::new(store),
+        clock: Arc::clone(&parts.clock),
+        entropy: Arc::clone(&entropy),
+        new_deliveries: Notify::new(),
+        new_tokens: Notify::new(),
+    });
+    let reloader = Reloader::new(
+        Arc::clone(&parts.trust),
+        parts.trust_files.clone(),
+        Some((Arc::clone(&parts.credentials), parts.identity_files.clone())),
+    );
+    let health = reloader.health();
+
+    let tls = ServerTls::new(
+        Arc::clone(&parts.trust),
+        Arc::clone(&parts.credentials),
+        &[Role::School, Role::Authority, Role::Gateway, Role::Operator],
+    )
+    .map_err(|f| AppFault::new("TLS", f))?;
+    let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
+    let service = Service {
+        limits: settings.limits.listener.clone(),
+        ..Service::new(Arc::new(api), entropy)
+    };
+    let address = settings.listen.parties;
+    let server = Server::bind(address, Arc::new(tls), service).await;
+    let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
+    let ask = readiness(Arc::clone(&exchange), health);
+    let operator = Arc::new(Operator { metrics: metrics.clone(), ask });
+    let address = settings.listen.operator;
+    let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
+    let operator =
+        operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
+
+    let (stop, stopping) = watch::channel(false);
+    let reload = Arc::new(Notify::new());
+    on_signals(stop, Arc::clone(&reload))?;
+    let worker = holder(&name);
+    let courier = Arc::new(MutualTlsCourier::new(
+        party.trust_domain.clone(),
+        Arc::clone(&parts.trust),
+        Arc::clone(&parts.credentials),
+        ClientLimits { response: settings.delivery.attempt_timeout, ..ClientLimits::default() },
+    ));
+    let deliveries = tokio::spawn(deliver::run(
+        Arc::clone(&exchange),
+        courier,
+        delivery_settings(&settings),
+        worker.clone(),
+        stopping.clone(),
+    ));
+    let sequencer = tokio::spawn(publish::run(Arc::clone(&exchange), worker, stopping.clone()));
+    let every = settings.trust.reload_every;
+    let files = tokio::spawn(reloader.run(every, Arc::clone(&reload)));
+    let upkeep = tokio::spawn(upkeep(Arc::clone(&exchange), settings, directory, reload, metrics));
+    let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
+
+    tracing::info!(gateway = %name, "ready");
+    notify_ready();
+    server.run(stopped(stopping)).await;
+    notify_stopping();
+    // What was accepted is durable; attempts under way are finished, the rest goes on at the next
+    // start. Nothing here waits without end: each attempt is bounded in time.
+    let _ = deliveries.await;
+    let _ = sequencer.await;
+    files.abort();
+    upkeep.abort();
+    let _ = operator.await;
+    tracing::info!(gateway = %name, "stopped");
+    Ok(())
+}
+
+/// Names this process among several gateways over one store.
+fn holder(name: &Name) -> String {
+    format!("{name}/{}", std::process::id())
+}
+
+fn tables(settings: &GatewaySettings) -> Result<RoutingTables, AppFault> {
+    let tables = RoutingTables::embedded().map_err(|f| AppFault::new("postcode table", f))?;
+    let Some(path) = &settings.postcodes else { return Ok(tables) };
+    let bytes = std::fs::read(path).map_err(|e| AppFault::at(path, e.kind()))?;
+    tables.load_postcodes(&bytes, None).map_err(|f| AppFault::at(path, f))
+}
+
+fn delivery_settings(settings: &GatewaySettings) -> DeliverySettings {
+    let given = &settings.delivery;
+    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    DeliverySettings {
+        retry: RetryPolicy {
+            base_ms: millis(given.retry_first),
+            max_ms: millis(given.retry_longest),
+            give_up_after_ms: millis(given.give_up_after),
+        },
+        breaker: BreakerPolicy {
+            failures: given.breaker_failures,
+            max_open_ms: millis(given.breaker_pause),
+            open_ms: BreakerPolicy::default().open_ms.min(millis(given.breaker_pause)),
+            // Longer than one attempt can take.
+            probe_ms: millis(given.attempt_timeout) * 2 + 30_000,
+        },
+        parallel: given.concurrency,
+        parallel_per_authority: given.concurrency_per_authority,
+        // Connecting, answering and settling, with room to spare.
+        lease_ms: millis(given.attempt_timeout) * 2 + 30_000,
+        look_every: LOOK_EVERY.min(given.retry_longest),
+    }
+}
+
+/// Reads the directory and the signing certificate again, and keeps the gauges.
+async fn upkeep(
+    exchange: Arc<Exchange>,
+    settings: GatewaySettings,
+    mut directory: DirectoryFile,
+    reload: Arc<Notify>,
+    metrics: Option<MetricsHandle>,
+) {
+    let mut trust_changes = exchange.trust.changes();
+    loop {
+        tokio::select! {
+            () = reload.notified() => {}
+            _ = trust_changes.changed() => {}
+            () = tokio::time::sleep(settings.trust.reload_every) => {}
+        }
+        directory.look();
+        let expected = exchange.signing.load().party().organisation.clone();
+        match parts::signing_identity(&settings.identity, &exchange.trust, &expected) {
+            Ok(identity) if identity.x5t() != exchange.signing.load().x5t() => {
+                tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
+                exchange.signing.store(Arc::new(identity));
+            }
+            Ok(_) => {}
+            Err(_) => tracing::error!("the signing certificate cannot be used; the last one stays"),
+        }
+        if metrics.is_some() {
+            gauges(&exchange).await;
+        }
+    }
+}
+
+async fn gauges(exchange: &Exchange) {
+    use crate::telemetry::metric;
+    let now = exchange.now();
+    if let Ok(counts) = exchange.store.counts(now).await {
+        metrics::gauge!(metric::DELIVERIES_WAITING).set((counts.held + counts.leased) as f64);
+        metrics::gauge!(metric::UNDELIVERABLE).set(counts.undeliverable as f64);
+        let oldest = counts.oldest_open.map_or(0, |t| now.since(t) / 1_000);
+        metrics::gauge!(metric::OLDEST_WAITING_SECONDS).set(oldest as f64);
+    }
+    if let Some(directory) = exchange.directory.last_good() {
+        let directory = directory.directory();
+        metrics::gauge!(metric::DIRECTORY_VERSION).set(directory.version as f64);
+        let left = directory.expires_at.since(now) / 1_000;
+        metrics::gauge!(metric::DIRECTORY_SECONDS_LEFT).set(left as f64);
+    }
+}
+
+/// Ready means: can sign, can commit, trust data fresh.
+fn readiness(exchange: Arc<Exchange>, health: Arc<ReloadHealth>) -> super::operator::Ask {
+    Box::new(move || {
+        let (exchange, health) = (Arc::clone(&exchange), Arc::clone(&health));
+        Box::pin(async move {
+            let mut found = Readiness::new();
+            let now = exchange.now();
+            let identity = exchange.signing.load_full();
+            let signs = exchange.trust.check(identity.chain(), Purpose::Signing);
+            found.say(
+                signs.is_ok(),
+                match signs {
+                    Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
+                    Err(refusal) => format!("signing certificate: {refusal}"),
+                },
+            );
+            let commits = exchange.store.probe_writable(now).await;
+            found.say(
+                commits.is_ok(),
+                match commits {
+                    Ok(()) => "the store commits".into(),
+                    Err(fault) => format!("store: {fault}"),
+                },
+            );
+            let lists = exchange.trust.store().freshness(now);
+            let usable = matches!(lists, Freshness::Fresh | Freshness::Stale);
+            found.say(usable, format!("revocation lists: {lists:?}").to_lowercase());
+            let directory = exchange.directory.readiness(now);
+            found.say(directory.ready, directory.words);
+            for fault in health.faults() {
+                found.lines.push(format!("warning: {fault}"));
+            }
+            if let Ok(counts) = exchange.store.counts(now).await {
+                let open = counts.held + counts.leased;
+                found.lines.push(format!(
+                    "info: {open} to deliver, {} delayed, {} undeliverable",
+                    counts.delayed, counts.undeliverable
+                ));
+            }
+            found
+        })
+    })
+}

@@ -1,0 +1,15 @@
+//! Wires concrete parts together: the only folder that knows them all.
+
+mod authority;
+mod directory_file;
+mod gateway;
+mod operator;
+mod parts;
+mod process;
+mod school;
+
+pub use authority::run_authority;
+pub use gateway::run_gateway;
+pub use parts::AppFault;
+pub use process::{block_on, notify_ready};
+pub use school::open_sender;

@@ -1,0 +1,104 @@
+//! Parts that every process needs: trust data, certificates, signing key.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{IdentitySettings, TrustSettings};
+use crate::domain::party::Organisation;
+use crate::effects::{Clock, SigningKey, SystemClock};
+use crate::http::Trust;
+use crate::http::reload::{IdentityFiles, TrustFiles};
+use crate::http::tls::Credentials;
+use crate::protocol::signing::SigningIdentity;
+use crate::protocol::trust::{Chain, Purpose, TrustScope, is_example_public_key, pem};
+
+/// Why a process could not start, in one line for its operator.
+#[derive(Debug)]
+pub struct AppFault(String);
+
+impl AppFault {
+    pub(crate) fn new(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self(format!("{what}: {why}"))
+    }
+
+    pub(crate) fn at(path: &Path, why: impl fmt::Display) -> Self {
+        Self::new(path.display(), why)
+    }
+}
+
+impl fmt::Display for AppFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for AppFault {}
+
+/// Trust data and our TLS certificate, with where they come from.
+pub(super) struct Parts {
+    pub trust: Arc<Trust>,
+    pub credentials: Arc<Credentials>,
+    pub clock: Arc<dyn Clock>,
+    pub trust_files: TrustFiles,
+    pub identity_files: IdentityFiles,
+}
+
+/// Loads what every process needs. `purposes`: what our TLS certificate is used for.
+pub(super) async fn load(
+    trust: &TrustSettings,
+    identity: &IdentitySettings,
+    purposes: &[Purpose],
+) -> Result<Parts, AppFault> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let trust_files = TrustFiles {
+        trust_domain: trust.domain.clone(),
+        scope: scope(trust),
+        roots: trust.roots.clone(),
+        issuing: trust.issuing.clone(),
+        crls: vec![trust.crls.clone()],
+    };
+    let store = trust_files.load().await.map_err(|f| AppFault::new("trust", f))?;
+    let trust = Trust::new(store, Arc::clone(&clock));
+    let identity_files = IdentityFiles {
+        chain: identity.tls_certificate.clone(),
+        key: identity.tls_key.path().to_owned(),
+    };
+    let tls = identity_files
+        .load(purposes, &trust)
+        .await
+        .map_err(|f| AppFault::new("identity.tls_certificate", f))?;
+    Ok(Parts { credentials: Credentials::new(tls), trust, clock, trust_files, identity_files })
+}
+
+fn scope(trust: &TrustSettings) -> TrustScope {
+    if trust.demo { TrustScope::Demo } else { TrustScope::Live }
+}
+
+/// The signing key with its chain, which must belong to `expected`.
+pub(super) fn signing_identity(
+    identity: &IdentitySettings,
+    trust: &Trust,
+    expected: &Organisation,
+) -> Result<SigningIdentity, AppFault> {
+    let Some(signing) = &identity.signing else {
+        return Err(AppFault::new("identity.signing_certificate", "is missing"));
+    };
+    let (certificate, key) = (&signing.certificate, signing.key.path());
+    let read = |path: &Path| std::fs::read(path).map_err(|e| AppFault::at(path, e.kind()));
+    let chain = pem::certificates(&read(certificate)?).map_err(|f| AppFault::at(certificate, f))?;
+    let chain = Chain::presented(chain).map_err(|f| AppFault::at(certificate, f))?;
+    let verified =
+        trust.check(&chain, Purpose::Signing).map_err(|f| AppFault::at(certificate, f))?;
+    let der = pem::private_key(&read(key)?).map_err(|f| AppFault::at(key, f))?;
+    let key_bytes = SigningKey::from_pkcs8(der.secret_der()).map_err(|f| AppFault::at(key, f))?;
+    if is_example_public_key(key_bytes.public_key()) && trust.store().scope() == TrustScope::Live {
+        return Err(AppFault::at(key, "this key is published with the program as an example"));
+    }
+    if verified.party().organisation != *expected {
+        let party = verified.party();
+        return Err(AppFault::at(certificate, format_args!("belongs to {party}, another party")));
+    }
+    SigningIdentity::new(Arc::new(key_bytes), chain, &verified)
+        .map_err(|_| AppFault::at(key, "is not the key of the signing certificate"))
+}

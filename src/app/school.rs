@@ -1,0 +1,45 @@
+//! A school's machine, ready to send.
+
+use std::sync::Arc;
+
+use super::parts::{self, AppFault};
+use crate::config::SchoolSettings;
+use crate::domain::party::{Organisation, Role};
+use crate::effects::SystemEntropy;
+use crate::http::{Client, ClientLimits};
+use crate::protocol::trust::Purpose;
+use crate::school::sender::Sender;
+
+/// Loads certificates and trust data; connects to nobody yet.
+pub async fn open_sender(settings: &SchoolSettings) -> Result<Sender, AppFault> {
+    let parts = parts::load(&settings.trust, &settings.identity, &[Purpose::TlsClient]).await?;
+    let party = parts.credentials.identity().party().clone();
+    if party.organisation.role() != Role::School {
+        return Err(AppFault::new("identity.tls_certificate", "is not that of a school"));
+    }
+    let me: &Organisation = &party.organisation;
+    let signing = match &settings.identity.signing {
+        Some(_) => Some(parts::signing_identity(&settings.identity, &parts.trust, me)?),
+        None => None,
+    };
+    let url = settings.gateway.url.as_str();
+    let endpoint = url.parse().map_err(|f| AppFault::new("gateway.url", f))?;
+    let client = Client::new(
+        endpoint,
+        settings.gateway.identity.clone(),
+        Arc::clone(&parts.credentials),
+        Arc::clone(&parts.trust),
+    );
+    let limits = ClientLimits { response: settings.gateway.timeout, ..ClientLimits::default() };
+    Ok(Sender {
+        signing,
+        gateway: settings.gateway.identity.clone(),
+        client: client.with_limits(limits),
+        trust: parts.trust,
+        state: settings.state_dir.clone(),
+        give_up_after: settings.gateway.give_up_after,
+        clock: parts.clock,
+        entropy: Arc::new(SystemEntropy::default()),
+        party,
+    })
+}

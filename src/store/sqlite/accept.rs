@@ -1,0 +1,161 @@
+//! Making one version of a referral durable.
+
+use rusqlite::{Connection, params};
+
+use super::read::{self, Thread};
+use super::rows;
+use crate::domain::ids::Digest;
+use crate::domain::time::Timestamp;
+use crate::store::contract::{AcceptOutcome, Acceptance, Head, NewDelivery, NewToken, StoreFault};
+
+/// The whole acceptance. Runs inside the writer's transaction: a crash anywhere in here leaves
+/// nothing of it, the sender has no receipt and sends again.
+pub(super) fn accept(conn: &Connection, a: &Acceptance) -> Result<AcceptOutcome, StoreFault> {
+    check_shape(a)?;
+    let head = Head {
+        position: match a.after {
+            Some(head) => head.position.checked_add(1).ok_or(StoreFault::Misuse)?,
+            None => 1,
+        },
+        digest: a.accepted.token.sha256,
+    };
+    let owner = match claim(conn, a, head)? {
+        Claim::Granted(owner) => owner,
+        Claim::Answer(outcome) => return Ok(outcome),
+    };
+    let notes = a.deliveries.iter().map(|delivery| &delivery.note);
+    let tokens = [&a.submission, &a.accepted].into_iter().chain(notes).map(|new| &new.token);
+    rows::insert_evidence(conn, tokens, &a.chains, &a.crls)?;
+    let document = rows::insert_document(conn, &a.document)?;
+    let submission = insert_token(conn, owner, &a.submission, None, a.recorded_at)?;
+    let accepted = insert_token(conn, owner, &a.accepted, Some(head.position), a.recorded_at)?;
+    conn.prepare_cached(
+        "INSERT INTO versions (ref, version, payload_sha256, document, request_type, urgency,
+                               authority, submission, accepted, recorded_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        owner,
+        a.version,
+        a.payload_sha256.as_bytes(),
+        document,
+        a.request_type,
+        a.urgency,
+        a.authority.as_str(),
+        submission,
+        accepted,
+        a.recorded_at.millis(),
+    ])?;
+    for delivery in &a.deliveries {
+        insert_delivery(conn, owner, a, delivery)?;
+    }
+    Ok(AcceptOutcome::Committed)
+}
+
+/// Inserts a token and its unsequenced row.
+pub(super) fn insert_token(
+    conn: &Connection,
+    owner: i64,
+    new: &NewToken,
+    position: Option<u32>,
+    recorded_at: Timestamp,
+) -> Result<i64, StoreFault> {
+    let token = rows::insert_token(conn, owner, &new.token, position, recorded_at)?;
+    let mut audience = String::new();
+    for party in &new.audience {
+        if !audience.is_empty() {
+            audience.push(' ');
+        }
+        audience.push_str(&party.to_string());
+    }
+    conn.prepare_cached("INSERT INTO unsequenced (token, audience) VALUES (?1, ?2)")?
+        .execute(params![token, audience])?;
+    Ok(token)
+}
+
+/// Moves the head of a thread. The caller has compared it in this same transaction.
+pub(super) fn move_head(conn: &Connection, owner: i64, head: Head) -> Result<(), StoreFault> {
+    let changed = conn
+        .prepare_cached("UPDATE referrals SET head_position = ?2, head_digest = ?3 WHERE ref = ?1")?
+        .execute(params![owner, head.position, head.digest.as_bytes()])?;
+    if changed == 1 { Ok(()) } else { Err(StoreFault::Corrupt) }
+}
+
+enum Claim {
+    /// The key is free and the referral's row stands at the new head.
+    Granted(i64),
+    /// Nothing may be stored; this is the answer.
+    Answer(AcceptOutcome),
+}
+
+/// Takes the idempotency key, or says who has it.
+fn claim(conn: &Connection, a: &Acceptance, head: Head) -> Result<Claim, StoreFault> {
+    let Some(Thread { owner, sender, head: standing }) = read::thread(conn, a.referral_id)? else {
+        if a.version != 1 {
+            return Ok(Claim::Answer(AcceptOutcome::PreviousMismatch));
+        }
+        conn.prepare_cached(
+            "INSERT INTO referrals (referral_id, sender, head_position, head_digest)
+             VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            a.referral_id.as_bytes(),
+            a.sender.to_string(),
+            head.position,
+            head.digest.as_bytes(),
+        ])?;
+        return Ok(Claim::Granted(conn.last_insert_rowid()));
+    };
+    if sender != a.sender {
+        return Ok(Claim::Answer(AcceptOutcome::Foreign));
+    }
+    if let Some(stored) = read::acceptance(conn, owner, a.version)? {
+        return Ok(Claim::Answer(if stored.payload_sha256 == a.payload_sha256 {
+            AcceptOutcome::Already(stored)
+        } else {
+            AcceptOutcome::OtherBytes(stored)
+        }));
+    }
+    let (latest, digest): (u32, Digest) = read::latest_version(conn, owner)?;
+    if latest.checked_add(1) != Some(a.version) || a.previous != Some(digest) {
+        return Ok(Claim::Answer(AcceptOutcome::PreviousMismatch));
+    }
+    if a.after != Some(standing) {
+        return Ok(Claim::Answer(AcceptOutcome::HeadMoved(standing)));
+    }
+    move_head(conn, owner, head)?;
+    Ok(Claim::Granted(owner))
+}
+
+fn insert_delivery(
+    conn: &Connection,
+    owner: i64,
+    a: &Acceptance,
+    delivery: &NewDelivery,
+) -> Result<(), StoreFault> {
+    let note = insert_token(conn, owner, &delivery.note, None, a.recorded_at)?;
+    conn.prepare_cached(
+        "INSERT INTO deliveries (ref, version, authority, purpose, urgency, state, due_at,
+                                 recorded_at, note)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'held', ?6, ?6, ?7)",
+    )?
+    .execute(params![
+        owner,
+        a.version,
+        delivery.authority.as_str(),
+        delivery.purpose,
+        a.urgency,
+        a.recorded_at.millis(),
+        note,
+    ])?;
+    Ok(())
+}
+
+fn check_shape(a: &Acceptance) -> Result<(), StoreFault> {
+    let first = a.version == 1;
+    let sound = a.version > 0
+        && a.urgency <= 3
+        && a.previous.is_none() == first
+        && a.after.is_none() == first;
+    if sound { Ok(()) } else { Err(StoreFault::Misuse) }
+}

@@ -1,0 +1,105 @@
+//! Cross-checking of everything in a gateway's file.
+
+use rusqlite::Connection;
+
+use super::check::{check_documents, check_evidence, check_file, check_tokens, expect_none};
+use super::rows;
+use crate::store::contract::{CheckReport, StoreFault};
+
+/// Each invariant with a query that names the rows that break it.
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "has gaps in its versions, or none",
+        "SELECT 'referral row ' || r.ref FROM referrals r LEFT JOIN versions v ON v.ref = r.ref
+         GROUP BY r.ref HAVING count(v.version) = 0 OR max(v.version) <> count(v.version)",
+    ),
+    (
+        "has gaps in its positions, or a head that is not the last one",
+        "SELECT 'referral row ' || r.ref FROM referrals r
+         LEFT JOIN tokens t ON t.owner = r.ref AND t.position IS NOT NULL
+         GROUP BY r.ref
+         HAVING count(t.position) <> r.head_position OR count(DISTINCT t.position) <> r.head_position
+             OR max(t.position) <> r.head_position OR min(t.position) <> 1",
+    ),
+    (
+        "has a head whose digest is not its token's",
+        "SELECT 'referral row ' || r.ref FROM referrals r WHERE NOT EXISTS (
+             SELECT 1 FROM tokens t WHERE t.owner = r.ref AND t.position = r.head_position
+             AND t.sha256 = r.head_digest AND t.kind IN ('accepted', 'recorded'))",
+    ),
+    (
+        "has a submission or receipt of another kind or referral",
+        "SELECT 'version ' || v.version || ' of referral row ' || v.ref FROM versions v
+         JOIN tokens s ON s.id = v.submission JOIN tokens a ON a.id = v.accepted
+         WHERE s.owner <> v.ref OR a.owner <> v.ref
+             OR s.kind NOT IN ('submission', 'attested') OR a.kind <> 'accepted'",
+    ),
+    (
+        "takes a position that its kind has not, or lacks one",
+        "SELECT 'token ' || id FROM tokens
+         WHERE (position IS NOT NULL) <> (kind IN ('accepted', 'recorded'))",
+    ),
+    (
+        "has a note or receipt of another kind or referral",
+        "SELECT 'delivery ' || d.id FROM deliveries d JOIN tokens n ON n.id = d.note
+         LEFT JOIN tokens e ON e.id = d.delivered LEFT JOIN tokens r ON r.id = d.recorded
+         WHERE n.kind <> 'dispatch_note' OR n.owner <> d.ref
+             OR (d.state = 'delivered' AND (e.kind <> 'delivered' OR e.owner <> d.ref
+                 OR r.kind <> 'recorded' OR r.owner <> d.ref))",
+    ),
+    (
+        "belongs to no version",
+        "SELECT 'document ' || id FROM documents
+         WHERE id NOT IN (SELECT document FROM versions WHERE document IS NOT NULL)",
+    ),
+    (
+        "leaves a gap in the log",
+        "SELECT 'log entry ' || max(idx) FROM log HAVING count(*) > 0 AND max(idx) <> count(*) - 1",
+    ),
+    (
+        "has another digest than its token",
+        "SELECT 'log entry ' || l.idx FROM log l JOIN tokens t ON t.id = l.token
+         WHERE l.sha256 <> t.sha256",
+    ),
+    (
+        "is not exactly once in the log or among the unsequenced",
+        "SELECT 'token ' || t.id FROM tokens t LEFT JOIN (
+             SELECT token, count(*) AS times FROM
+                 (SELECT token FROM log UNION ALL SELECT token FROM unsequenced)
+             GROUP BY token) s ON s.token = t.id
+         WHERE s.times IS NOT 1",
+    ),
+    (
+        "has a gap",
+        "SELECT 'feed of ' || party FROM feeds GROUP BY party HAVING max(position) <> count(*)",
+    ),
+    (
+        "comes before an older token of its referral",
+        "SELECT 'log entry ' || idx FROM (
+             SELECT l.idx, l.token, max(l.token) OVER (PARTITION BY t.owner ORDER BY l.idx) AS newest
+             FROM log l JOIN tokens t ON t.id = l.token)
+         WHERE token <> newest",
+    ),
+];
+
+/// Everything about a gateway's file.
+pub(super) fn check(conn: &Connection) -> Result<CheckReport, StoreFault> {
+    let snapshot = conn.unchecked_transaction()?;
+    let mut report = CheckReport::default();
+    check_file(&snapshot, &mut report)?;
+    check_tokens(&snapshot, &mut report)?;
+    check_evidence(&snapshot, &mut report)?;
+    check_documents(
+        &snapshot,
+        &mut report,
+        "SELECT 'version ' || v.version || ' of referral row ' || v.ref, v.payload_sha256, b.body
+         FROM versions v JOIN documents b ON b.id = v.document",
+    )?;
+    expect_none(&snapshot, &mut report, INVARIANTS)?;
+    (report.referrals, report.log_entries) = snapshot.query_row(
+        "SELECT (SELECT count(*) FROM referrals), (SELECT count(*) FROM log)",
+        [],
+        |row| Ok((rows::count(row, 0)?, rows::count(row, 1)?)),
+    )?;
+    Ok(report)
+}

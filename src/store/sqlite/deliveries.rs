@@ -1,0 +1,263 @@
+//! Leasing deliveries and ending their leases.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::accept::{insert_token, move_head};
+use super::read;
+use super::rows;
+use crate::domain::time::Timestamp;
+use crate::effects::Entropy;
+use crate::store::contract::{
+    DeliveredTokens, DeliveryId, DeliverySelector, Head, Lease, LeaseRequest, LeasedDelivery,
+    SeenChain, Settled, StoreFault, StoredToken,
+};
+
+/// Picks due deliveries and marks them. Crash after the commit: nobody works on them until the
+/// leases expire, then they are due again.
+pub(super) fn lease(
+    conn: &Connection,
+    request: &LeaseRequest,
+    entropy: &dyn Entropy,
+) -> Result<Vec<Lease>, StoreFault> {
+    if request.lease_ms <= 0 {
+        return Err(StoreFault::Misuse);
+    }
+    let expires_at = request.now.plus(request.lease_ms);
+    let mut leases = Vec::new();
+    for id in due(conn, request)? {
+        let mut token = [0; 16];
+        entropy.fill(&mut token).map_err(|_| StoreFault::NoEntropy)?;
+        let attempt = conn
+            .prepare_cached(
+                "UPDATE deliveries
+                 SET state = 'leased', due_at = ?2, attempts = attempts + 1, lease_token = ?3,
+                     lease_holder = ?4, first_tried_at = coalesce(first_tried_at, ?5)
+                 WHERE id = ?1 RETURNING attempts",
+            )?
+            .query_row(
+                params![id, expires_at.millis(), token, request.holder, request.now.millis()],
+                |row| row.get(0),
+            )?;
+        leases.push(Lease { delivery: DeliveryId(id), token, attempt, expires_at });
+    }
+    Ok(leases)
+}
+
+/// One range of the index per urgency, from the one longest due.
+fn due(conn: &Connection, request: &LeaseRequest) -> Result<Vec<i64>, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT id FROM deliveries INDEXED BY deliveries_due
+         WHERE urgency = ?1 AND due_at <= ?2
+           AND authority NOT IN (SELECT value FROM json_each(?3))
+         ORDER BY due_at LIMIT ?4",
+    )?;
+    let excluded = read::json_list(&request.excluded);
+    let mut ids = Vec::new();
+    for urgency in 0..=3u8 {
+        let left = i64::from(request.limit) - ids.len() as i64;
+        let found = find
+            .query_map(params![urgency, request.now.millis(), excluded, left], |row| row.get(0))?;
+        for id in found {
+            ids.push(id?);
+        }
+    }
+    Ok(ids)
+}
+
+/// Reads what is sent. Outside of the writer: a lease protects it, and the bytes never change.
+pub(super) fn load(conn: &Connection, leases: &[Lease]) -> Result<Vec<LeasedDelivery>, StoreFault> {
+    let snapshot = conn.unchecked_transaction()?;
+    let mut loaded = Vec::with_capacity(leases.len());
+    let mut fault = None;
+    for lease in leases {
+        // One that cannot be read stays leased and comes back; it must not stop the others.
+        match load_one(&snapshot, *lease) {
+            Ok(delivery) => loaded.push(delivery),
+            Err(bad) => fault = Some(bad),
+        }
+    }
+    match fault {
+        Some(fault) if loaded.is_empty() => Err(fault),
+        _ => Ok(loaded),
+    }
+}
+
+fn load_one(conn: &Connection, lease: Lease) -> Result<LeasedDelivery, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT d.authority, d.purpose, d.urgency, r.sender, r.referral_id, d.version,
+                r.head_position, r.head_digest, v.payload_sha256, b.body, v.submission, v.accepted,
+                d.note, d.first_tried_at, d.recorded_at
+         FROM deliveries d JOIN referrals r ON r.ref = d.ref
+         JOIN versions v ON v.ref = d.ref AND v.version = d.version
+         JOIN documents b ON b.id = v.document
+         WHERE d.id = ?1",
+    )?;
+    let mut found = find.query([lease.delivery.0])?;
+    let row = found.next()?.ok_or(StoreFault::Corrupt)?;
+    let submission = token_by_row(conn, row.get(10)?)?;
+    let accepted = token_by_row(conn, row.get(11)?)?;
+    let note = token_by_row(conn, row.get(12)?)?;
+    let mut chains: Vec<SeenChain> = Vec::with_capacity(2);
+    for x5t in [submission.token.x5t, accepted.token.x5t, note.token.x5t] {
+        if chains.iter().all(|chain| chain.x5t != x5t) {
+            let certificates = rows::chain(conn, x5t)?.ok_or(StoreFault::Corrupt)?.into();
+            chains.push(SeenChain { x5t, certificates });
+        }
+    }
+    Ok(LeasedDelivery {
+        lease,
+        authority: rows::dfe_code(row, 0)?,
+        purpose: row.get(1)?,
+        urgency: row.get(2)?,
+        sender: rows::organisation(row, 3)?,
+        referral_id: rows::referral_id(row, 4)?,
+        version: row.get(5)?,
+        head: Head { position: row.get(6)?, digest: rows::digest(row, 7)? },
+        payload_sha256: rows::digest(row, 8)?,
+        document: row.get::<_, Vec<u8>>(9)?.into(),
+        submission,
+        accepted,
+        note,
+        chains,
+        first_tried_at: rows::time(row, 13)?,
+        recorded_at: rows::time(row, 14)?,
+    })
+}
+
+fn token_by_row(conn: &Connection, id: i64) -> Result<StoredToken, StoreFault> {
+    let mut find = conn.prepare_cached(concat!(
+        "SELECT ",
+        rows::token_columns!(),
+        " FROM tokens t WHERE t.id = ?1"
+    ))?;
+    let mut found = find.query([id])?;
+    rows::token(found.next()?.ok_or(StoreFault::Corrupt)?, 0)
+}
+
+/// Stores the authority's receipt and settles the delivery. Crash before the commit: the lease
+/// expires, the authority is asked again and answers with the same receipt.
+pub(super) fn delivered(
+    conn: &Connection,
+    lease: Lease,
+    tokens: &DeliveredTokens,
+    now: Timestamp,
+) -> Result<Settled, StoreFault> {
+    let owner = match holds(conn, lease, now)? {
+        Ok(owner) => owner,
+        Err(settled) => return Ok(settled),
+    };
+    let mut find =
+        conn.prepare_cached("SELECT head_position, head_digest FROM referrals WHERE ref = ?1")?;
+    let mut found = find.query([owner])?;
+    let row = found.next()?.ok_or(StoreFault::Corrupt)?;
+    let standing = Head { position: row.get(0)?, digest: rows::digest(row, 1)? };
+    if standing != tokens.after {
+        return Ok(Settled::HeadMoved(standing));
+    }
+    let position = standing.position.checked_add(1).ok_or(StoreFault::Misuse)?;
+    let new = [&tokens.delivered.token, &tokens.recorded.token];
+    rows::insert_evidence(conn, new, &tokens.chains, &tokens.crls)?;
+    let at = tokens.recorded_at;
+    let delivered = insert_token(conn, owner, &tokens.delivered, None, at)?;
+    let recorded = insert_token(conn, owner, &tokens.recorded, Some(position), at)?;
+    move_head(conn, owner, Head { position, digest: tokens.recorded.token.sha256 })?;
+    conn.prepare_cached(
+        "UPDATE deliveries
+         SET state = 'delivered', due_at = NULL, lease_token = NULL, lease_holder = NULL,
+             reason = NULL, settled_at = ?2, delivered = ?3, recorded = ?4
+         WHERE id = ?1",
+    )?
+    .execute(params![lease.delivery.0, now.millis(), delivered, recorded])?;
+    Ok(Settled::Done)
+}
+
+/// Ends a lease without success: held until `next_attempt_at`, or undeliverable if there is none.
+pub(super) fn failed(
+    conn: &Connection,
+    lease: Lease,
+    next_attempt_at: Option<Timestamp>,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Settled, StoreFault> {
+    if let Err(settled) = holds(conn, lease, now)? {
+        return Ok(settled);
+    }
+    conn.prepare_cached(
+        "UPDATE deliveries
+         SET state = iif(?2 IS NULL, 'undeliverable', 'held'), due_at = ?2, lease_token = NULL,
+             lease_holder = NULL, reason = ?3, settled_at = iif(?2 IS NULL, ?4, NULL)
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        lease.delivery.0,
+        next_attempt_at.map(Timestamp::millis),
+        reason,
+        now.millis()
+    ])?;
+    Ok(Settled::Done)
+}
+
+/// The referral's row if the lease is the present one and has not expired; else what to answer.
+fn holds(
+    conn: &Connection,
+    lease: Lease,
+    now: Timestamp,
+) -> Result<Result<i64, Settled>, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT ref, state = 'delivered',
+                state = 'leased' AND lease_token = ?2 AND attempts = ?3 AND due_at = ?4
+         FROM deliveries WHERE id = ?1",
+    )?;
+    let asked = params![lease.delivery.0, lease.token, lease.attempt, lease.expires_at.millis()];
+    let found = find
+        .query_row(asked, |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<bool>>(2)?.unwrap_or(false)))
+        })
+        .optional()?;
+    Ok(match found {
+        Some((owner, false, true)) if now < lease.expires_at => Ok(owner),
+        Some((_, true, _)) => Err(Settled::AlreadyDone),
+        _ => Err(Settled::LeaseLost),
+    })
+}
+
+/// Makes undeliverable ones due now.
+pub(super) fn replay(
+    conn: &Connection,
+    selector: DeliverySelector,
+    now: Timestamp,
+) -> Result<u64, StoreFault> {
+    let (id, referral, authority) = match selector {
+        DeliverySelector::One(id) => (Some(id.0), None, None),
+        DeliverySelector::Referral(id) => (None, Some(*id.as_bytes()), None),
+        DeliverySelector::Authority(code) => (None, None, Some(code.as_str().to_owned())),
+        DeliverySelector::All => (None, None, None),
+    };
+    let changed = conn
+        .prepare_cached(
+            "UPDATE deliveries
+             SET state = 'held', due_at = ?1, attempts = 0, first_tried_at = NULL,
+                 settled_at = NULL
+             WHERE state = 'undeliverable'
+               AND (?2 IS NULL OR id = ?2)
+               AND (?3 IS NULL OR ref = (SELECT ref FROM referrals WHERE referral_id = ?3))
+               AND (?4 IS NULL OR authority = ?4)",
+        )?
+        .execute(params![now.millis(), id, referral, authority])?;
+    Ok(changed as u64)
+}
+
+/// Takes one out of the exchange's hands.
+pub(super) fn by_hand(
+    conn: &Connection,
+    delivery: DeliveryId,
+    now: Timestamp,
+) -> Result<bool, StoreFault> {
+    let changed = conn
+        .prepare_cached(
+            "UPDATE deliveries SET state = 'by_hand', due_at = NULL, settled_at = ?2
+             WHERE id = ?1 AND state IN ('held', 'undeliverable')",
+        )?
+        .execute(params![delivery.0, now.millis()])?;
+    Ok(changed == 1)
+}

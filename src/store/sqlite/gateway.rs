@@ -1,0 +1,160 @@
+//! The gateway's contract over one SQLite file.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
+
+use super::engine::{Engine, Settings};
+use super::{accept, check_gateway, deliveries, read, rows, schema, sequence};
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::time::Timestamp;
+use crate::effects::Entropy;
+use crate::store::contract::*;
+
+/// The gateway's store in one SQLite file.
+pub struct SqliteGateway {
+    engine: Engine,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl SqliteGateway {
+    /// Opens the store, migrates it and starts its writer. Blocking. Random lease tokens come from
+    /// `entropy`.
+    pub fn open(settings: &Settings, entropy: Arc<dyn Entropy>) -> Result<Self, StoreFault> {
+        Ok(Self { engine: Engine::open(settings, &schema::GATEWAY)?, entropy })
+    }
+}
+
+impl GatewayStore for SqliteGateway {
+    fn look_up(
+        &self,
+        sender: &Organisation,
+        referral_id: ReferralId,
+        version: u32,
+    ) -> Pending<'_, Seen> {
+        let sender = sender.clone();
+        self.engine.read(move |conn| read::look_up(conn, &sender, referral_id, version))
+    }
+
+    fn accept(&self, acceptance: Acceptance) -> Pending<'_, AcceptOutcome> {
+        self.engine.write(move |conn| accept::accept(conn, &acceptance))
+    }
+
+    fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>> {
+        Box::pin(async move {
+            let entropy = self.entropy.clone();
+            let pick = move |conn: &_| deliveries::lease(conn, &request, entropy.as_ref());
+            let leases = self.engine.write(pick).await?;
+            if leases.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.engine.long_read(move |conn| deliveries::load(conn, &leases)).await
+        })
+    }
+
+    fn delivered(
+        &self,
+        lease: Lease,
+        tokens: DeliveredTokens,
+        now: Timestamp,
+    ) -> Pending<'_, Settled> {
+        self.engine.write(move |conn| deliveries::delivered(conn, lease, &tokens, now))
+    }
+
+    fn postponed(
+        &self,
+        lease: Lease,
+        next_attempt_at: Timestamp,
+        reason: &'static str,
+        now: Timestamp,
+    ) -> Pending<'_, Settled> {
+        let next = Some(next_attempt_at);
+        self.engine.write(move |conn| deliveries::failed(conn, lease, next, reason, now))
+    }
+
+    fn gave_up(&self, lease: Lease, reason: &'static str, now: Timestamp) -> Pending<'_, Settled> {
+        self.engine.write(move |conn| deliveries::failed(conn, lease, None, reason, now))
+    }
+
+    fn replay(&self, selector: DeliverySelector, now: Timestamp) -> Pending<'_, u64> {
+        self.engine.write(move |conn| deliveries::replay(conn, selector, now))
+    }
+
+    fn by_hand(&self, delivery: DeliveryId, now: Timestamp) -> Pending<'_, bool> {
+        self.engine.write(move |conn| deliveries::by_hand(conn, delivery, now))
+    }
+
+    fn deliveries(&self, filter: DeliveryFilter) -> Pending<'_, Vec<DeliveryRow>> {
+        self.engine.long_read(move |conn| read::deliveries(conn, filter))
+    }
+
+    fn next_due(&self, excluded: Vec<DfeCode>) -> Pending<'_, Option<Timestamp>> {
+        self.engine.read(move |conn| read::next_due(conn, &excluded))
+    }
+
+    fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>> {
+        self.engine.read(move |conn| Ok(read::thread(conn, referral_id)?.map(|thread| thread.head)))
+    }
+
+    fn timeline(&self, referral_id: ReferralId) -> Pending<'_, Option<Timeline>> {
+        self.engine.long_read(move |conn| read::timeline(conn, referral_id))
+    }
+
+    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Bytes>> {
+        self.engine.read(move |conn| read::document(conn, referral_id, sha256))
+    }
+
+    fn token(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<StoredToken>> {
+        self.engine.read(move |conn| read::token(conn, referral_id, sha256))
+    }
+
+    fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>> {
+        self.engine.read(move |conn| rows::chain(conn, x5t))
+    }
+
+    fn crl(&self, sha256: Digest) -> Pending<'_, Option<Bytes>> {
+        self.engine.long_read(move |conn| rows::crl(conn, sha256))
+    }
+
+    fn counts(&self, now: Timestamp) -> Pending<'_, Counts> {
+        self.engine.long_read(move |conn| read::counts(conn, now))
+    }
+
+    fn acquire(
+        &self,
+        name: &'static str,
+        holder: String,
+        now: Timestamp,
+        ttl_ms: i64,
+    ) -> Pending<'_, Option<Fence>> {
+        self.engine.write(move |conn| sequence::acquire(conn, name, &holder, now, ttl_ms))
+    }
+
+    fn release(&self, fence: Fence) -> Pending<'_, ()> {
+        self.engine.write(move |conn| sequence::release(conn, &fence))
+    }
+
+    fn sequence(&self, fence: &Fence, limit: u32, now: Timestamp) -> Pending<'_, Sequencing> {
+        let fence = fence.clone();
+        self.engine.write(move |conn| sequence::sequence(conn, &fence, limit, now))
+    }
+
+    fn log(&self, first: u64, limit: u32) -> Pending<'_, Vec<LogEntry>> {
+        self.engine.long_read(move |conn| sequence::log(conn, first, limit))
+    }
+
+    fn feed(&self, party: &Organisation, after: u64, limit: u32) -> Pending<'_, Vec<FeedEntry>> {
+        let party = party.clone();
+        self.engine.long_read(move |conn| sequence::feed(conn, &party, after, limit))
+    }
+
+    fn probe_writable(&self, now: Timestamp) -> Pending<'_, ()> {
+        self.engine.write(move |conn| rows::probe(conn, now))
+    }
+
+    fn check(&self) -> Pending<'_, CheckReport> {
+        self.engine.long_read(check_gateway::check)
+    }
+}

@@ -1,0 +1,296 @@
+//! Reading what the gateway has stored.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+
+use super::rows::{self, token_columns};
+use crate::domain::delivery::{DELAYED_AFTER_MS, State};
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::time::Timestamp;
+use crate::store::contract::{
+    Counts, DeliveryFilter, DeliveryId, DeliveryRow, Head, Seen, StoreFault, StoredAcceptance,
+    StoredToken, Timeline, TokenRow, VersionRow,
+};
+
+/// A referral's row.
+pub(super) struct Thread {
+    pub owner: i64,
+    pub sender: Organisation,
+    pub head: Head,
+}
+
+/// The row of a referral; `None` if nobody has used the id.
+pub(super) fn thread(conn: &Connection, id: ReferralId) -> Result<Option<Thread>, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT ref, sender, head_position, head_digest FROM referrals WHERE referral_id = ?1",
+    )?;
+    let mut found = find.query([id.as_bytes()])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let head = Head { position: row.get(2)?, digest: rows::digest(row, 3)? };
+    Ok(Some(Thread { owner: row.get(0)?, sender: rows::organisation(row, 1)?, head }))
+}
+
+/// A stored version with its receipt.
+pub(super) fn acceptance(
+    conn: &Connection,
+    owner: i64,
+    version: u32,
+) -> Result<Option<StoredAcceptance>, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT v.payload_sha256, s.sha256, a.jws, v.authority, v.recorded_at
+         FROM versions v JOIN tokens s ON s.id = v.submission JOIN tokens a ON a.id = v.accepted
+         WHERE v.ref = ?1 AND v.version = ?2",
+    )?;
+    let mut found = find.query(params![owner, version])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    Ok(Some(StoredAcceptance {
+        payload_sha256: rows::digest(row, 0)?,
+        submission_sha256: rows::digest(row, 1)?,
+        accepted: row.get(2)?,
+        authority: rows::dfe_code(row, 3)?,
+        recorded_at: rows::time(row, 4)?,
+    }))
+}
+
+/// Number and document digest of the newest version. Every referral has one.
+pub(super) fn latest_version(conn: &Connection, owner: i64) -> Result<(u32, Digest), StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT version, payload_sha256 FROM versions WHERE ref = ?1
+         ORDER BY version DESC LIMIT 1",
+    )?;
+    let mut found = find.query([owner])?;
+    let row = found.next()?.ok_or(StoreFault::Corrupt)?;
+    Ok((row.get(0)?, rows::digest(row, 1)?))
+}
+
+pub(super) fn look_up(
+    conn: &Connection,
+    sender: &Organisation,
+    id: ReferralId,
+    version: u32,
+) -> Result<Seen, StoreFault> {
+    let snapshot = conn.unchecked_transaction()?;
+    let Some(thread) = thread(&snapshot, id)? else { return Ok(Seen::Never) };
+    if thread.sender != *sender {
+        return Ok(Seen::Foreign);
+    }
+    if let Some(stored) = acceptance(&snapshot, thread.owner, version)? {
+        return Ok(Seen::Stored(stored));
+    }
+    let (latest_version, latest_payload_sha256) = latest_version(&snapshot, thread.owner)?;
+    Ok(Seen::OtherVersions { head: thread.head, latest_version, latest_payload_sha256 })
+}
+
+pub(super) fn timeline(conn: &Connection, id: ReferralId) -> Result<Option<Timeline>, StoreFault> {
+    let snapshot = conn.unchecked_transaction()?;
+    let Some(Thread { owner, sender, head }) = thread(&snapshot, id)? else { return Ok(None) };
+    let filter = DeliveryFilter { referral_id: Some(id), ..DeliveryFilter::default() };
+    Ok(Some(Timeline {
+        referral_id: id,
+        sender,
+        head,
+        versions: versions(&snapshot, owner)?,
+        tokens: tokens(&snapshot, owner)?,
+        deliveries: deliveries(&snapshot, filter)?,
+    }))
+}
+
+fn versions(conn: &Connection, owner: i64) -> Result<Vec<VersionRow>, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT v.version, v.payload_sha256, v.request_type, v.urgency, v.authority, s.sha256,
+                a.sha256, v.recorded_at
+         FROM versions v JOIN tokens s ON s.id = v.submission JOIN tokens a ON a.id = v.accepted
+         WHERE v.ref = ?1 ORDER BY v.version",
+    )?;
+    collect(find.query([owner])?, |row| {
+        Ok(VersionRow {
+            version: row.get(0)?,
+            payload_sha256: rows::digest(row, 1)?,
+            request_type: row.get(2)?,
+            urgency: row.get(3)?,
+            authority: rows::dfe_code(row, 4)?,
+            submission_sha256: rows::digest(row, 5)?,
+            accepted_sha256: rows::digest(row, 6)?,
+            recorded_at: rows::time(row, 7)?,
+        })
+    })
+}
+
+fn tokens(conn: &Connection, owner: i64) -> Result<Vec<TokenRow>, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT kind, sha256, issuer, position, recorded_at FROM tokens WHERE owner = ?1
+         ORDER BY id",
+    )?;
+    collect(find.query([owner])?, |row| {
+        Ok(TokenRow {
+            kind: rows::kind(row, 0)?,
+            sha256: rows::digest(row, 1)?,
+            issuer: rows::party(row, 2)?.organisation,
+            position: row.get(3)?,
+            recorded_at: rows::time(row, 4)?,
+        })
+    })
+}
+
+/// Deliveries by any mix of conditions, for people: the text of the query varies with them.
+pub(super) fn deliveries(
+    conn: &Connection,
+    filter: DeliveryFilter,
+) -> Result<Vec<DeliveryRow>, StoreFault> {
+    let mut sql = String::from(
+        "SELECT d.id, r.referral_id, d.version, d.authority, d.purpose, d.urgency, d.state,
+                d.attempts, d.reason, d.due_at, d.first_tried_at, d.recorded_at, d.settled_at,
+                n.sha256, e.sha256
+         FROM deliveries d JOIN referrals r ON r.ref = d.ref JOIN tokens n ON n.id = d.note
+         LEFT JOIN tokens e ON e.id = d.delivered
+         WHERE d.id > ?",
+    );
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(filter.after.map_or(0, |id| id.0))];
+    if let Some(state) = filter.state {
+        sql.push_str(" AND d.state = ?");
+        values.push(Box::new(state.as_str()));
+        match state {
+            // Lets the small indexes of open and stuck deliveries answer.
+            State::Held | State::Leased => sql.push_str(" AND d.due_at IS NOT NULL"),
+            State::Undeliverable => sql.push_str(" AND d.state = 'undeliverable'"),
+            State::Delivered | State::ByHand => {}
+        }
+    }
+    if let Some(authority) = filter.authority {
+        sql.push_str(" AND d.authority = ?");
+        values.push(Box::new(authority.as_str().to_owned()));
+    }
+    if let Some(id) = filter.referral_id {
+        sql.push_str(" AND d.ref = (SELECT ref FROM referrals WHERE referral_id = ?)");
+        values.push(Box::new(*id.as_bytes()));
+    }
+    let longest = DeliveryFilter::LONGEST;
+    let limit = if filter.limit == 0 { longest } else { filter.limit.min(longest) };
+    sql.push_str(" ORDER BY d.id LIMIT ?");
+    values.push(Box::new(limit));
+    let mut find = conn.prepare_cached(&sql)?;
+    collect(find.query(rusqlite::params_from_iter(values))?, delivery_row)
+}
+
+fn delivery_row(row: &Row<'_>) -> Result<DeliveryRow, StoreFault> {
+    let state = row.get_ref(6)?.as_str().map_err(|_| StoreFault::Corrupt)?;
+    Ok(DeliveryRow {
+        id: DeliveryId(row.get(0)?),
+        referral_id: rows::referral_id(row, 1)?,
+        version: row.get(2)?,
+        authority: rows::dfe_code(row, 3)?,
+        purpose: row.get(4)?,
+        urgency: row.get(5)?,
+        state: State::from_name(state).ok_or(StoreFault::Corrupt)?,
+        attempts: row.get(7)?,
+        reason: row.get(8)?,
+        due_at: rows::time_or_none(row, 9)?,
+        first_tried_at: rows::time_or_none(row, 10)?,
+        recorded_at: rows::time(row, 11)?,
+        settled_at: rows::time_or_none(row, 12)?,
+        note_sha256: rows::digest(row, 13)?,
+        delivered_sha256: rows::digest_or_none(row, 14)?,
+    })
+}
+
+pub(super) fn document(
+    conn: &Connection,
+    id: ReferralId,
+    sha256: Digest,
+) -> Result<Option<Bytes>, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT d.body FROM referrals r JOIN versions v ON v.ref = r.ref
+         JOIN documents d ON d.id = v.document
+         WHERE r.referral_id = ?1 AND v.payload_sha256 = ?2",
+    )?;
+    let body = find
+        .query_row(params![id.as_bytes(), sha256.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+        .optional()?;
+    Ok(body.map(Bytes::from))
+}
+
+pub(super) fn token(
+    conn: &Connection,
+    id: ReferralId,
+    sha256: Digest,
+) -> Result<Option<StoredToken>, StoreFault> {
+    let mut find = conn.prepare_cached(concat!(
+        "SELECT ",
+        token_columns!(),
+        " FROM referrals r JOIN tokens t ON t.owner = r.ref
+         WHERE r.referral_id = ?1 AND t.sha256 = ?2"
+    ))?;
+    let mut found = find.query(params![id.as_bytes(), sha256.as_bytes()])?;
+    found.next()?.map(|row| rows::token(row, 0)).transpose()
+}
+
+/// Counts within the index of open deliveries; settled ones cost nothing.
+pub(super) fn counts(conn: &Connection, now: Timestamp) -> Result<Counts, StoreFault> {
+    let snapshot = conn.unchecked_transaction()?;
+    let mut open = snapshot.prepare_cached(
+        "SELECT count(*) FILTER (WHERE state = 'held'), count(*) FILTER (WHERE state = 'leased'),
+                count(*) FILTER (WHERE recorded_at <= ?1), min(recorded_at)
+         FROM deliveries INDEXED BY deliveries_due WHERE due_at IS NOT NULL",
+    )?;
+    let delayed_before = now.plus(-DELAYED_AFTER_MS).millis();
+    let mut counts = open.query_row([delayed_before], |row| {
+        Ok(Counts {
+            held: rows::count(row, 0)?,
+            leased: rows::count(row, 1)?,
+            delayed: rows::count(row, 2)?,
+            oldest_open: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_millis),
+            ..Counts::default()
+        })
+    })?;
+    let mut rest = snapshot.prepare_cached(
+        "SELECT (SELECT count(*) FROM deliveries WHERE state = 'undeliverable'),
+                (SELECT count(*) FROM unsequenced),
+                (SELECT coalesce(max(idx) + 1, 0) FROM log)",
+    )?;
+    (counts.undeliverable, counts.unsequenced, counts.log_size) = rest.query_row([], |row| {
+        Ok((rows::count(row, 0)?, rows::count(row, 1)?, rows::count(row, 2)?))
+    })?;
+    Ok(counts)
+}
+
+pub(super) fn next_due(
+    conn: &Connection,
+    excluded: &[DfeCode],
+) -> Result<Option<Timestamp>, StoreFault> {
+    // One step into the index per urgency, and past those that are excluded.
+    let mut find = conn.prepare_cached(
+        "SELECT due_at FROM deliveries INDEXED BY deliveries_due
+         WHERE due_at IS NOT NULL AND urgency = ?1
+           AND authority NOT IN (SELECT value FROM json_each(?2))
+         ORDER BY due_at LIMIT 1",
+    )?;
+    let excluded = json_list(excluded);
+    let mut next: Option<i64> = None;
+    for urgency in 0..=3u8 {
+        let due = find.query_row(params![urgency, excluded], |row| row.get(0)).optional()?;
+        next = match (next, due) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+    Ok(next.map(Timestamp::from_millis))
+}
+
+/// Codes as a JSON array for `json_each`; three digits need no escaping.
+pub(super) fn json_list(codes: &[DfeCode]) -> String {
+    let quoted: Vec<String> = codes.iter().map(|code| format!("\"{code}\"")).collect();
+    format!("[{}]", quoted.join(","))
+}
+
+/// Reads all rows.
+pub(super) fn collect<T>(
+    mut found: rusqlite::Rows<'_>,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreFault>,
+) -> Result<Vec<T>, StoreFault> {
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}

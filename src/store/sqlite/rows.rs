@@ -1,0 +1,218 @@
+//! Values <-> columns, and what both stores write alike: tokens, chains, revocation lists.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use rustls::pki_types::CertificateDer;
+
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::{DfeCode, Organisation, Party};
+use crate::domain::time::Timestamp;
+use crate::store::contract::{SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind};
+
+/// Digests of one `crls` column.
+const DIGEST: usize = 32;
+
+/// Inserts a token of `owner` (a referral or a dispatch) and returns its row.
+pub(super) fn insert_token(
+    conn: &Connection,
+    owner: i64,
+    token: &Token,
+    position: Option<u32>,
+    recorded_at: Timestamp,
+) -> Result<i64, StoreFault> {
+    let mut crls = Vec::with_capacity(token.crl_digests.len() * DIGEST);
+    for digest in &token.crl_digests {
+        crls.extend_from_slice(digest.as_bytes());
+    }
+    conn.prepare_cached(
+        "INSERT INTO tokens (owner, kind, position, sha256, jws, issuer, x5t, crls, recorded_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        owner,
+        token.kind.as_str(),
+        position,
+        token.sha256.as_bytes(),
+        token.jws,
+        token.issuer.to_string(),
+        token.x5t.as_bytes(),
+        crls,
+        recorded_at.millis(),
+    ])?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// The columns that [`token`] reads, of a table or alias `t`.
+macro_rules! token_columns {
+    () => {
+        "t.kind, t.position, t.sha256, t.jws, t.issuer, t.x5t, t.crls, t.recorded_at"
+    };
+}
+pub(super) use token_columns;
+
+/// Reads [`token_columns`] from column `first` on.
+pub(super) fn token(row: &Row<'_>, first: usize) -> Result<StoredToken, StoreFault> {
+    let crls: Vec<u8> = row.get(first + 6)?;
+    let crl_digests = crls.chunks(DIGEST).map(Digest::from_slice).collect::<Option<_>>();
+    Ok(StoredToken {
+        token: Token {
+            kind: kind(row, first)?,
+            sha256: digest(row, first + 2)?,
+            jws: row.get(first + 3)?,
+            issuer: party(row, first + 4)?,
+            x5t: digest(row, first + 5)?,
+            crl_digests: crl_digests.ok_or(StoreFault::Corrupt)?,
+        },
+        position: row.get(first + 1)?,
+        recorded_at: time(row, first + 7)?,
+    })
+}
+
+/// Keeps chains and lists that were not seen before. Every token must have its own among them or
+/// among those kept already: a token that cannot be judged later must not get in.
+pub(super) fn insert_evidence<'a>(
+    conn: &Connection,
+    tokens: impl IntoIterator<Item = &'a Token>,
+    chains: &[SeenChain],
+    crls: &[SeenCrl],
+) -> Result<(), StoreFault> {
+    for token in tokens {
+        let given = chains.iter().any(|chain| chain.x5t == token.x5t);
+        if !given && self::chain(conn, token.x5t)?.is_none() {
+            return Err(StoreFault::Misuse);
+        }
+        for digest in &token.crl_digests {
+            let given = crls.iter().any(|crl| crl.sha256 == *digest);
+            if !given && crl(conn, *digest)?.is_none() {
+                return Err(StoreFault::Misuse);
+            }
+        }
+    }
+    for chain in chains {
+        if chain.certificates.is_empty() {
+            return Err(StoreFault::Misuse);
+        }
+        let mut seen = conn.prepare_cached("SELECT 1 FROM chains WHERE x5t = ?1 AND place = 0")?;
+        if seen.exists([chain.x5t.as_bytes()])? {
+            continue;
+        }
+        let mut insert =
+            conn.prepare_cached("INSERT INTO chains (x5t, place, der) VALUES (?1, ?2, ?3)")?;
+        for (place, der) in chain.certificates.iter().enumerate() {
+            insert.execute(params![chain.x5t.as_bytes(), place as i64, der.as_ref()])?;
+        }
+    }
+    for crl in crls {
+        let mut seen = conn.prepare_cached("SELECT 1 FROM crls WHERE sha256 = ?1")?;
+        if !seen.exists([crl.sha256.as_bytes()])? {
+            conn.prepare_cached("INSERT INTO crls (sha256, der) VALUES (?1, ?2)")?
+                .execute(params![crl.sha256.as_bytes(), crl.der.as_ref()])?;
+        }
+    }
+    Ok(())
+}
+
+/// Stores the bytes of a document and returns its row.
+pub(super) fn insert_document(conn: &Connection, body: &[u8]) -> Result<i64, StoreFault> {
+    conn.prepare_cached("INSERT INTO documents (body) VALUES (?1)")?.execute([body])?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// A chain, leaf first; `None` if that leaf was never seen.
+pub(super) fn chain(
+    conn: &Connection,
+    x5t: Digest,
+) -> Result<Option<Vec<CertificateDer<'static>>>, StoreFault> {
+    let mut find = conn.prepare_cached("SELECT der FROM chains WHERE x5t = ?1 ORDER BY place")?;
+    let found = find.query_map([x5t.as_bytes()], |row| row.get(0).map(der))?;
+    let chain = found.collect::<Result<Vec<_>, _>>()?;
+    Ok(if chain.is_empty() { None } else { Some(chain) })
+}
+
+fn der(bytes: Vec<u8>) -> CertificateDer<'static> {
+    CertificateDer::from(bytes)
+}
+
+/// A revocation list.
+pub(super) fn crl(conn: &Connection, sha256: Digest) -> Result<Option<Bytes>, StoreFault> {
+    let mut find = conn.prepare_cached("SELECT der FROM crls WHERE sha256 = ?1")?;
+    let found = find.query_row([sha256.as_bytes()], |row| row.get::<_, Vec<u8>>(0)).optional()?;
+    Ok(found.map(Bytes::from))
+}
+
+/// Commits a row that says nothing but "at this time, writing worked".
+pub(super) fn probe(conn: &Connection, now: Timestamp) -> Result<(), StoreFault> {
+    conn.prepare_cached(
+        "INSERT INTO probe (only, at) VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = excluded.at",
+    )?
+    .execute([now.millis()])?;
+    Ok(())
+}
+
+/// Reads a number that is never negative.
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// A number as a column takes it; what no column can hold stands behind everything.
+pub(super) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Reads a digest.
+pub(super) fn digest(row: &Row<'_>, column: usize) -> Result<Digest, StoreFault> {
+    Ok(Digest::from_bytes(row.get(column)?))
+}
+
+/// Reads a digest that may be missing.
+pub(super) fn digest_or_none(row: &Row<'_>, column: usize) -> Result<Option<Digest>, StoreFault> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(Digest::from_bytes))
+}
+
+/// Reads a time.
+pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp, StoreFault> {
+    Ok(Timestamp::from_millis(row.get(column)?))
+}
+
+/// Reads a time that may be missing.
+pub(super) fn time_or_none(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, StoreFault> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+}
+
+/// Reads the id of a referral.
+pub(super) fn referral_id(row: &Row<'_>, column: usize) -> Result<ReferralId, StoreFault> {
+    Ok(ReferralId::from_bytes(row.get(column)?))
+}
+
+/// Reads the code of an authority.
+pub(super) fn dfe_code(row: &Row<'_>, column: usize) -> Result<DfeCode, StoreFault> {
+    row.get_ref(column)?
+        .as_str()
+        .map_err(|_| StoreFault::Corrupt)?
+        .parse()
+        .map_err(|_| StoreFault::Corrupt)
+}
+
+/// Reads the kind of a token.
+pub(super) fn kind(row: &Row<'_>, column: usize) -> Result<TokenKind, StoreFault> {
+    let name = row.get_ref(column)?.as_str().map_err(|_| StoreFault::Corrupt)?;
+    TokenKind::from_name(name).ok_or(StoreFault::Corrupt)
+}
+
+/// Reads a party.
+pub(super) fn party(row: &Row<'_>, column: usize) -> Result<Party, StoreFault> {
+    row.get_ref(column)?
+        .as_str()
+        .map_err(|_| StoreFault::Corrupt)?
+        .parse()
+        .map_err(|_| StoreFault::Corrupt)
+}
+
+/// Reads an organisation from its SPIFFE path.
+pub(super) fn organisation(row: &Row<'_>, column: usize) -> Result<Organisation, StoreFault> {
+    let path = row.get_ref(column)?.as_str().map_err(|_| StoreFault::Corrupt)?;
+    // Any trust domain does: the store belongs to one scheme, and only the path is kept.
+    let party: Party = format!("spiffe://store/{path}").parse().map_err(|_| StoreFault::Corrupt)?;
+    Ok(party.organisation)
+}

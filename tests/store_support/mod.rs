@@ -1,0 +1,207 @@
+//! Deterministic referrals for tests of stores: everything about number `n` follows from `n`.
+//! Tokens are not real JWS: a store keeps bytes and judges nothing. Digests are real.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ecaf::domain::ids::{Digest, ReferralId};
+use ecaf::domain::party::{DfeCode, Organisation, Party};
+use ecaf::domain::time::Timestamp;
+use ecaf::protocol::hash::sha256;
+use ecaf::store::*;
+
+pub const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
+
+pub fn at(ms: i64) -> Timestamp {
+    NOON.plus(ms)
+}
+
+pub fn school(n: u64) -> Organisation {
+    Organisation::School(format!("{}", 900_001 + n).parse().unwrap())
+}
+
+pub fn authority(n: u64) -> DfeCode {
+    format!("{:03}", 201 + n).parse().unwrap()
+}
+
+pub fn referral_id(n: u64) -> ReferralId {
+    let hash = sha256(format!("referral {n}").as_bytes());
+    ReferralId::from_bytes(hash.as_bytes()[..16].try_into().unwrap())
+}
+
+pub fn party(organisation: &Organisation) -> Party {
+    Party::organisation("demo.ecaf.example".parse().unwrap(), organisation.clone())
+}
+
+pub fn gateway() -> Organisation {
+    Organisation::Gateway("london-1".parse().unwrap())
+}
+
+pub fn chain(owner: &Organisation) -> SeenChain {
+    let leaf = format!("leaf of {owner}").into_bytes();
+    let issuer = b"issuing authority".to_vec();
+    SeenChain { x5t: sha256(&leaf), certificates: [leaf.into(), issuer.into()].into() }
+}
+
+pub fn crl() -> SeenCrl {
+    let der = Bytes::from_static(b"a revocation list");
+    SeenCrl { sha256: sha256(&der), der }
+}
+
+/// About 700 bytes, as a real token has.
+pub fn token(kind: TokenKind, issuer: &Organisation, what: &str) -> Token {
+    let jws = format!("{}.{what}.{}", kind.as_str(), "s".repeat(640));
+    Token {
+        kind,
+        sha256: sha256(jws.as_bytes()),
+        jws,
+        issuer: party(issuer),
+        x5t: chain(issuer).x5t,
+        crl_digests: vec![crl().sha256],
+    }
+}
+
+pub fn new_token(
+    kind: TokenKind,
+    issuer: &Organisation,
+    what: &str,
+    audience: &[Organisation],
+) -> NewToken {
+    NewToken { token: token(kind, issuer, what), audience: audience.to_vec() }
+}
+
+/// About `size` bytes that are unlike those of any other `n`.
+pub fn document(n: u64, size: usize) -> Bytes {
+    format!("{{\"n\":{n},\"narrative\":\"")
+        .bytes()
+        .chain(
+            (0..size)
+                .map(|i| b'a' + ((n as usize).wrapping_mul(31).wrapping_add(i * 7) % 26) as u8),
+        )
+        .chain(*b"\"}")
+        .collect()
+}
+
+/// Version 1 of referral `n`, from school `n % 7` to authority `n % 3`.
+pub fn acceptance(n: u64) -> Acceptance {
+    attempt(n, 0)
+}
+
+/// The same submission as [`acceptance`], with the receipt and note of another attempt at it.
+pub fn attempt(n: u64, attempt: u64) -> Acceptance {
+    let sender = school(n % 7);
+    let to = authority(n % 3);
+    let reader = Organisation::Authority(to);
+    let body = document(n, 5_000);
+    let what = format!("{n}.{attempt}");
+    Acceptance {
+        referral_id: referral_id(n),
+        version: 1,
+        previous: None,
+        after: None,
+        request_type: "protection".into(),
+        urgency: (n % 4) as u8,
+        payload_sha256: sha256(&body),
+        document: body,
+        submission: new_token(
+            TokenKind::Submission,
+            &sender,
+            &n.to_string(),
+            &[sender.clone(), reader.clone()],
+        ),
+        accepted: new_token(TokenKind::Accepted, &gateway(), &what, std::slice::from_ref(&sender)),
+        authority: to,
+        deliveries: vec![NewDelivery {
+            authority: to,
+            purpose: "accountable".into(),
+            note: new_token(TokenKind::DispatchNote, &gateway(), &what, &[reader]),
+        }],
+        chains: vec![chain(&sender), chain(&gateway())],
+        crls: vec![crl()],
+        recorded_at: at(n as i64),
+        sender,
+    }
+}
+
+/// Version `version` of referral `n` on top of `before`.
+pub fn next_version(n: u64, version: u32, before: &Acceptance, after: Head) -> Acceptance {
+    let body = document(n + 1_000_000 * u64::from(version), 3_000);
+    let mut next = attempt(n, 100 + u64::from(version));
+    next.version = version;
+    next.previous = Some(before.payload_sha256);
+    next.after = Some(after);
+    next.payload_sha256 = sha256(&body);
+    next.document = body;
+    next.submission.token =
+        token(TokenKind::Submission, &next.sender, &format!("{n} version {version}"));
+    next
+}
+
+pub fn head_of(accepted: &Acceptance) -> Head {
+    let position = accepted.after.map_or(1, |head| head.position + 1);
+    Head { position, digest: accepted.accepted.token.sha256 }
+}
+
+/// The authority's receipt for a delivery, and our record of it on top of `after`.
+pub fn receipt(delivery: &LeasedDelivery, after: Head, now: Timestamp) -> DeliveredTokens {
+    let author = Organisation::Authority(delivery.authority);
+    let what = format!("{} v{} {}", delivery.referral_id, delivery.version, delivery.purpose);
+    let readers = [delivery.sender.clone(), author.clone()];
+    DeliveredTokens {
+        delivered: new_token(TokenKind::Delivered, &author, &what, &readers[..1]),
+        recorded: new_token(
+            TokenKind::Recorded,
+            &gateway(),
+            &format!("{what} at {}", after.position + 1),
+            &readers,
+        ),
+        after,
+        chains: vec![chain(&author), chain(&gateway())],
+        crls: vec![crl()],
+        recorded_at: now,
+    }
+}
+
+pub fn lease_request(now: Timestamp, limit: u32) -> LeaseRequest {
+    LeaseRequest { now, holder: "london-1".into(), lease_ms: 30_000, limit, excluded: vec![] }
+}
+
+/// A dispatch as the authority receives it for referral `n`.
+pub fn dispatch(n: u64, reference: &str) -> Dispatch {
+    let a = acceptance(n);
+    let me = Organisation::Authority(a.authority);
+    Dispatch {
+        key: DispatchKey { referral_id: a.referral_id, version: 1, purpose: "accountable".into() },
+        sender: a.sender.clone(),
+        request_type: a.request_type,
+        urgency: a.urgency,
+        payload_sha256: a.payload_sha256,
+        document: a.document,
+        submission: a.submission.token,
+        accepted: Some(a.accepted.token),
+        note: a.deliveries[0].note.token.clone(),
+        delivered: token(TokenKind::Delivered, &me, &format!("{n} {reference}")),
+        reference: reference.into(),
+        chains: vec![chain(&a.sender), chain(&gateway()), chain(&me)],
+        crls: vec![crl()],
+        recorded_at: a.recorded_at,
+        received_at: a.recorded_at.plus(50),
+    }
+}
+
+pub async fn assert_sound_gateway(store: &Arc<dyn GatewayStore>) -> CheckReport {
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound(), "{:#?}", report.problems);
+    report
+}
+
+pub async fn assert_sound_authority(store: &Arc<dyn AuthorityStore>) -> CheckReport {
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound(), "{:#?}", report.problems);
+    report
+}
+
+pub fn digest(text: &str) -> Digest {
+    sha256(text.as_bytes())
+}

@@ -113,7 +113,7 @@ async fn whatever_could_be_read_in_two_ways_is_refused_and_the_connection_closed
         ),
         ("folded line", who(&format!("{HOST}A: b\r\n c\r\n")), "http.syntax"),
         ("space before colon", who(&format!("{HOST}A : b\r\n")), "http.syntax"),
-        ("bare line feed", format!("GET /who HTTP/1.1\nHost: h\r\n\r\n"), "http.syntax"),
+        ("bare line feed", "GET /who HTTP/1.1\nHost: h\r\n\r\n".into(), "http.syntax"),
         ("nul", who(&format!("{HOST}A: \0\r\n")), "http.syntax"),
         ("old version", format!("GET /who HTTP/1.0\r\n{HOST}\r\n"), "http.version"),
         ("h2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "http.version"),
@@ -301,6 +301,9 @@ async fn a_party_that_asks_too_often_is_told_when_to_ask_again_and_others_are_se
         wire.send(&who).await;
         assert_eq!(wire.answer().await.unwrap().status, 200);
     }
+    // What is refused counts too.
+    wire.send(format!("GET /nothing HTTP/1.1\r\n{HOST}\r\n")).await;
+    assert_eq!(wire.answer().await.unwrap().status, 429);
     // The same organisation on another connection, and through another certificate of it.
     let mut again = Wire::new(&server, &scheme.issue(SCHOOL, no_dns())).await;
     again.send(&who).await;
@@ -349,6 +352,23 @@ async fn a_connection_is_wound_down_after_its_requests() {
     wire.send(&who).await;
     assert!(wire.answer().await.unwrap().head.contains("connection: close"));
     assert_eq!(wire.closed().await, b"");
+}
+
+#[tokio::test]
+async fn idle_and_old_http2_connections_are_wound_down() {
+    let tiny = Duration::from_millis(30);
+    for limits in
+        [Limits { idle: tiny, ..Limits::default() }, Limits { age: tiny, ..Limits::default() }]
+    {
+        let (_scheme, server, school) = world(limits).await;
+        let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
+        let wire = Wire::open(&server, raw.config(Some(&school))).await.unwrap();
+        let io = TokioIo::new(wire.0);
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (sender, connection) = handshake.await.unwrap();
+        within(connection).await.unwrap();
+        drop::<hyper::client::conn::http2::SendRequest<Full<Bytes>>>(sender);
+    }
 }
 
 #[tokio::test]
@@ -480,7 +500,8 @@ async fn floods_of_http2_frames_cost_the_sender_its_connection() {
         let headers = frame(1, 0x5, n * 2 + 1, &[0x82, 0x84, 0x87, 0x41, 1, b'h']);
         [headers, frame(3, 0, n * 2 + 1, &8u32.to_be_bytes())].concat()
     };
-    let floods: [(&str, Box<dyn Fn(u32) -> Vec<u8>>); 4] = [
+    type Frames = Box<dyn Fn(u32) -> Vec<u8>>;
+    let floods: [(&str, Frames); 4] = [
         ("ping", Box::new(|_| frame(6, 0, 0, &[0; 8]))),
         ("settings", Box::new(|_| frame(4, 0, 0, &[]))),
         ("rapid reset", Box::new(open_and_reset)),

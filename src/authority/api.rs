@@ -1,5 +1,6 @@
 //! The authority's endpoint: one call that matters, and one that says who this is.
 
+use crate::telemetry::metric;
 use std::sync::Arc;
 
 use http::header::RETRY_AFTER;
@@ -40,6 +41,9 @@ impl Api {
             certificates: self.chain_of(&receipt.delivered).await?,
             delivered: receipt.delivered,
         };
+        if receipt.new {
+            metrics::counter!(metric::DISPATCHES_STORED).increment(1);
+        }
         let status = if receipt.new { StatusCode::CREATED } else { StatusCode::OK };
         let body = serde_json::to_vec(&answer).unwrap_or_default();
         Ok(Response::new(status, "application/json", body))
@@ -62,7 +66,7 @@ impl Api {
             Trouble::Refused(refusal) => {
                 let rule = refusal.rule().map_or("unspecified", |r| r.id);
                 tracing::info!(rule, peer = %request.peer.chain.party().organisation, "refused");
-                metrics::counter!("ecaf_refusals_total", "rule" => rule).increment(1);
+                metrics::counter!(metric::REFUSED, "rule" => rule).increment(1);
                 refusal
             }
             Trouble::Store(fault) => our_fault(fault.label()),
@@ -87,7 +91,7 @@ impl Api {
 
 fn our_fault(label: &'static str) -> Refusal {
     tracing::error!(fault = label, "a dispatch failed here");
-    metrics::counter!("ecaf_faults_total", "fault" => label).increment(1);
+    metrics::counter!(metric::FAULTS, "fault" => label).increment(1);
     Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT)).blame(Culprit::Authority)
 }
 

@@ -23,6 +23,7 @@ use crate::protocol::tokens::{Audience, Recorded};
 use crate::store::{
     DeliveredTokens, LeaseRequest, LeasedDelivery, NewToken, Settled, StoreFault, Token, TokenKind,
 };
+use crate::telemetry::metric;
 
 /// How deliveries are tried.
 #[derive(Debug, Clone)]
@@ -172,9 +173,19 @@ impl Worker {
             if reached { s.breaker.succeeded() } else { s.breaker.failed(now) }
         });
         let (id, attempt) = (delivery.referral_id, delivery.lease.attempt);
+        let word = match &outcome {
+            Ok(_) => "delivered",
+            Err(Stopped::Fault(_)) => "fault",
+            Err(Stopped::Failed(failure)) => failure.reason(),
+        };
+        let to = authority.to_string();
+        metrics::counter!(metric::DELIVERY_ATTEMPTS, "authority" => to, "outcome" => word)
+            .increment(1);
         match outcome {
             Ok(settled) => {
                 tracing::info!(referral = %id, %authority, attempt, ?settled, "delivered");
+                let seconds = now.since(delivery.recorded_at) as f64 / 1_000.0;
+                metrics::histogram!(metric::DELIVERY_SECONDS).record(seconds);
                 self.exchange.new_tokens.notify_one();
             }
             Err(Stopped::Fault(fault)) => {

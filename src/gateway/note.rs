@@ -36,7 +36,7 @@ impl Noted {
         let school = Organisation::School(received.school.clone());
         let (kind, revocation) = match &authorised.authentic.backing {
             Backing::Signed { signer, .. } => (SenderKind::Signed, signer.revocation()),
-            Backing::Connection { .. } => (SenderKind::Attested, received.peer.chain.revocation()),
+            Backing::Connection { peer, .. } => (SenderKind::Attested, peer.revocation()),
         };
         let accepted = Accepted {
             version: header.version,
@@ -85,7 +85,7 @@ impl Noted {
         chains.extend(submission.chain);
         let crls = match &authorised.authentic.backing {
             Backing::Signed { signer, .. } => exchange.seen_crls(&[signer]),
-            Backing::Connection { .. } => exchange.seen_crls(&[&received.peer.chain]),
+            Backing::Connection { peer, .. } => exchange.seen_crls(&[peer]),
         };
         let acceptance = Acceptance {
             sender: school,

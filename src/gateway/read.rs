@@ -233,9 +233,7 @@ impl Exchange {
         let name = &authority.name;
         let late = now.since(row.recorded_at) >= DELAYED_AFTER_MS;
         let (state, words) = match row.state {
-            State::Delivered => {
-                ("stored", format!("Stored at {name}; nobody there need have opened it yet"))
-            }
+            State::Delivered => ("stored", self.stored_words(row, name, now)),
             State::Undeliverable => (
                 "undeliverable",
                 format!(
@@ -262,6 +260,21 @@ impl Exchange {
             next_attempt_at: row.due_at.map(|t| t.to_string()),
             stored_at: row.settled_at.filter(|_| delivered).map(|t| t.to_string()),
             authority,
+        }
+    }
+
+    /// Stored at an inbox that nobody reads now: for an urgent referral the school is told so at
+    /// once, with the number to ring.
+    fn stored_words(&self, row: &DeliveryRow, name: &str, now: Timestamp) -> String {
+        let urgent = Urgency::ALL.get(usize::from(row.urgency)).is_some_and(|u| u.is_urgent());
+        let directory = self.directory.last_good().filter(|_| urgent);
+        let unattended = directory.and_then(|d| d.directory().unattended_text(row.authority, now));
+        match unattended {
+            Some(nobody) => {
+                let ring = self.authority_name(row.authority).help;
+                format!("Stored at {name}, and {nobody}: ring now. {ring}")
+            }
+            None => format!("Stored at {name}; nobody there need have opened it yet"),
         }
     }
 }

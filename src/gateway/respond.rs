@@ -1,6 +1,7 @@
 //! The edge: answers and troubles become responses. The one place where a refusal gets its status,
 //! its signature, and the number to ring.
 
+use crate::telemetry::metric;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::RETRY_AFTER;
@@ -125,7 +126,7 @@ impl Exchange {
         let class = refused.refusal.class;
         let rule = refused.refusal.rule().map_or("unspecified", |r| r.id);
         tracing::info!(rule, peer = %peer.organisation, "refused");
-        metrics::counter!("ecaf_refusals_total", "rule" => rule).increment(1);
+        metrics::counter!(metric::REFUSED, "rule" => rule).increment(1);
         let mut problem = ProblemDocument::of(&refused.refusal);
         problem.help = Some(match refused.ring {
             Some(code) => self.authority_name(code).help,
@@ -154,7 +155,7 @@ impl Exchange {
     /// where that is known. After an unknown commit the same bytes bring the truth.
     pub fn fault_response(&self, fault: Fault) -> Response {
         tracing::error!(fault = fault.label(), "a request failed here");
-        metrics::counter!("ecaf_faults_total", "fault" => fault.label()).increment(1);
+        metrics::counter!(metric::FAULTS, "fault" => fault.label()).increment(1);
         let refusal = Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT));
         let mut problem = ProblemDocument::of(&refusal.blame(Culprit::Gateway));
         problem.help = Some(GENERAL_ADVICE.into());

@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::message::{Handler, Peer, Request, RequestId, Response, TraceParent};
 use super::refusal::{EdgeRefusal, Problem, default_problem};
 use crate::effects::{Clock, Entropy};
+use crate::telemetry::metric;
 
 /// What a listener serves, and within which limits.
 #[derive(Clone)]
@@ -150,13 +151,13 @@ impl Serve for Conversation {
             tracing::error!(%request_id, "a handler panicked");
             self.refuse(EdgeRefusal::Fault)
         });
-        metrics::counter!("ecaf_http_requests_total", "status" => class(&response)).increment(1);
+        metrics::counter!(metric::HTTP_REQUESTS, "status" => class(&response)).increment(1);
         Some(finish(response, Some(request_id)))
     }
 
     fn refuse(&self, refusal: EdgeRefusal) -> Response {
         let rule = refusal.rule().id;
-        metrics::counter!("ecaf_http_refusals_total", "rule" => rule).increment(1);
+        metrics::counter!(metric::HTTP_REFUSALS, "rule" => rule).increment(1);
         tracing::info!(rule, x5t = %self.peer.chain.x5t(), "request refused at the edge");
         finish(refusal.response(self.edge.service.problem), None)
     }

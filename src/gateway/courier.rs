@@ -101,10 +101,8 @@ impl MutualTlsCourier {
     /// The client of an authority, made anew when the directory names another endpoint.
     fn client(&self, code: DfeCode, endpoint: &str) -> Result<Arc<Client>, Failure> {
         let mut clients = self.clients.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some((known, client)) = clients.get(&code) {
-            if known == endpoint {
-                return Ok(Arc::clone(client));
-            }
+        if let Some((_, client)) = clients.get(&code).filter(|(known, _)| known == endpoint) {
+            return Ok(Arc::clone(client));
         }
         let expected = Party::organisation(self.scheme.clone(), Organisation::Authority(code));
         let parsed = endpoint.parse().map_err(|_| Failure::NoEndpoint)?;

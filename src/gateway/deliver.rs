@@ -18,12 +18,18 @@ use super::trouble::Fault;
 use crate::domain::delivery::{Breaker, BreakerPolicy, Next, RetryPolicy};
 use crate::domain::directory::Connection;
 use crate::domain::party::{DfeCode, Organisation};
-use crate::domain::time::Timestamp;
+use crate::domain::referral::Urgency;
+use crate::domain::time::{SECOND, Timestamp};
 use crate::protocol::tokens::{Audience, Recorded};
 use crate::store::{
     DeliveredTokens, LeaseRequest, LeasedDelivery, NewToken, Settled, StoreFault, Token, TokenKind,
 };
 use crate::telemetry::metric;
+
+/// The longest wait between attempts for an urgent referral (U0, U1): an authority that comes back
+/// gets those within half a minute, whatever the settings allow for others. The breaker, not the
+/// wait, protects an authority that is down.
+const LONGEST_URGENT_WAIT_MS: i64 = 30 * SECOND;
 
 /// How deliveries are tried.
 #[derive(Debug, Clone)]
@@ -277,7 +283,11 @@ impl Worker {
         // Without randomness the waits are merely not spread out.
         let _ = self.exchange.entropy.fill(&mut jitter);
         let jitter = u64::from_le_bytes(jitter);
-        let next = self.settings.retry.next(attempt, delivery.first_tried_at, now, jitter);
+        let mut retry = self.settings.retry;
+        if Urgency::ALL.get(usize::from(delivery.urgency)).is_none_or(|u| u.is_urgent()) {
+            retry.max_ms = retry.max_ms.min(LONGEST_URGENT_WAIT_MS);
+        }
+        let next = retry.next(attempt, delivery.first_tried_at, now, jitter);
         let store = &self.exchange.store;
         let (settled, level) = match next {
             Next::RetryAt(at) => {

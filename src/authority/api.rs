@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::answer::{self, Trouble};
 use super::station::Station;
+use crate::domain::ids::ReferralId;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::http::{Answer, Handler, Request, Response};
 use crate::protocol::hash::sha256;
@@ -74,7 +75,8 @@ impl Api {
         };
         let (class, now) = (refusal.class, self.station.now());
         let asked = (request.peer.chain.party(), None, sha256(&request.body));
-        let plain = ProblemDocument::of(&refusal);
+        let mut plain = ProblemDocument::of(&refusal);
+        plain.instance = Some(ReferralId::from_bytes(request.request_id.0).urn());
         let identity = self.station.signing.load_full();
         let problem = plain
             .clone()

@@ -13,7 +13,6 @@ use super::{accept, check};
 use crate::domain::ids::Digest;
 use crate::domain::refusal::{Class, Refusal, Violation};
 use crate::http::{Answer, Handler, Request, Response};
-use crate::protocol::hash::sha256;
 use crate::protocol::schema::{Schema, resources};
 use crate::protocol::trust::Purpose;
 use crate::telemetry::metric;
@@ -160,10 +159,7 @@ impl Handler for Api {
                     true => self.answer(&request).await,
                     false => Err(crate::http::EdgeRefusal::PeerNoLongerTrusted.refusal().into()),
                 };
-            outcome.unwrap_or_else(|trouble| {
-                let digest = sha256(&request.body);
-                self.exchange.trouble_response(trouble, digest, request.peer.chain.party())
-            })
+            outcome.unwrap_or_else(|trouble| self.exchange.trouble_response(trouble, &request))
         })
     }
 

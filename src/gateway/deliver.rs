@@ -95,9 +95,10 @@ pub async fn run(
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
             let worker = Arc::clone(&worker);
             attempts.spawn(async move {
+                let under_way = UnderWay { worker: &worker, authority: delivery.authority };
                 worker.attempt(delivery).await;
+                drop((under_way, place));
                 worker.exchange.new_deliveries.notify_one();
-                drop(place);
             });
         }
         while attempts.try_join_next().is_some() {}
@@ -112,6 +113,18 @@ pub async fn run(
         }
     }
     while attempts.join_next().await.is_some() {}
+}
+
+/// One of an authority's places, given back whatever happens to the attempt.
+struct UnderWay<'a> {
+    worker: &'a Worker,
+    authority: DfeCode,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.worker.with_standing(self.authority, |s| s.under_way = s.under_way.saturating_sub(1));
+    }
 }
 
 impl Worker {
@@ -175,7 +188,6 @@ impl Worker {
         let now = self.exchange.now();
         let reached = !matches!(outcome, Err(Stopped::Failed(Failure::Unreachable { .. })));
         self.with_standing(authority, |s| {
-            s.under_way -= 1;
             if reached { s.breaker.succeeded() } else { s.breaker.failed(now) }
         });
         let (id, attempt) = (delivery.referral_id, delivery.lease.attempt);

@@ -12,10 +12,11 @@ use super::accept::Receipt;
 use super::exchange::Exchange;
 use super::trouble::{Fault, Refused, Trouble};
 use crate::domain::directory::GENERAL_ADVICE;
-use crate::domain::ids::Digest;
-use crate::domain::party::{DfeCode, Party};
+use crate::domain::ids::ReferralId;
+use crate::domain::party::DfeCode;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
-use crate::http::Response;
+use crate::http::{Request, Response};
+use crate::protocol::hash::sha256;
 use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, ProblemViolation, status};
 
 /// The media type of all other answers.
@@ -110,19 +111,15 @@ impl Exchange {
     }
 
     /// What goes back instead of an answer.
-    pub fn trouble_response(
-        &self,
-        trouble: Trouble,
-        request_sha256: Digest,
-        peer: &Party,
-    ) -> Response {
+    pub fn trouble_response(&self, trouble: Trouble, request: &Request) -> Response {
         match trouble {
-            Trouble::Refused(refused) => self.refusal_response(*refused, request_sha256, peer),
+            Trouble::Refused(refused) => self.refusal_response(*refused, request),
             Trouble::Fault(fault) => self.fault_response(fault),
         }
     }
 
-    fn refusal_response(&self, refused: Refused, request_sha256: Digest, peer: &Party) -> Response {
+    fn refusal_response(&self, refused: Refused, request: &Request) -> Response {
+        let peer = request.peer.chain.party();
         let class = refused.refusal.class;
         let rule = refused.refusal.rule().map_or("unspecified", |r| r.id);
         tracing::info!(rule, peer = %peer.organisation, "refused");
@@ -135,7 +132,8 @@ impl Exchange {
         let b64 = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
         problem.minimal_document = refused.minimal_document.map(b64);
         problem.readable = refused.readable;
-        let asked = (peer, refused.about, request_sha256);
+        let asked = (peer, refused.about, sha256(&request.body));
+        problem.instance = Some(ReferralId::from_bytes(request.request_id.0).urn());
         let unsigned = problem.clone();
         let problem = problem
             .signed(&refused.refusal, &self.signing.load(), &*self.entropy, self.now(), asked)

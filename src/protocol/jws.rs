@@ -128,6 +128,10 @@ impl<'a> Unverified<'a> {
         let (header, payload) = signing_input.split_once('.').ok_or_else(malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
         let header = decode(header)?;
+        // serde would read an array of the three values too.
+        if header.first() != Some(&b'{') {
+            return Err(malformed());
+        }
         let header: Header = serde_json::from_slice(&header).map_err(|_| malformed())?;
         Ok(Self {
             text,

@@ -23,6 +23,10 @@ pub use submission::{
     ATTESTED_TYPE, Attestation, Attested, SUBMISSION_TYPE, Submission, one_school,
 };
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use crate::domain::party::{Party, TrustDomain};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::protocol::jws::Verified;
@@ -67,11 +71,18 @@ pub fn mismatch(what: &str) -> Refusal {
 }
 
 /// Reads claims strictly and checks that the issuer is who signed.
-fn claims<T: serde::de::DeserializeOwned>(
+fn claims<T: Serialize + DeserializeOwned>(
     verified: &Verified,
     issuer: impl Fn(&T) -> &Party,
 ) -> Result<T, Refusal> {
-    let claims: T = serde_json::from_slice(verified.payload()).map_err(|_| refuse(CLAIMS))?;
+    let payload = verified.payload();
+    let claims: T = serde_json::from_slice(payload).map_err(|_| refuse(CLAIMS))?;
+    // serde also reads an array where an object stands, and null where a member may be absent;
+    // other readers do not. What is read must be what would be written.
+    let stated: Option<Value> = serde_json::from_slice(payload).ok();
+    if stated.is_none() || stated != serde_json::to_value(&claims).ok() {
+        return Err(refuse(CLAIMS));
+    }
     if issuer(&claims) != verified.signer().party() {
         return Err(refuse(ISSUER));
     }

@@ -3,7 +3,6 @@
 
 mod exchange_support;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use ecaf::domain::time::{DAY, HOUR, MINUTE, Timestamp};
@@ -91,7 +90,7 @@ impl Stage {
         };
         let list = self.issuing().crl(&content).unwrap();
         let path = self.scene.world.folder().join("scheme/crl/issuing.crl");
-        files::replace(&path, &list_as(&path, list), files::PUBLIC).unwrap();
+        files::replace(&path, pem::crl_to_pem(&list).as_bytes(), files::PUBLIC).unwrap();
         self.gateway.reload().await;
     }
 
@@ -124,13 +123,6 @@ impl Stage {
         assert_eq!(proven.statements[0].by, self.school.party);
         proven.statements[0].revocation
     }
-}
-
-/// In the form that the file has.
-fn list_as(path: &Path, list: Vec<u8>) -> Vec<u8> {
-    let before = std::fs::read(path).unwrap();
-    assert!(!before.starts_with(b"-----"), "lists are DER");
-    list
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -259,3 +259,12 @@ pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Send
         party,
     }
 }
+
+/// An authority as a caller of the gateway.
+pub async fn authority_caller(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Client {
+    let settings = config::load_authority(&scene.world.authority_config(index)).unwrap();
+    let trust = trust(&settings.trust, clock).await;
+    let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;
+    let school = config::load_school(&scene.world.school_config(0)).unwrap().gateway;
+    Client::new(school.url.as_str().parse().unwrap(), school.identity, credentials, trust)
+}

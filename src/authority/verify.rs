@@ -13,8 +13,8 @@ use crate::protocol::json;
 use crate::protocol::jws::{self, Unverified, Verified as VerifiedToken};
 use crate::protocol::schema::{self, Checked};
 use crate::protocol::tokens::{
-    self, ATTESTED_TYPE, Accepted, Attested, DispatchNote, Purpose, SET_TYPE, SUBMISSION_TYPE,
-    SecurityEvent, SenderKind, Submission, one_school,
+    self, ATTESTED_TYPE, Accepted, Attested, Audience, DispatchNote, Purpose, SET_TYPE,
+    SUBMISSION_TYPE, SecurityEvent, SenderKind, Submission, one_school,
 };
 use crate::protocol::trust::{self, Chain};
 
@@ -79,8 +79,8 @@ impl Noted {
         };
         let me = station.signing.load().party().clone();
         let said = SecurityEvent::<DispatchNote>::read(&token, Some(&me))?;
-        // One authority, one purpose: a note to several is not a note.
-        if said.aud.len() != 1 {
+        // One authority, one purpose: a note to several, or to everybody, is not a note.
+        if said.aud != [Audience::Party(me)] {
             return Err(forbid(tokens::AUDIENCE));
         }
         let referral_id = said.sub_id.ok_or_else(|| forbid(tokens::CLAIMS))?.0;
@@ -145,6 +145,9 @@ fn accepted(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> 
     same("submission_sha256", accepted.submission_sha256 == note.submission_sha256)?;
     same("payload_sha256", accepted.payload_sha256 == note.payload_sha256)?;
     same("sender", accepted.sender == note.sender)?;
+    same("routing_rule", accepted.routing_rule == note.routing_rule)?;
+    same("directory_version", accepted.directory_version == note.directory_version)?;
+    same("postcode_table", accepted.postcode_table == note.postcode_table)?;
     let mine = accepted.authority == station.code;
     same("authority and purpose", mine == (note.purpose == Purpose::Accountable))?;
     Ok(token)

@@ -13,8 +13,8 @@ use crate::protocol::json;
 use crate::protocol::jws::{self, Unverified, Verified as VerifiedToken};
 use crate::protocol::schema::{self, Checked};
 use crate::protocol::tokens::{
-    self, ATTESTED_TYPE, Accepted, Attested, Audience, DispatchNote, Purpose, SET_TYPE,
-    SUBMISSION_TYPE, SecurityEvent, SenderKind, Submission, one_school,
+    self, ATTESTED_TYPE, Accepted, Attested, Audience, DispatchNote, SET_TYPE, SUBMISSION_TYPE,
+    SecurityEvent, SenderKind, Submission, one_school,
 };
 use crate::protocol::trust::{self, Chain};
 
@@ -139,17 +139,7 @@ fn accepted(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> 
     let token = verified(station, token, &received.note_chain, SET_TYPE, note.recorded_at)?;
     let said = SecurityEvent::<Accepted>::read(&token, None)?;
     same("sub_id", said.sub_id.map(|s| s.0) == Some(noted.referral_id))?;
-    let accepted = said.event;
-    same("version", accepted.version == note.version)?;
-    same("recorded_at", accepted.recorded_at == note.recorded_at)?;
-    same("submission_sha256", accepted.submission_sha256 == note.submission_sha256)?;
-    same("payload_sha256", accepted.payload_sha256 == note.payload_sha256)?;
-    same("sender", accepted.sender == note.sender)?;
-    same("routing_rule", accepted.routing_rule == note.routing_rule)?;
-    same("directory_version", accepted.directory_version == note.directory_version)?;
-    same("postcode_table", accepted.postcode_table == note.postcode_table)?;
-    let mine = accepted.authority == station.code;
-    same("authority and purpose", mine == (note.purpose == Purpose::Accountable))?;
+    note.agrees_with(&said.event, station.code).map_err(|r| r.blame(Culprit::Gateway))?;
     Ok(token)
 }
 

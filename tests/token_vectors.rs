@@ -6,6 +6,8 @@
 //! To write the vectors anew after a change: `ECAF_WRITE_VECTORS=1 cargo test --test token_vectors`,
 //! then once more without.
 
+#[path = "token_vectors/exchange.rs"]
+mod exchange;
 #[path = "token_vectors/file.rs"]
 mod file;
 #[path = "token_vectors/form.rs"]
@@ -43,4 +45,18 @@ fn evidence_vectors() {
     file::settle(proofs::FILE, &proofs::make(&world));
     file::check(proofs::FILE, proofs::outcome, proofs::expected);
     proofs::the_command_says_the_same(&world);
+}
+
+#[test]
+fn problem_vectors() {
+    let world = World::new();
+    file::settle(exchange::PROBLEMS, &exchange::problems(&world));
+    exchange::check_problems(&world);
+}
+
+#[test]
+fn idempotency_vectors() {
+    let world = World::new();
+    file::settle(exchange::IDEMPOTENCY, &exchange::idempotency(&world));
+    exchange::check_idempotency(&world);
 }

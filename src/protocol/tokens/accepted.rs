@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, text};
+use super::{Event, Submission, agree, text};
 use crate::domain::ids::Digest;
 use crate::domain::party::{DfeCode, Party};
+use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 
 /// The body of an `accepted` event.
@@ -43,4 +44,15 @@ pub struct Accepted {
 
 impl Event for Accepted {
     const URI: &'static str = "https://ecaf.example/events/accepted";
+}
+
+impl Accepted {
+    /// Everything that this receipt and the submission both say must be the same.
+    pub fn agrees_with(&self, submission: &Submission) -> Result<(), Refusal> {
+        agree(&[
+            ("version", submission.version == self.version),
+            ("payload_sha256", submission.payload_sha256 == self.payload_sha256),
+            ("sender", *submission.sender() == self.sender),
+        ])
+    }
 }

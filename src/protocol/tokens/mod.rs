@@ -70,6 +70,14 @@ pub fn mismatch(what: &str) -> Refusal {
     Refusal::new(Class::Forbidden, Violation::whole(MISMATCH).with_detail(what))
 }
 
+/// Refuses the first fact, by name, that is not the same in both places.
+fn agree(facts: &[(&str, bool)]) -> Result<(), Refusal> {
+    match facts.iter().find(|(_, equal)| !equal) {
+        Some((name, _)) => Err(mismatch(name)),
+        None => Ok(()),
+    }
+}
+
 /// Reads claims strictly and checks that the issuer is who signed.
 fn claims<T: Serialize + DeserializeOwned>(
     verified: &Verified,

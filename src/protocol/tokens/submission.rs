@@ -106,18 +106,14 @@ impl Submission {
 
     /// Everything that the token says about the document must be what the document says of itself.
     pub fn agrees_with(&self, header: &Header) -> Result<(), Refusal> {
-        let facts = [
+        super::agree(&[
             ("referral_id", header.referral_id == self.sub_id.0),
             ("version", header.version == self.version),
             ("previous_sha256", header.previous == self.previous_sha256),
             ("urgency", header.urgency.as_str() == self.urgency),
             ("request_type", header.request_type.as_str() == self.request_type),
             ("schema", self.schema == Schema::referral_v1_id()),
-        ];
-        match facts.iter().find(|(_, equal)| !equal) {
-            Some((name, _)) => Err(super::mismatch(name)),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// The `typ` under which a token of this issuer must stand.

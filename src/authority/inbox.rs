@@ -68,15 +68,23 @@ pub fn readable(item: &InboxItem) -> Option<Readable> {
     Some(document::readable(&value, &provenance))
 }
 
-/// The tokens of an entry as an evidence bundle, without chains.
+/// The tokens of an entry as an evidence bundle, without chains. Our own receipt is not among them: it
+/// is judged at the time at which the gateway recorded it, which only the gateway's evidence says.
 pub fn tokens(item: &InboxItem) -> Bundle {
+    let given = item.tokens.iter().filter(|t| t.token.kind != TokenKind::Delivered);
     Bundle {
         referral_id: item.entry.key.referral_id,
-        tokens: item.tokens.iter().map(|t| t.token.jws.clone()).collect(),
+        tokens: given.map(|t| t.token.jws.clone()).collect(),
         certificates: Vec::new(),
         crls: Vec::new(),
         documents: Vec::new(),
     }
+}
+
+/// Our own receipt of an entry.
+pub fn receipt(item: &InboxItem) -> Option<&str> {
+    let own = item.tokens.iter().find(|t| t.token.kind == TokenKind::Delivered);
+    own.map(|t| t.token.jws.as_str())
 }
 
 fn urgency(rank: u8) -> &'static str {

@@ -47,6 +47,8 @@ pub struct StateAnswer {
     pub documents: Vec<String>,
     /// Deliveries that this party may see.
     pub deliveries: Vec<DeliveryAnswer>,
+    /// Authorities that somebody must ring, because the exchange cannot reach them.
+    pub also_ring: Vec<String>,
 }
 
 /// One delivery, in words that promise no more than is proved.
@@ -110,6 +112,9 @@ impl Exchange {
             timeline.deliveries.iter().filter(is_mine).map(|d| self.delivery_answer(d, now));
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
         let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
+        let accepted =
+            self.store.token(id, last.accepted_sha256).await?.ok_or_else(nothing_here)?;
+        let also_ring = self.also_ring(&accepted.token.jws).into_iter().map(|v| v.detail);
         let urgency = Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0);
         Ok(StateAnswer {
             referral_id: id.to_string(),
@@ -119,6 +124,7 @@ impl Exchange {
             urgency: urgency.as_str(),
             recorded_at: first.recorded_at.to_string(),
             documents: timeline.versions.iter().map(|v| v.payload_sha256.to_string()).collect(),
+            also_ring: also_ring.filter(|_| all).collect(),
             deliveries: deliveries.collect(),
         })
     }

@@ -250,13 +250,9 @@ fn bundle(
 ) -> Result<Bundle, NotSubmitted> {
     let trust = sender.trust.store();
     let list = |digest| Some(STANDARD.encode(trust.loaded_crl(&digest)?));
-    let mut bundle = Bundle {
-        referral_id: composed.checked.header().referral_id,
-        tokens: vec![answer.submission.clone(), answer.accepted.clone()],
-        certificates: Vec::new(),
-        crls: trust.crl_digests().into_iter().filter_map(list).collect(),
-        documents: Vec::new(),
-    };
+    let mut bundle = Bundle::new(composed.checked.header().referral_id);
+    bundle.tokens.extend([answer.submission.clone(), answer.accepted.clone()]);
+    bundle.crls.extend(trust.crl_digests().into_iter().filter_map(list));
     for chain in [&answer.submission_certificates, &answer.certificates] {
         bundle.push_chain(&Chain::from_header(chain).map_err(|_| bad(UNREADABLE))?);
     }

@@ -117,7 +117,10 @@ pub(super) fn lines(proven: &Proven) -> Vec<String> {
 }
 
 fn line(statement: &Statement) -> String {
-    let by = &statement.by.organisation;
+    let by = match &statement.by.person {
+        Some(person) => format!("{}/person/{person}", statement.by.organisation),
+        None => statement.by.organisation.to_string(),
+    };
     let said = match &statement.says {
         Says::Submitted(s) => match (&s.attested, &s.iss.organisation) {
             (Some(by), Organisation::Gateway(name)) => {

@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ::http::StatusCode;
+use bytes::Bytes;
 use ecaf::effects::SystemClock;
 use ecaf::http::plain::{OperatorHandler, OperatorListener, OperatorRequest, text};
 use ecaf::http::{Answer, Limits};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -39,7 +39,8 @@ async fn requests_follow_each_other_on_one_connection() {
     let mut wire = Wire::new(&server, &school).await;
     // Sent together, answered in order.
     let first = post("/echo", "Content-Length: 5\r\n", "first");
-    let chunked = post("/echo", "Transfer-Encoding: chunked\r\n", "3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n");
+    let chunked =
+        post("/echo", "Transfer-Encoding: chunked\r\n", "3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n");
     wire.send(first).await;
     assert_eq!(wire.answer().await.unwrap().text(), "first");
     wire.send(chunked).await;
@@ -83,14 +84,20 @@ async fn whatever_could_be_read_in_two_ways_is_refused_and_the_connection_closed
         ("no host", who(""), "http.host"),
         (
             "length and chunked",
-            post("/echo", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-                &format!("0\r\n\r\n{smuggled}")),
+            post(
+                "/echo",
+                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                &format!("0\r\n\r\n{smuggled}"),
+            ),
             "http.framing",
         ),
         (
             "chunked and length",
-            post("/echo", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-                &format!("0\r\n\r\n{smuggled}")),
+            post(
+                "/echo",
+                "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+                &format!("0\r\n\r\n{smuggled}"),
+            ),
             "http.framing",
         ),
         (
@@ -106,7 +113,7 @@ async fn whatever_could_be_read_in_two_ways_is_refused_and_the_connection_closed
         ),
         ("folded line", who(&format!("{HOST}A: b\r\n c\r\n")), "http.syntax"),
         ("space before colon", who(&format!("{HOST}A : b\r\n")), "http.syntax"),
-        ("bare line feed", format!("GET /who HTTP/1.1\nHost: h\r\n\r\n"), "http.syntax"),
+        ("bare line feed", "GET /who HTTP/1.1\nHost: h\r\n\r\n".into(), "http.syntax"),
         ("nul", who(&format!("{HOST}A: \0\r\n")), "http.syntax"),
         ("old version", format!("GET /who HTTP/1.0\r\n{HOST}\r\n"), "http.version"),
         ("h2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "http.version"),
@@ -185,7 +192,8 @@ async fn what_is_too_large_is_refused_without_taking_it() {
     // Ten megabytes, announced and not: the answer arrives although the client writes on.
     let ten_megabytes = "x".repeat(10_000_000);
     let announced = post("/echo", "Content-Length: 10000000\r\n", &ten_megabytes);
-    let chunked = post("/echo", "Transfer-Encoding: chunked\r\n", &format!("989680\r\n{ten_megabytes}"));
+    let chunked =
+        post("/echo", "Transfer-Encoding: chunked\r\n", &format!("989680\r\n{ten_megabytes}"));
     for raw in [announced, chunked] {
         let mut wire = Wire::new(&server, &school).await;
         wire.send(raw).await;
@@ -207,7 +215,7 @@ async fn what_is_too_large_is_refused_without_taking_it() {
 #[tokio::test]
 async fn slow_clients_are_cut_off_in_every_phase() {
     let tiny = Duration::from_millis(30);
-    let limits = Limits { head: tiny, body: tiny, idle: tiny * 10, ..Limits::default() };
+    let limits = Limits { head: tiny, body: tiny, ..Limits::default() };
     let (_scheme, server, school) = world(limits).await;
     for raw in [
         "GET /who HTT".to_owned(),
@@ -222,16 +230,13 @@ async fn slow_clients_are_cut_off_in_every_phase() {
         assert_eq!((refused.status, refused.rule().as_str()), (408, "http.too-slow"), "{raw}");
         assert_eq!(wire.closed().await, b"");
     }
+    let (_scheme, server, school) = world(Limits { idle: tiny, ..Limits::default() }).await;
     let mut idle = Wire::new(&server, &school).await;
     assert_eq!(idle.closed().await, b"");
 
     // Fast enough for the whole time, yet below the least rate.
-    let limits = Limits {
-        body: PATIENCE * 10,
-        body_grace: tiny,
-        body_rate: 1_000_000,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { body: PATIENCE * 10, body_grace: tiny, body_rate: 1_000_000, ..Limits::default() };
     let (_scheme, server, school) = world(limits).await;
     let mut wire = Wire::new(&server, &school).await;
     wire.send(post("/echo", "Content-Length: 1000\r\n", "drip")).await;
@@ -297,6 +302,9 @@ async fn a_party_that_asks_too_often_is_told_when_to_ask_again_and_others_are_se
         wire.send(&who).await;
         assert_eq!(wire.answer().await.unwrap().status, 200);
     }
+    // What is refused counts too.
+    wire.send(format!("GET /nothing HTTP/1.1\r\n{HOST}\r\n")).await;
+    assert_eq!(wire.answer().await.unwrap().status, 429);
     // The same organisation on another connection, and through another certificate of it.
     let mut again = Wire::new(&server, &scheme.issue(SCHOOL, no_dns())).await;
     again.send(&who).await;
@@ -345,6 +353,23 @@ async fn a_connection_is_wound_down_after_its_requests() {
     wire.send(&who).await;
     assert!(wire.answer().await.unwrap().head.contains("connection: close"));
     assert_eq!(wire.closed().await, b"");
+}
+
+#[tokio::test]
+async fn idle_and_old_http2_connections_are_wound_down() {
+    let tiny = Duration::from_millis(30);
+    for limits in
+        [Limits { idle: tiny, ..Limits::default() }, Limits { age: tiny, ..Limits::default() }]
+    {
+        let (_scheme, server, school) = world(limits).await;
+        let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
+        let wire = Wire::open(&server, raw.config(Some(&school))).await.unwrap();
+        let io = TokioIo::new(wire.0);
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (sender, connection) = handshake.await.unwrap();
+        let _ = within(connection).await;
+        drop::<hyper::client::conn::http2::SendRequest<Full<Bytes>>>(sender);
+    }
 }
 
 #[tokio::test]
@@ -432,29 +457,29 @@ async fn http2_is_held_to_the_same_rules() {
 
 #[tokio::test]
 async fn http2_bodies_without_a_length_are_bounded_and_timed() {
-    let limits = Limits { body: Duration::from_millis(30), ..Limits::default() };
-    let (_scheme, server, school) = world(limits).await;
-    let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
-    let wire = Wire::open(&server, raw.config(Some(&school))).await.unwrap();
-    let io = TokioIo::new(wire.0);
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
-    let (mut sender, connection) = handshake.await.unwrap();
-    tokio::spawn(connection);
-    let request = |body| {
-        ::http::Request::builder().method("POST").uri("https://g.example/echo").body(body).unwrap()
-    };
-    let frame = |n: usize| Ok::<_, std::io::Error>(hyper::body::Frame::data(Bytes::from(vec![0; n])));
-    let endless = futures_util::stream::iter((0..).map(move |_| frame(10_000)));
-    let body = http_body_util::StreamBody::new(endless).boxed_unsync();
-    let refused = within(sender.send_request(request(body))).await.unwrap();
-    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let data =
+        |n: usize| Ok::<_, std::io::Error>(hyper::body::Frame::data(Bytes::from(vec![0; n])));
+    let endless = futures_util::stream::iter((0..).map(move |_| data(10_000)));
     let stalled = futures_util::StreamExt::chain(
-        futures_util::stream::iter([frame(10)]),
+        futures_util::stream::iter([data(10)]),
         futures_util::stream::pending(),
     );
-    let body = http_body_util::StreamBody::new(stalled).boxed_unsync();
-    let refused = within(sender.send_request(request(body))).await.unwrap();
-    assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);
+    let tiny = Limits { body: Duration::from_millis(30), ..Limits::default() };
+    for (limits, body, status) in [
+        (Limits::default(), StreamBody::new(endless).boxed_unsync(), 413),
+        (tiny, StreamBody::new(stalled).boxed_unsync(), 408),
+    ] {
+        let (_scheme, server, school) = world(limits).await;
+        let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
+        let wire = Wire::open(&server, raw.config(Some(&school))).await.unwrap();
+        let io = TokioIo::new(wire.0);
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (mut sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let request = ::http::Request::builder().method("POST").uri("https://g.example/echo");
+        let refused = within(sender.send_request(request.body(body).unwrap())).await.unwrap();
+        assert_eq!(refused.status().as_u16(), status);
+    }
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -475,14 +500,16 @@ async fn floods_of_http2_frames_cost_the_sender_its_connection() {
         let headers = frame(1, 0x5, n * 2 + 1, &[0x82, 0x84, 0x87, 0x41, 1, b'h']);
         [headers, frame(3, 0, n * 2 + 1, &8u32.to_be_bytes())].concat()
     };
-    let floods: [(&str, Box<dyn Fn(u32) -> Vec<u8>>); 4] = [
+    type Frames = Box<dyn Fn(u32) -> Vec<u8>>;
+    let floods: [(&str, Frames); 4] = [
         ("ping", Box::new(|_| frame(6, 0, 0, &[0; 8]))),
         ("settings", Box::new(|_| frame(4, 0, 0, &[]))),
         ("rapid reset", Box::new(open_and_reset)),
         // Never ends its header block.
-        ("continuation", Box::new(|n| {
-            if n == 0 { frame(1, 0x1, 1, &[0x82]) } else { frame(9, 0, 1, &[0; 64]) }
-        })),
+        (
+            "continuation",
+            Box::new(|n| if n == 0 { frame(1, 0x1, 1, &[0x82]) } else { frame(9, 0, 1, &[0; 64]) }),
+        ),
     ];
     for (name, next) in floods {
         let raw = Raw { alpn: vec![b"h2".to_vec()], ..Raw::default() };
@@ -549,7 +576,10 @@ async fn the_operator_listens_on_the_loopback_and_serves_no_browser() {
     };
     let get = |fields: &str| format!("GET /livez HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
     let alive = ask(get("Host: localhost\r\n")).await;
-    assert!(alive.starts_with("HTTP/1.1 200 OK\r\n") && alive.ends_with("\r\n\r\nalive"), "{alive}");
+    assert!(
+        alive.starts_with("HTTP/1.1 200 OK\r\n") && alive.ends_with("\r\n\r\nalive"),
+        "{alive}"
+    );
     for fields in [
         "Host: evil.example\r\n",
         "Host: localhost\r\nOrigin: https://evil.example\r\n",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ecaf::domain::time::DAY;
+use ecaf::domain::time::{DAY, HOUR};
 use ecaf::effects::Clock;
 use ecaf::http::Limits;
 use ecaf::http::client::ClientFault;
@@ -95,8 +95,7 @@ async fn each_wrong_certificate_is_refused_with_its_own_reason() {
         rustls::crypto::aws_lc_rs::sign::any_supported_type(&key_der(&stolen)).unwrap(),
     );
     let mut config = (*Raw::default().config(None)).clone();
-    config.client_auth_cert_resolver =
-        Arc::new(rustls::client::SingleCertAndKey::from(resolver));
+    config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(resolver));
     let mut wire = Wire::open(&server, Arc::new(config)).await.unwrap();
     wire.closed().await;
     logged(&[rules::PROOF.id, "handshake refused"]).await;
@@ -203,7 +202,9 @@ async fn sessions_resume_until_trust_changes_and_never_for_a_revoked_peer() {
     keep_log();
     let scheme = Scheme::new(7);
     let server = serve(&scheme, Limits::default()).await;
-    let school = scheme.issue(SCHOOL, no_dns());
+    let mut request = scheme.request(SCHOOL, no_dns());
+    request.period.not_after = noon().plus(HOUR);
+    let school = scheme.issue_request(&request);
     let config = Raw::default().config(Some(&school));
     let again = || async {
         let mut wire = Wire::open(&server, config.clone()).await?;
@@ -217,8 +218,8 @@ async fn sessions_resume_until_trust_changes_and_never_for_a_revoked_peer() {
     assert!(!again().await.unwrap(), "a ticket from before the publication was taken");
     assert!(again().await.unwrap());
 
-    // Also without a publication: the certificate in the ticket is judged at the present time.
-    scheme.clock.set(school_end(&school, &scheme).plus(2_000));
+    // Also without a publication: the ticket is still good, the certificate in it is not.
+    scheme.clock.advance(2 * HOUR);
     again().await.unwrap_err();
     logged(&[certificate::EXPIRED.id, &school.chain.x5t().to_string()]).await;
     scheme.clock.set(noon());
@@ -245,9 +246,8 @@ async fn live_connections_of_a_revoked_peer_end_unanswered_and_others_stay() {
     asking.send("POST /hold HTTP/1.1\r\nHost: g\r\nContent-Length: 1\r\n\r\nx").await;
     server.entered(2).await;
     let over_h2 = client(&scheme, &server, &bad);
-    let over_h2 = tokio::spawn(async move {
-        over_h2.post("/hold", vec![], Bytes::from_static(b"x")).await
-    });
+    let over_h2 =
+        tokio::spawn(async move { over_h2.post("/hold", vec![], Bytes::from_static(b"x")).await });
     let mut other = Wire::new(&server, &good).await;
     server.entered(3).await;
 
@@ -421,4 +421,72 @@ async fn files_are_taken_when_good_and_the_last_good_ones_kept() {
     assert!(reloader.look().await);
     assert_eq!(health.faults(), Vec::<String>::new());
     assert_eq!(wire.closed().await, b"");
+}
+
+/// A server of HTTP/1.1 that says what it is told to, once per connection and request.
+async fn scripted(scheme: &Scheme, answers: Vec<&'static [u8]>) -> std::net::SocketAddr {
+    let held = scheme.issue(GATEWAY, dns(GATEWAY_HOST));
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_protocol_versions(&[&rustls::version::TLS13])
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(held.chain.certificates().to_vec(), key_der(&held))
+    .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut answers = answers.into_iter().peekable();
+        while answers.peek().is_some() {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor.accept(socket).await.unwrap();
+            let mut asked = Vec::new();
+            while stream.read_buf(&mut asked).await.is_ok_and(|n| n > 0) {
+                if !asked.ends_with(b"\r\n\r\n") {
+                    continue;
+                }
+                asked.clear();
+                let Some(answer) = answers.next() else { return };
+                tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+                tokio::io::AsyncWriteExt::flush(&mut stream).await.unwrap();
+                if !answer.ends_with(b"kept") {
+                    break;
+                }
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_client_of_http11_keeps_connections_follows_nothing_and_tells_unknown_outcomes() {
+    let scheme = Scheme::new(14);
+    let school = scheme.issue(SCHOOL, no_dns());
+    let address = scripted(
+        &scheme,
+        vec![
+            b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nkept",
+            b"HTTP/1.1 302 Found\r\nlocation: /other\r\ncontent-length: 4\r\n\r\nkept",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\nmore than 10",
+            b"not HTTP\r\n\r\n",
+        ],
+    )
+    .await;
+    let credentials = scheme.credentials(&school, &[Purpose::TlsClient]);
+    let endpoint = format!("https://{GATEWAY_HOST}").parse().unwrap();
+    let limits = ecaf::http::client::ClientLimits { response_bytes: 10, ..Default::default() };
+    let own =
+        ecaf::http::client::Client::new(endpoint, party(GATEWAY), credentials, scheme.trust())
+            .at(address)
+            .with_limits(limits);
+    let ask = || within(own.get("/x", vec![]));
+    assert_eq!(&ask().await.unwrap().body[..], b"kept");
+    assert_eq!(ask().await.unwrap().status, 302);
+    assert_eq!(ask().await.unwrap_err(), ClientFault::OutcomeUnknown);
+    assert_eq!(ask().await.unwrap_err(), ClientFault::AnswerTooLarge);
+    assert_eq!(ask().await.unwrap_err(), ClientFault::OutcomeUnknown);
 }

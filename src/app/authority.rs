@@ -52,6 +52,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
         store: Arc::new(store),
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),
+        broken: Notify::new(),
     });
     let reloader = Reloader::new(
         Arc::clone(&parts.trust),
@@ -78,20 +79,30 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
 
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
-    on_signals(stop, Arc::clone(&reload))?;
+    on_signals(stop.clone(), Arc::clone(&reload))?;
     let files = tokio::spawn(reloader.run(settings.trust.reload_every, Arc::clone(&reload)));
     let upkeep = tokio::spawn(upkeep(Arc::clone(&station), settings.clone(), directory, reload));
     let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
 
     tracing::info!(authority = %settings.code, "ready");
     notify_ready();
-    server.run(stopped(stopping)).await;
+    // A store that has stopped cannot be mended from inside: see the gateway.
+    let broken = async {
+        tokio::select! {
+            () = station.broken.notified() => {}
+            () = stopped(stopping.clone()) => return false,
+        }
+        tracing::error!("this process can do no more: it ends, to be started again");
+        stop.send_replace(true);
+        true
+    };
+    let ((), broken) = tokio::join!(server.run(stopped(stopping.clone())), broken);
     notify_stopping();
     files.abort();
     upkeep.abort();
     let _ = operator.await;
     tracing::info!(authority = %settings.code, "stopped");
-    Ok(())
+    if broken { Err(AppFault::new("authority", "ended by a fault, see the log")) } else { Ok(()) }
 }
 
 /// Reads the directory and the signing certificate again.
@@ -109,15 +120,7 @@ async fn upkeep(
             () = tokio::time::sleep(settings.trust.reload_every) => {}
         }
         directory.look();
-        let me = Organisation::Authority(station.code);
-        match parts::signing_identity(&settings.identity, &station.trust, &me) {
-            Ok(identity) if identity.x5t() != station.signing.load().x5t() => {
-                tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
-                station.signing.store(Arc::new(identity));
-            }
-            Ok(_) => {}
-            Err(_) => tracing::error!("the signing certificate cannot be used; the last one stays"),
-        }
+        parts::renew_signing(&settings.identity, &station.trust, &station.signing);
     }
 }
 
@@ -125,28 +128,9 @@ fn readiness(station: Arc<Station>) -> super::operator::Ask {
     Box::new(move || {
         let station = Arc::clone(&station);
         Box::pin(async move {
-            let mut found = Readiness::new();
-            let now = station.now();
-            let identity = station.signing.load_full();
-            let signs = station.trust.check(identity.chain(), Purpose::Signing);
-            found.say(
-                signs.is_ok(),
-                match signs {
-                    Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
-                    Err(refusal) => format!("signing certificate: {refusal}"),
-                },
-            );
-            let commits = station.store.probe_writable(now).await;
-            found.say(
-                commits.is_ok(),
-                match commits {
-                    Ok(()) => "the store commits".into(),
-                    Err(fault) => format!("store: {fault}"),
-                },
-            );
-            let directory = station.directory.readiness(now);
-            found.say(directory.ready, directory.words);
-            found
+            let signing = station.signing.load_full();
+            let commits = station.store.probe_writable(station.now()).await;
+            Readiness::of_party(&station.trust, &signing, commits, &station.directory)
         })
     })
 }

@@ -5,22 +5,55 @@ use std::pin::Pin;
 
 use http::{Method, StatusCode};
 
+use crate::http::Trust;
 use crate::http::plain::{OperatorHandler, OperatorRequest, text};
 use crate::http::{Answer, Response};
+use crate::protocol::directory::DirectoryHolder;
+use crate::protocol::signing::SigningIdentity;
+use crate::protocol::trust::{Freshness, Purpose};
+use crate::store::StoreFault;
 use crate::telemetry::MetricsHandle;
 
-/// What readiness found, one line each; ready if no line starts with "not".
+/// What readiness found, one line each.
 pub(super) struct Readiness {
     pub ready: bool,
     pub lines: Vec<String>,
 }
 
 impl Readiness {
-    pub fn new() -> Self {
-        Self { ready: true, lines: Vec::new() }
+    /// What every process must be able to do: sign, commit, and act on a directory.
+    pub fn of_party(
+        trust: &Trust,
+        signing: &SigningIdentity,
+        commits: Result<(), StoreFault>,
+        directory: &DirectoryHolder,
+    ) -> Self {
+        let mut found = Self { ready: true, lines: Vec::new() };
+        let signs = trust.check(signing.chain(), Purpose::Signing);
+        found.say(
+            signs.is_ok(),
+            match signs {
+                Ok(chain) => format!("signing certificate valid until {}", chain.not_after()),
+                Err(refusal) => format!("signing certificate: {refusal}"),
+            },
+        );
+        found.say(
+            commits.is_ok(),
+            match commits {
+                Ok(()) => "the store commits".into(),
+                Err(fault) => format!("store: {fault}"),
+            },
+        );
+        let now = trust.clock().now();
+        let lists = trust.store().freshness(now);
+        let usable = matches!(lists, Freshness::Fresh | Freshness::Stale);
+        found.say(usable, format!("revocation lists: {lists:?}").to_lowercase());
+        let directory = directory.readiness(now);
+        found.say(directory.ready, directory.words);
+        found
     }
 
-    pub fn say(&mut self, ready: bool, line: impl Into<String>) {
+    fn say(&mut self, ready: bool, line: impl Into<String>) {
         self.ready &= ready;
         let word = if ready { "ok" } else { "NOT READY" };
         self.lines.push(format!("{word}: {}", line.into()));

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::config::{IdentitySettings, TrustSettings};
 use crate::domain::party::Organisation;
 use crate::effects::{Clock, SigningKey, SystemClock};
@@ -101,4 +103,21 @@ pub(super) fn signing_identity(
     }
     SigningIdentity::new(Arc::new(key_bytes), chain, &verified)
         .map_err(|_| AppFault::at(key, "is not the key of the signing certificate"))
+}
+
+/// Reads the signing key again and takes it if it is another and good, and of the same party.
+pub(super) fn renew_signing(
+    settings: &IdentitySettings,
+    trust: &Trust,
+    in_use: &ArcSwap<SigningIdentity>,
+) {
+    let held = in_use.load_full();
+    match signing_identity(settings, trust, &held.party().organisation) {
+        Ok(identity) if identity.x5t() != held.x5t() => {
+            tracing::info!(x5t = %identity.x5t(), "signing certificate in use");
+            in_use.store(Arc::new(identity));
+        }
+        Ok(_) => {}
+        Err(_) => tracing::error!("the signing certificate cannot be used; the last one stays"),
+    }
 }

@@ -1,5 +1,6 @@
 //! The authority's endpoint: one call that matters, and one that says who this is.
 
+use crate::telemetry::metric;
 use std::sync::Arc;
 
 use http::header::RETRY_AFTER;
@@ -7,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::answer::{self, Trouble};
 use super::station::Station;
+use crate::domain::ids::ReferralId;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::http::{Answer, Handler, Request, Response};
 use crate::protocol::hash::sha256;
@@ -40,6 +42,9 @@ impl Api {
             certificates: self.chain_of(&receipt.delivered).await?,
             delivered: receipt.delivered,
         };
+        if receipt.new {
+            metrics::counter!(metric::DISPATCHES_STORED).increment(1);
+        }
         let status = if receipt.new { StatusCode::CREATED } else { StatusCode::OK };
         let body = serde_json::to_vec(&answer).unwrap_or_default();
         Ok(Response::new(status, "application/json", body))
@@ -62,15 +67,22 @@ impl Api {
             Trouble::Refused(refusal) => {
                 let rule = refusal.rule().map_or("unspecified", |r| r.id);
                 tracing::info!(rule, peer = %request.peer.chain.party().organisation, "refused");
-                metrics::counter!("ecaf_refusals_total", "rule" => rule).increment(1);
+                metrics::counter!(metric::REFUSED, "rule" => rule).increment(1);
                 refusal
             }
-            Trouble::Store(fault) => our_fault(fault.label()),
+            Trouble::Store(fault) => {
+                if fault.is_final() {
+                    self.station.broken.notify_one();
+                }
+                our_fault(fault.label())
+            }
+            Trouble::OwnCertificate(rule) => our_fault(rule),
             Trouble::Signing(_) => our_fault("signing"),
         };
         let (class, now) = (refusal.class, self.station.now());
         let asked = (request.peer.chain.party(), None, sha256(&request.body));
-        let plain = ProblemDocument::of(&refusal);
+        let mut plain = ProblemDocument::of(&refusal);
+        plain.instance = Some(ReferralId::from_bytes(request.request_id.0).urn());
         let identity = self.station.signing.load_full();
         let problem = plain
             .clone()
@@ -87,7 +99,7 @@ impl Api {
 
 fn our_fault(label: &'static str) -> Refusal {
     tracing::error!(fault = label, "a dispatch failed here");
-    metrics::counter!("ecaf_faults_total", "fault" => label).increment(1);
+    metrics::counter!(metric::FAULTS, "fault" => label).increment(1);
     Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT)).blame(Culprit::Authority)
 }
 

@@ -7,7 +7,6 @@ use crate::domain::referral::Urgency;
 use crate::protocol::document::{self, Readable};
 use crate::protocol::evidence::Bundle;
 use crate::protocol::json as strict;
-use crate::protocol::schema;
 use crate::store::{InboxEntry, InboxItem, TokenKind};
 
 /// The longest document that is shown, in bytes.
@@ -32,11 +31,10 @@ pub fn as_json(entry: &InboxEntry) -> Value {
 
 /// One line of the inbox for people.
 pub fn as_cells(entry: &InboxEntry) -> Vec<String> {
-    let label = |list, code: &str| schema::label(list, code).unwrap_or(code).to_owned();
     vec![
         entry.reference.clone(),
         urgency(entry.urgency).into(),
-        label("request_type", &entry.request_type),
+        entry.request_type.replace('_', " "),
         entry.key.purpose.replace('_', " "),
         format!("v{}", entry.key.version),
         entry.sender.to_string(),

@@ -286,6 +286,9 @@ fn source(path: &Path) -> Result<(Source, Digest), Failed> {
 
 /// The edition from `--edition`, or from a file name with `2025-11`, `2025_11` or `NOV_2025`.
 fn edition_of(file: &Path, given: Option<&str>) -> Result<(u16, u8), Failed> {
+    // A file that is not there is the first thing to say.
+    fs::metadata(file)
+        .map_err(|error| Failed { code: 2, text: format!("{}: {error}", file.display()) })?;
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
     let text = given.map(str::to_string).or(name).unwrap_or_default();
     edition_in(&text).ok_or_else(|| Failed {

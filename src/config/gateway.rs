@@ -105,7 +105,7 @@ fn delivery(section: &mut Section<'_, '_>) -> DeliverySettings {
         span("retry_first", seconds(1), (Span(Duration::from_millis(50)), minutes(10)));
     let retry_longest = span("retry_longest", minutes(5), (seconds(1), minutes(60)));
     let give_up_after =
-        span("give_up_after", minutes(72 * 60), (minutes(1), minutes(30 * 24 * 60)));
+        span("give_up_after", minutes(7 * 24 * 60), (minutes(1), minutes(30 * 24 * 60)));
     let attempt_timeout = span("attempt_timeout", seconds(20), (seconds(1), minutes(5)));
     let breaker_pause = span("breaker_pause", seconds(30), (seconds(1), minutes(60)));
     let mut count = |key, default: u32, most: u32| {

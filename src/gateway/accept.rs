@@ -5,15 +5,19 @@ use std::sync::Arc;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
 use crate::http::Request;
-use crate::store::{AcceptOutcome, Seen, StoredAcceptance};
+use crate::protocol::evidence::unverified_claims;
+use crate::protocol::tokens::{Accepted, Event};
+use crate::protocol::trust::TrustStore;
+use crate::store::{AcceptOutcome, Seen, StoreFault, StoredAcceptance};
 
 use super::authenticate::Authentic;
 use super::authorise::Authorised;
 use super::exchange::Exchange;
 use super::note::Noted;
 use super::receive::Received;
-use super::route::Routed;
+use super::route::{Routed, also_ring_advice};
 use super::trouble::Trouble;
 use super::validate::Validated;
 
@@ -42,6 +46,8 @@ pub struct Receipt {
     pub referral_id: ReferralId,
     /// The `accepted` token.
     pub accepted: String,
+    /// The submission that it names: the first one of this document, or this gateway's attestation.
+    pub submission: String,
     /// The accountable authority.
     pub authority: DfeCode,
     /// Whether it was accepted by this very request.
@@ -53,14 +59,22 @@ pub struct Receipt {
 /// Takes a submission all the way, or says why not. Nothing is kept of a refused one.
 pub async fn submit(exchange: &Exchange, request: &Request) -> Result<Receipt, Trouble> {
     let now = exchange.now();
+    // One instant and one snapshot of trust data for all that follows: what is accepted as valid
+    // is recorded as of the very moment at which it was.
+    let trust = exchange.trust.store();
     let received = Received::take(request)?;
-    let authentic = Authentic::verify(received, &exchange.trust.store(), &exchange.cache, now)?;
+    let authentic = Authentic::verify(received, &trust, &exchange.cache, now)?;
     let id = authentic.referral_id;
-    submit_authentic(exchange, authentic).await.map_err(|trouble| trouble.about(id))
+    let accepted = submit_authentic(exchange, authentic, trust, now).await;
+    accepted.map_err(|trouble| trouble.about(id))
 }
 
-async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<Receipt, Trouble> {
-    let now = exchange.now();
+async fn submit_authentic(
+    exchange: &Exchange,
+    authentic: Authentic,
+    trust: Arc<TrustStore>,
+    now: Timestamp,
+) -> Result<Receipt, Trouble> {
     let (directory, _) = exchange.directory.usable(now)?;
     let authorised =
         Authorised::check(authentic, Arc::clone(directory.directory()), &exchange.name, now)?;
@@ -71,7 +85,9 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
     // Asked before any look at the document, so that a changed table, schema or certificate gives
     // the same receipt, and a repetition costs next to nothing.
     match exchange.store.look_up(&sender, id, version).await? {
-        Seen::Stored(stored) if stored.payload_sha256 == payload => return Ok(before(id, stored)),
+        Seen::Stored(stored) if stored.payload_sha256 == payload => {
+            return before(exchange, id, stored).await;
+        }
         Seen::Stored(stored) => return Err(conflict(OTHER_BYTES).ring(Some(stored.authority))),
         Seen::Foreign => return Err(conflict(ID_UNUSABLE)),
         Seen::OtherVersions { .. } => return Err(invalid(VERSION)),
@@ -80,20 +96,21 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
     }
     let validated = Validated::check(authorised, &*exchange.entropy, now)?;
     let routed = Routed::decide(validated, &exchange.tables.load(), now)?;
-    let noted = Noted::sign(routed, exchange, now)?;
+    let noted = Noted::sign(routed, exchange, &exchange.desk(trust, now)?)?;
     let advice = noted.routed.advice();
-    let (authority, accepted) =
-        (noted.acceptance.authority, noted.acceptance.accepted.token.jws.clone());
+    let authority = noted.acceptance.authority;
+    let accepted = noted.acceptance.accepted.token.jws.clone();
+    let submission = noted.acceptance.submission.token.jws.clone();
     // A crash before the commit: nothing is stored, nobody was told, the school sends again. A
     // crash after it: the school sends again and gets the stored receipt, byte for byte.
     match exchange.store.accept(noted.acceptance).await? {
         AcceptOutcome::Committed => {
             exchange.new_deliveries.notify_one();
             exchange.new_tokens.notify_one();
-            Ok(Receipt { referral_id: id, accepted, authority, new: true, advice })
+            Ok(Receipt { referral_id: id, accepted, submission, authority, new: true, advice })
         }
         // A twin of this request won the race.
-        AcceptOutcome::Already(stored) => Ok(before(id, stored)),
+        AcceptOutcome::Already(stored) => before(exchange, id, stored).await,
         AcceptOutcome::OtherBytes(stored) => {
             Err(conflict(OTHER_BYTES).ring(Some(stored.authority)))
         }
@@ -102,14 +119,34 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
     }
 }
 
-fn before(referral_id: ReferralId, stored: StoredAcceptance) -> Receipt {
-    Receipt {
+impl Exchange {
+    /// The authorities that an `accepted` token of ours says must be rung too.
+    pub(super) fn also_ring(&self, accepted: &str) -> Vec<Violation> {
+        let claims = unverified_claims(accepted).unwrap_or_default();
+        let codes = claims["events"][Accepted::URI]["also_ring"].as_array().cloned();
+        let codes = codes.unwrap_or_default();
+        let directory = self.directory.last_good();
+        let (Some(directory), now) = (directory, self.now()) else { return Vec::new() };
+        let codes = codes.iter().filter_map(|code| code.as_str()?.parse().ok());
+        codes.map(|code| also_ring_advice(directory.directory(), code, now)).collect()
+    }
+}
+
+async fn before(
+    exchange: &Exchange,
+    referral_id: ReferralId,
+    stored: StoredAcceptance,
+) -> Result<Receipt, Trouble> {
+    let submission = exchange.store.token(referral_id, stored.submission_sha256).await?;
+    let accepted = stored.accepted;
+    Ok(Receipt {
         referral_id,
-        accepted: stored.accepted,
+        submission: submission.ok_or(StoreFault::Corrupt)?.token.jws,
         authority: stored.authority,
         new: false,
-        advice: Vec::new(),
-    }
+        advice: exchange.also_ring(&accepted),
+        accepted,
+    })
 }
 
 fn conflict(rule: Rule) -> Trouble {

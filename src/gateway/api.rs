@@ -1,6 +1,7 @@
 //! The gateway's interface: which call is which step.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -12,9 +13,9 @@ use super::{accept, check};
 use crate::domain::ids::Digest;
 use crate::domain::refusal::{Class, Refusal, Violation};
 use crate::http::{Answer, Handler, Request, Response};
-use crate::protocol::hash::sha256;
 use crate::protocol::schema::{Schema, resources};
 use crate::protocol::trust::Purpose;
+use crate::telemetry::metric;
 
 /// The largest document, in bytes: forty times a long referral.
 pub const LARGEST_DOCUMENT: usize = 1024 * 1024;
@@ -78,7 +79,11 @@ impl Api {
         let Some(call) = Call::of(&request.path) else { return Err(no_such_thing()) };
         match call {
             Call::Submit => {
+                let began = Instant::now();
                 let receipt = accept::submit(exchange, request).await?;
+                let counted = if receipt.new { metric::ACCEPTED } else { metric::REPEATED };
+                metrics::counter!(counted).increment(1);
+                metrics::histogram!(metric::ACCEPT_SECONDS).record(began.elapsed());
                 Ok(exchange.receipt_response(receipt).await)
             }
             Call::Check => Ok(json_response(StatusCode::OK, &check::check(exchange, request)?)),
@@ -154,10 +159,7 @@ impl Handler for Api {
                     true => self.answer(&request).await,
                     false => Err(crate::http::EdgeRefusal::PeerNoLongerTrusted.refusal().into()),
                 };
-            outcome.unwrap_or_else(|trouble| {
-                let digest = sha256(&request.body);
-                self.exchange.trouble_response(trouble, digest, request.peer.chain.party())
-            })
+            outcome.unwrap_or_else(|trouble| self.exchange.trouble_response(trouble, &request))
         })
     }
 

@@ -56,7 +56,7 @@ pub(super) enum Backing {
     },
     /// The certificate of the connection; the gateway may attest it. The document was parsed to
     /// find its id.
-    Connection { document: Box<serde_json::Value> },
+    Connection { document: Box<serde_json::Value>, peer: VerifiedChain },
 }
 
 impl Authentic {
@@ -68,7 +68,7 @@ impl Authentic {
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let Proof::Token { text, chain } = &received.proof else {
-            return Self::by_connection(received);
+            return Self::by_connection(received, trust, cache, now);
         };
         let token = Unverified::parse(text)?;
         if token.x5t() != chain.x5t() {
@@ -109,7 +109,18 @@ impl Authentic {
         })
     }
 
-    fn by_connection(received: Received) -> Result<Self, Refusal> {
+    /// The certificate of the connection is the proof, so it is judged again, as of now: the
+    /// handshake may have been a while ago.
+    fn by_connection(
+        received: Received,
+        trust: &TrustStore,
+        cache: &VerifiedCache,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let certificates = &received.peer.certificates;
+        let peer = cache
+            .verify(trust, certificates, Purpose::TlsClient, now)
+            .map_err(|refusal| refuse(refusal.0))?;
         let document = json::parse(&received.document, received.document.len())
             .map_err(|violation| Refusal::new(Class::Malformed, violation))?;
         let key = || {
@@ -119,7 +130,7 @@ impl Authentic {
         };
         let no_key = || Refusal::new(Class::Invalid, Violation::whole(NO_KEY));
         let (referral_id, version) = key().ok_or_else(no_key)?;
-        let backing = Backing::Connection { document: Box::new(document) };
+        let backing = Backing::Connection { document: Box::new(document), peer };
         Ok(Self { received, referral_id, version, backing })
     }
 }

@@ -47,6 +47,8 @@ pub struct StateAnswer {
     pub documents: Vec<String>,
     /// Deliveries that this party may see.
     pub deliveries: Vec<DeliveryAnswer>,
+    /// Authorities that somebody must ring, because the exchange cannot reach them.
+    pub also_ring: Vec<String>,
 }
 
 /// One delivery, in words that promise no more than is proved.
@@ -110,6 +112,9 @@ impl Exchange {
             timeline.deliveries.iter().filter(is_mine).map(|d| self.delivery_answer(d, now));
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
         let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
+        let accepted =
+            self.store.token(id, last.accepted_sha256).await?.ok_or_else(nothing_here)?;
+        let also_ring = self.also_ring(&accepted.token.jws).into_iter().map(|v| v.detail);
         let urgency = Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0);
         Ok(StateAnswer {
             referral_id: id.to_string(),
@@ -119,6 +124,7 @@ impl Exchange {
             urgency: urgency.as_str(),
             recorded_at: first.recorded_at.to_string(),
             documents: timeline.versions.iter().map(|v| v.payload_sha256.to_string()).collect(),
+            also_ring: also_ring.filter(|_| all).collect(),
             deliveries: deliveries.collect(),
         })
     }
@@ -233,9 +239,7 @@ impl Exchange {
         let name = &authority.name;
         let late = now.since(row.recorded_at) >= DELAYED_AFTER_MS;
         let (state, words) = match row.state {
-            State::Delivered => {
-                ("stored", format!("Stored at {name}; nobody there need have opened it yet"))
-            }
+            State::Delivered => ("stored", self.stored_words(row, name, now)),
             State::Undeliverable => (
                 "undeliverable",
                 format!(
@@ -262,6 +266,21 @@ impl Exchange {
             next_attempt_at: row.due_at.map(|t| t.to_string()),
             stored_at: row.settled_at.filter(|_| delivered).map(|t| t.to_string()),
             authority,
+        }
+    }
+
+    /// Stored at an inbox that nobody reads now: for an urgent referral the school is told so at
+    /// once, with the number to ring.
+    fn stored_words(&self, row: &DeliveryRow, name: &str, now: Timestamp) -> String {
+        let urgent = Urgency::ALL.get(usize::from(row.urgency)).is_some_and(|u| u.is_urgent());
+        let directory = self.directory.last_good().filter(|_| urgent);
+        let unattended = directory.and_then(|d| d.directory().unattended_text(row.authority, now));
+        match unattended {
+            Some(nobody) => {
+                let ring = self.authority_name(row.authority).help;
+                format!("Stored at {name}, and {nobody}: ring now. {ring}")
+            }
+            None => format!("Stored at {name}; nobody there need have opened it yet"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The edge: answers and troubles become responses. The one place where a refusal gets its status,
 //! its signature, and the number to ring.
 
+use crate::telemetry::metric;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::RETRY_AFTER;
@@ -11,10 +12,11 @@ use super::accept::Receipt;
 use super::exchange::Exchange;
 use super::trouble::{Fault, Refused, Trouble};
 use crate::domain::directory::GENERAL_ADVICE;
-use crate::domain::ids::Digest;
-use crate::domain::party::{DfeCode, Party};
+use crate::domain::ids::ReferralId;
+use crate::domain::party::DfeCode;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
-use crate::http::Response;
+use crate::http::{Request, Response};
+use crate::protocol::hash::sha256;
 use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, ProblemViolation, status};
 
 /// The media type of all other answers.
@@ -23,8 +25,8 @@ pub const JSON: &str = "application/json";
 /// A fault of the exchange, as the peer is told of it.
 pub const OUR_FAULT: Rule = Rule {
     id: "exchange.unavailable",
-    title: "the exchange cannot take this at the moment",
-    action: "Nothing was kept. Send the same bytes again in a minute; ring if it is urgent.",
+    title: "the exchange cannot say at the moment whether this was taken",
+    action: "Send the same bytes again in a minute: that is safe, and brings the receipt. Ring if it is urgent.",
 };
 
 /// The authority that an answer names.
@@ -45,6 +47,11 @@ struct ReceiptAnswer {
     accepted: String,
     /// The chain of its signer, as in `Ecaf-Certificates`.
     certificates: String,
+    /// The submission that it names, for the sender's evidence: the first one of this document, or
+    /// the gateway's attestation.
+    submission: String,
+    /// The chain of the submission's signer.
+    submission_certificates: String,
     /// What it means, in words that promise no more than the token.
     state: String,
     authority: AuthorityName,
@@ -67,14 +74,19 @@ impl Exchange {
 
     /// 201 for a submission accepted now, 200 for the same one again; the token is the same.
     pub async fn receipt_response(&self, receipt: Receipt) -> Response {
-        let certificates = match self.chain_of(&receipt.accepted).await {
-            Ok(chain) => chain,
-            Err(fault) => return self.fault_response(fault),
+        let certificates = self.chain_of(&receipt.accepted).await;
+        let submission_certificates = self.chain_of(&receipt.submission).await;
+        let (certificates, submission_certificates) = match (certificates, submission_certificates)
+        {
+            (Ok(gateway), Ok(sender)) => (gateway, sender),
+            (Err(fault), _) | (_, Err(fault)) => return self.fault_response(fault),
         };
         let authority = self.authority_name(receipt.authority);
         let answer = ReceiptAnswer {
             accepted: receipt.accepted,
             certificates,
+            submission: receipt.submission,
+            submission_certificates,
             state: format!("Held by the exchange; {} does not have it yet", authority.name),
             authority,
             advice: receipt.advice.iter().map(ProblemViolation::from).collect(),
@@ -83,8 +95,8 @@ impl Exchange {
         json_response(status, &answer)
     }
 
-    /// The chain of one of our own tokens, in header form. A receipt from before a renewal names
-    /// the certificate of that day, whose chain is in the store.
+    /// The chain of a token's signer, in header form. A receipt from before a renewal names the
+    /// certificate of that day, whose chain is in the store.
     async fn chain_of(&self, token: &str) -> Result<String, Fault> {
         let named = crate::protocol::jws::Unverified::parse(token).ok().map(|t| t.x5t());
         let identity = self.signing.load();
@@ -99,23 +111,19 @@ impl Exchange {
     }
 
     /// What goes back instead of an answer.
-    pub fn trouble_response(
-        &self,
-        trouble: Trouble,
-        request_sha256: Digest,
-        peer: &Party,
-    ) -> Response {
+    pub fn trouble_response(&self, trouble: Trouble, request: &Request) -> Response {
         match trouble {
-            Trouble::Refused(refused) => self.refusal_response(*refused, request_sha256, peer),
+            Trouble::Refused(refused) => self.refusal_response(*refused, request),
             Trouble::Fault(fault) => self.fault_response(fault),
         }
     }
 
-    fn refusal_response(&self, refused: Refused, request_sha256: Digest, peer: &Party) -> Response {
+    fn refusal_response(&self, refused: Refused, request: &Request) -> Response {
+        let peer = request.peer.chain.party();
         let class = refused.refusal.class;
         let rule = refused.refusal.rule().map_or("unspecified", |r| r.id);
         tracing::info!(rule, peer = %peer.organisation, "refused");
-        metrics::counter!("ecaf_refusals_total", "rule" => rule).increment(1);
+        metrics::counter!(metric::REFUSED, "rule" => rule).increment(1);
         let mut problem = ProblemDocument::of(&refused.refusal);
         problem.help = Some(match refused.ring {
             Some(code) => self.authority_name(code).help,
@@ -124,7 +132,8 @@ impl Exchange {
         let b64 = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
         problem.minimal_document = refused.minimal_document.map(b64);
         problem.readable = refused.readable;
-        let asked = (peer, refused.about, request_sha256);
+        let asked = (peer, refused.about, sha256(&request.body));
+        problem.instance = Some(ReferralId::from_bytes(request.request_id.0).urn());
         let unsigned = problem.clone();
         let problem = problem
             .signed(&refused.refusal, &self.signing.load(), &*self.entropy, self.now(), asked)
@@ -140,11 +149,14 @@ impl Exchange {
         }
     }
 
-    /// Our own failure: no detail for the peer, no receipt, and an honest "nothing was kept" only
-    /// where that is known. After an unknown commit the same bytes bring the truth.
+    /// Our own failure: no detail for the peer and no receipt. It promises nothing about what was
+    /// kept, because after a failed commit nobody knows; the same bytes bring the truth.
     pub fn fault_response(&self, fault: Fault) -> Response {
+        if fault.is_final() {
+            self.broken.notify_one();
+        }
         tracing::error!(fault = fault.label(), "a request failed here");
-        metrics::counter!("ecaf_faults_total", "fault" => fault.label()).increment(1);
+        metrics::counter!(metric::FAULTS, "fault" => fault.label()).increment(1);
         let refusal = Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT));
         let mut problem = ProblemDocument::of(&refusal.blame(Culprit::Gateway));
         problem.help = Some(GENERAL_ADVICE.into());

@@ -46,6 +46,8 @@ pub struct Route {
     pub to_confirm: bool,
     /// Which table of postcodes was used.
     pub table_version: String,
+    /// Authorities that should know of it and cannot be reached from here.
+    pub also_ring: Vec<DfeCode>,
     /// What the sender should know.
     pub warnings: Vec<Violation>,
 }
@@ -80,19 +82,19 @@ pub fn plan(
         return Err(NoRoute { refusal, ring: Some(accountable), by_phone: true });
     }
     let to_confirm = decision.is_flagged();
-    let mut warnings = decision.warnings;
+    let (mut warnings, mut also_ring) = (decision.warnings, Vec::new());
     let mut deliveries = Vec::with_capacity(decision.deliveries.len());
     for delivery in &decision.deliveries {
         match reachable(directory, delivery.authority, now) {
             Ok(()) => deliveries.push((delivery.authority, delivery.purpose.into())),
             Err(_) => {
-                let ring = directory.ring_text(delivery.authority, now);
-                warnings.push(Violation::whole(ALSO_RING).with_detail(ring));
+                also_ring.push(delivery.authority);
+                warnings.push(also_ring_advice(directory, delivery.authority, now));
             }
         }
     }
     let (rule, table_version) = (basis.id(), tables.versions().postcodes.clone());
-    Ok(Route { accountable, deliveries, rule, to_confirm, table_version, warnings })
+    Ok(Route { accountable, deliveries, rule, to_confirm, table_version, also_ring, warnings })
 }
 
 /// A referral with its addressees.
@@ -125,6 +127,11 @@ impl Routed {
     pub fn advice(&self) -> Vec<Violation> {
         self.route.warnings.iter().chain(self.validated.checked.advice()).cloned().collect()
     }
+}
+
+/// "Ring that one too", with the number.
+pub(super) fn also_ring_advice(directory: &Directory, code: DfeCode, now: Timestamp) -> Violation {
+    Violation::whole(ALSO_RING).with_detail(directory.ring_text(code, now))
 }
 
 fn reachable(directory: &Directory, authority: DfeCode, now: Timestamp) -> Result<(), Rule> {

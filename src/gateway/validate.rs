@@ -31,7 +31,7 @@ impl Validated {
     ) -> Result<Self, Trouble> {
         let authentic = &mut authorised.authentic;
         let document = match &mut authentic.backing {
-            Backing::Connection { document } => std::mem::take(&mut **document),
+            Backing::Connection { document, .. } => std::mem::take(&mut **document),
             Backing::Signed { .. } => {
                 let bytes = &authentic.received.document;
                 json::parse(bytes, bytes.len()).map_err(|v| Refusal::new(Class::Malformed, v))?

@@ -1,5 +1,6 @@
 //! The life of one connection: handshake, requests, and the reasons to end.
 
+use crate::telemetry::metric;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub(super) async fn serve(
         Ok(accepted) => accepted,
         Err(reason) => return log_refused(&reason),
     };
-    metrics::counter!("ecaf_http_handshakes_total", "key_exchange" => peer.key_exchange,
+    metrics::counter!(metric::HANDSHAKES, "key_exchange" => peer.key_exchange,
         "resumed" => if peer.resumed { "yes" } else { "no" })
     .increment(1);
     let (peer, limits) = (Arc::new(peer), edge.service.limits.clone());
@@ -75,14 +76,14 @@ fn still_trusted(tls: &ServerTls, peer: &Peer) -> bool {
     if let Err(reason) = &checked {
         let (rule, x5t) = (reason.rule.id, peer.chain.x5t());
         tracing::warn!(rule, %x5t, "connection ended: its certificate is no longer accepted");
-        metrics::counter!("ecaf_http_connections_ended_total", "rule" => rule).increment(1);
+        metrics::counter!(metric::HTTP_CONNECTIONS_ENDED, "rule" => rule).increment(1);
     }
     checked.is_ok()
 }
 
 fn log_refused(reason: &Reason) {
     let rule = reason.rule.id;
-    metrics::counter!("ecaf_http_handshakes_refused_total", "rule" => rule).increment(1);
+    metrics::counter!(metric::HANDSHAKES_REFUSED, "rule" => rule).increment(1);
     match reason.x5t {
         Some(x5t) => tracing::warn!(rule, %x5t, "handshake refused"),
         None => tracing::warn!(rule, "handshake refused"),

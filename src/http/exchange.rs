@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::message::{Handler, Peer, Request, RequestId, Response, TraceParent};
 use super::refusal::{EdgeRefusal, Problem, default_problem};
 use crate::effects::{Clock, Entropy};
+use crate::telemetry::metric;
 
 /// What a listener serves, and within which limits.
 #[derive(Clone)]
@@ -103,11 +104,16 @@ impl Serve for Conversation {
         if self.edge.clock.now() > chain.not_after() {
             return Err(EdgeRefusal::PeerNoLongerTrusted);
         }
-        let limit = head.body_limit(&*self.edge.service.handler)?;
-        let bytes = head.length.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
-        let organisation = &chain.party().organisation;
-        let room = self.edge.admission.enter(organisation, bytes, Instant::now())?;
-        Ok((limit, room))
+        let enter =
+            |bytes| self.edge.admission.enter(&chain.party().organisation, bytes, Instant::now());
+        match head.body_limit(&*self.edge.service.handler) {
+            Ok(limit) => {
+                let declared = head.length.and_then(|length| usize::try_from(length).ok());
+                Ok((limit, enter(declared.unwrap_or(limit))?))
+            }
+            // What is refused counts as asked, or a party could ask for nothing as often as it likes.
+            Err(refusal) => enter(0).and(Err(refusal)),
+        }
     }
 
     async fn answer(&self, head: Head, body: Bytes, room: Room) -> Option<Response> {
@@ -145,13 +151,13 @@ impl Serve for Conversation {
             tracing::error!(%request_id, "a handler panicked");
             self.refuse(EdgeRefusal::Fault)
         });
-        metrics::counter!("ecaf_http_requests_total", "status" => class(&response)).increment(1);
+        metrics::counter!(metric::HTTP_REQUESTS, "status" => class(&response)).increment(1);
         Some(finish(response, Some(request_id)))
     }
 
     fn refuse(&self, refusal: EdgeRefusal) -> Response {
         let rule = refusal.rule().id;
-        metrics::counter!("ecaf_http_refusals_total", "rule" => rule).increment(1);
+        metrics::counter!(metric::HTTP_REFUSALS, "rule" => rule).increment(1);
         tracing::info!(rule, x5t = %self.peer.chain.x5t(), "request refused at the edge");
         finish(refusal.response(self.edge.service.problem), None)
     }

@@ -1,5 +1,6 @@
 //! The listening socket: accepts, counts, and winds down.
 
+use crate::telemetry::metric;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -78,10 +79,10 @@ impl Server {
                     continue;
                 }
             };
-            metrics::counter!("ecaf_http_connections_total").increment(1);
+            metrics::counter!(metric::HTTP_CONNECTIONS).increment(1);
             let most = limits.connections_per_address;
             let Some(address_place) = addresses.enter(address.ip(), most) else {
-                metrics::counter!("ecaf_http_connections_refused_total").increment(1);
+                metrics::counter!(metric::HTTP_CONNECTIONS_REFUSED).increment(1);
                 continue;
             };
             // Small answers must not wait for the peer's acknowledgement of the one before.
@@ -107,13 +108,13 @@ struct Open;
 
 impl Open {
     fn new() -> Self {
-        metrics::gauge!("ecaf_http_connections").increment(1);
+        metrics::gauge!(metric::HTTP_CONNECTIONS_OPEN).increment(1);
         Self
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        metrics::gauge!("ecaf_http_connections").decrement(1);
+        metrics::gauge!(metric::HTTP_CONNECTIONS_OPEN).decrement(1);
     }
 }

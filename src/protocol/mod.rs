@@ -1,4 +1,6 @@
 //! Bytes <-> domain, deterministic: no I/O, no clock, no storage.
+//!
+#![doc = include_str!("PROTOCOL.md")]
 
 pub mod directory;
 pub mod document;

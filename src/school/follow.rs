@@ -10,6 +10,7 @@ use crate::domain::refusal::Refusal;
 use crate::http::ClientFault;
 use crate::protocol::evidence::{Bundle, Proven};
 use crate::protocol::problem::ProblemDocument;
+use crate::protocol::tokens;
 
 /// The gateway's answer about a referral.
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
@@ -87,8 +88,17 @@ pub async fn follow(sender: &Sender, id: ReferralId) -> Result<Followed, NotFoll
     let bundle: Bundle = get(sender, &format!("/v1/referrals/{id}/evidence")).await?;
     let trust = sender.trust.store();
     let proven = bundle.verify(&trust, sender.scheme()).map_err(NotFollowed::Unproven)?;
+    if proven.referral_id != id {
+        return Err(NotFollowed::Unproven(tokens::mismatch("referral_id")));
+    }
     let kept = state::newest(&sender.state, id).map_err(NotFollowed::Here)?;
     if let Some((_, folder)) = kept {
+        // What was receipted here must be among what the gateway shows now.
+        let receipt = folder.receipt().map_err(NotFollowed::Here)?;
+        let receipt = receipt.and_then(|bytes| Bundle::parse(&bytes).ok());
+        if receipt.is_some_and(|r| r.tokens.iter().any(|t| !bundle.tokens.contains(t))) {
+            return Err(NotFollowed::Unproven(tokens::mismatch("the receipt kept here")));
+        }
         let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
         folder.keep_status(&bytes).map_err(NotFollowed::Here)?;
     }

@@ -16,18 +16,15 @@ use super::sender::Sender;
 use super::state::{Kept, VersionFolder};
 use crate::domain::ids::Digest;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
-use crate::domain::time::Timestamp;
 use crate::http::ClientFault;
-use crate::protocol::evidence::Bundle;
+use crate::protocol::evidence::{Bundle, Proven, Says};
 use crate::protocol::hash::sha256;
-use crate::protocol::jws::{self, Unverified};
+use crate::protocol::jws::Unverified;
 use crate::protocol::message::{CERTIFICATES, TOKEN};
 use crate::protocol::problem::{ProblemDocument, ProblemViolation};
 use crate::protocol::signing::{SigningFault, token_id};
-use crate::protocol::tokens::{
-    self, Accepted, Audience, SET_TYPE, SecurityEvent, Subject, Submission,
-};
-use crate::protocol::trust::{Chain, Purpose};
+use crate::protocol::tokens::{self, Accepted, Audience, Subject, Submission};
+use crate::protocol::trust::Chain;
 
 /// The receipt is not from the gateway that was asked.
 pub const NOT_THE_GATEWAY: Rule = Rule {
@@ -95,6 +92,8 @@ impl From<io::Error> for NotSubmitted {
 struct ReceiptAnswer {
     accepted: String,
     certificates: String,
+    submission: String,
+    submission_certificates: String,
     authority: AuthorityAnswer,
     #[serde(default)]
     advice: Vec<ProblemViolation>,
@@ -150,7 +149,7 @@ pub async fn submit(
             let new = response.status == StatusCode::CREATED;
             let answer: ReceiptAnswer =
                 serde_json::from_slice(&response.body).map_err(|_| bad(UNREADABLE))?;
-            received(sender, composed, &folder, submission, answer, (new, attempts))
+            received(sender, composed, &folder, answer, (new, attempts))
         }
         _ => match serde_json::from_slice(&response.body) {
             Ok(problem) => Err(NotSubmitted::Refused(problem)),
@@ -222,15 +221,13 @@ fn received(
     sender: &Sender,
     composed: &Composed,
     folder: &VersionFolder,
-    submission: Option<String>,
     answer: ReceiptAnswer,
     (new, attempts): (bool, u32),
 ) -> Result<Submitted, NotSubmitted> {
-    let now = sender.clock.now();
-    let chain = Chain::from_header(&answer.certificates).map_err(|_| bad(UNREADABLE))?;
-    let accepted = verify(sender, composed, submission.as_deref(), &answer.accepted, &chain, now)
-        .map_err(NotSubmitted::BadReceipt)?;
-    let bundle = bundle(sender, composed, submission, &answer.accepted, &chain);
+    let bundle = bundle(sender, composed, &answer)?;
+    let trust = sender.trust.store();
+    let proven = bundle.verify(&trust, sender.scheme()).map_err(NotSubmitted::BadReceipt)?;
+    let accepted = ours(sender, composed, &proven).map_err(NotSubmitted::BadReceipt)?;
     let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
     let receipt = folder.keep_receipt(&bytes)?;
     Ok(Submitted {
@@ -245,73 +242,54 @@ fn received(
     })
 }
 
-/// The receipt is from the gateway that was asked, for us, and about exactly what was sent.
-fn verify(
-    sender: &Sender,
-    composed: &Composed,
-    submission: Option<&str>,
-    token: &str,
-    chain: &Chain,
-    now: Timestamp,
-) -> Result<Accepted, Refusal> {
-    let token = Unverified::parse(token)?;
-    if token.x5t() != chain.x5t() {
-        return Err(refuse(jws::CERTIFICATE_MISMATCH));
-    }
-    // A receipt from before a renewal was signed with the certificate of its own day.
-    let recorded = token.peek().and_then(|claims| {
-        let event = claims.get("events")?.as_object()?.values().next()?;
-        event.get("recorded_at")?.as_str()?.parse::<Timestamp>().ok()
-    });
-    let at = recorded.filter(|at| *at <= now).unwrap_or(now);
-    let signer = sender.trust.store().verify(chain, Purpose::Signing, at);
-    let token = token.verify(SET_TYPE, &signer.map_err(|refusal| refuse(refusal.0))?)?;
-    if *token.signer().party() != sender.gateway {
-        return Err(refuse(NOT_THE_GATEWAY));
-    }
-    let said = SecurityEvent::<Accepted>::read(&token, None)?;
-    let header = composed.checked.header();
-    let us = |a: &Audience| matches!(a, Audience::Party(p) if p.organisation == sender.party.organisation);
-    let facts = [
-        ("aud", said.aud.iter().any(us)),
-        ("sub_id", said.sub_id.map(|s| s.0) == Some(header.referral_id)),
-        ("version", said.event.version == header.version),
-        ("payload_sha256", said.event.payload_sha256 == composed.payload_sha256),
-        ("sender", said.event.sender.organisation == sender.party.organisation),
-    ];
-    if let Some((name, _)) = facts.iter().find(|(_, equal)| !equal) {
-        return Err(tokens::mismatch(name));
-    }
-    // A repetition that was signed anew gets the receipt of the first time, which names the first
-    // submission; the document is the same.
-    let _ = submission;
-    Ok(said.event)
-}
-
+/// The answer as an evidence bundle, with the revocation lists of today.
 fn bundle(
     sender: &Sender,
     composed: &Composed,
-    submission: Option<String>,
-    accepted: &str,
-    chain: &Chain,
-) -> Bundle {
+    answer: &ReceiptAnswer,
+) -> Result<Bundle, NotSubmitted> {
     let trust = sender.trust.store();
-    let lists = trust
-        .crl_digests()
-        .into_iter()
-        .filter_map(|d| Some(STANDARD.encode(trust.loaded_crl(&d)?)));
+    let list = |digest| Some(STANDARD.encode(trust.loaded_crl(&digest)?));
     let mut bundle = Bundle {
         referral_id: composed.checked.header().referral_id,
-        tokens: submission.into_iter().chain([accepted.to_owned()]).collect(),
+        tokens: vec![answer.submission.clone(), answer.accepted.clone()],
         certificates: Vec::new(),
-        crls: lists.collect(),
+        crls: trust.crl_digests().into_iter().filter_map(list).collect(),
         documents: Vec::new(),
     };
-    bundle.push_chain(chain);
-    if let Some(identity) = &sender.signing {
-        bundle.push_chain(identity.chain());
+    for chain in [&answer.submission_certificates, &answer.certificates] {
+        bundle.push_chain(&Chain::from_header(chain).map_err(|_| bad(UNREADABLE))?);
     }
-    bundle
+    Ok(bundle)
+}
+
+/// What verified is from the gateway that was asked, and about exactly what was sent.
+fn ours(sender: &Sender, composed: &Composed, proven: &Proven) -> Result<Accepted, Refusal> {
+    let header = composed.checked.header();
+    let mut accepted = None;
+    for statement in &proven.statements {
+        match &statement.says {
+            Says::Accepted(said) if statement.by == sender.gateway => accepted = Some(said.clone()),
+            Says::Submitted(said) => {
+                let own = said.sender().organisation == sender.party.organisation;
+                let backed = said.attested.is_none() || statement.by == sender.gateway;
+                if !own || !backed {
+                    return Err(tokens::mismatch("sender"));
+                }
+            }
+            _ => return Err(refuse(NOT_THE_GATEWAY)),
+        }
+    }
+    let accepted = accepted.ok_or_else(|| refuse(NOT_THE_GATEWAY))?;
+    let facts = [
+        ("version", accepted.version == header.version),
+        ("payload_sha256", accepted.payload_sha256 == composed.payload_sha256),
+        ("sender", accepted.sender.organisation == sender.party.organisation),
+    ];
+    match facts.iter().find(|(_, equal)| !equal) {
+        Some((name, _)) => Err(tokens::mismatch(name)),
+        None => Ok(accepted),
+    }
 }
 
 fn bad(rule: Rule) -> NotSubmitted {

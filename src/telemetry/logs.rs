@@ -68,14 +68,8 @@ impl std::error::Error for AlreadyInstalled {}
 
 /// Starts logging to standard error, for the whole process.
 pub fn init(format: LogFormat, level: LogLevel) -> Result<(), AlreadyInstalled> {
-    let installed = match format {
-        LogFormat::Json => {
-            tracing::subscriber::set_global_default(writing_to(format, level, std::io::stderr))
-        }
-        LogFormat::Text => {
-            tracing::subscriber::set_global_default(writing_to(format, level, std::io::stderr))
-        }
-    };
+    let log = writing_to(format, level, std::io::stderr);
+    let installed = tracing::subscriber::set_global_default(log);
     installed.map_err(|_| AlreadyInstalled)
 }
 

@@ -4,27 +4,35 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::AlreadyInstalled;
 
-/// Requests answered, by `route` and `status`.
-pub const REQUESTS: &str = "ecaf_requests_total";
-/// Seconds from the end of a request's head to the end of its answer, by `route`.
-pub const REQUEST_SECONDS: &str = "ecaf_request_seconds";
-/// Open connections.
-pub const CONNECTIONS: &str = "ecaf_connections";
+/// Open connections of parties.
+pub const HTTP_CONNECTIONS_OPEN: &str = "ecaf_http_connections";
+/// Connections that came in.
+pub const HTTP_CONNECTIONS: &str = "ecaf_http_connections_total";
+/// Connections refused for their number.
+pub const HTTP_CONNECTIONS_REFUSED: &str = "ecaf_http_connections_refused_total";
+/// Connections ended because a certificate no longer held, by `rule`.
+pub const HTTP_CONNECTIONS_ENDED: &str = "ecaf_http_connections_ended_total";
+/// TLS handshakes done, by `key_exchange` and `resumed`.
+pub const HANDSHAKES: &str = "ecaf_http_handshakes_total";
 /// TLS handshakes refused, by `rule`.
-pub const HANDSHAKES_REFUSED: &str = "ecaf_handshakes_refused_total";
+pub const HANDSHAKES_REFUSED: &str = "ecaf_http_handshakes_refused_total";
+/// Requests answered, by class of `status`.
+pub const HTTP_REQUESTS: &str = "ecaf_http_requests_total";
+/// Requests refused by the edge itself, by `rule`.
+pub const HTTP_REFUSALS: &str = "ecaf_http_refusals_total";
 /// Referrals accepted: durable and receipted. Repeats count once.
 pub const ACCEPTED: &str = "ecaf_referrals_accepted_total";
 /// Submissions answered with a receipt that was stored before.
 pub const REPEATED: &str = "ecaf_referrals_repeated_total";
-/// Refusals, by `rule`.
+/// Seconds from a whole request to its receipt.
+pub const ACCEPT_SECONDS: &str = "ecaf_accept_seconds";
+/// Refusals of submissions and dispatches, by `rule`.
 pub const REFUSED: &str = "ecaf_refusals_total";
-/// Seconds that a group of writes took to become durable.
-pub const COMMIT_SECONDS: &str = "ecaf_commit_seconds";
-/// Writes in one commit.
-pub const COMMIT_ROWS: &str = "ecaf_commit_rows";
+/// Failures of our own, by `fault`.
+pub const FAULTS: &str = "ecaf_faults_total";
 /// Attempts at delivery, by `authority` and `outcome`.
 pub const DELIVERY_ATTEMPTS: &str = "ecaf_delivery_attempts_total";
-/// Seconds from acceptance to the authority's receipt.
+/// Seconds from acceptance to the authority's stored receipt.
 pub const DELIVERY_SECONDS: &str = "ecaf_delivery_seconds";
 /// Deliveries that no authority has confirmed yet.
 pub const DELIVERIES_WAITING: &str = "ecaf_deliveries_waiting";
@@ -32,21 +40,18 @@ pub const DELIVERIES_WAITING: &str = "ecaf_deliveries_waiting";
 pub const OLDEST_WAITING_SECONDS: &str = "ecaf_oldest_delivery_waiting_seconds";
 /// Deliveries given up: a person must act.
 pub const UNDELIVERABLE: &str = "ecaf_deliveries_undeliverable";
-/// Dispatches stored by an authority.
+/// Dispatches stored by an authority. Repeats count once.
 pub const DISPATCHES_STORED: &str = "ecaf_dispatches_stored_total";
 /// Version of the directory in use.
 pub const DIRECTORY_VERSION: &str = "ecaf_directory_version";
 /// Seconds until the directory in use ends; negative while it is stale.
 pub const DIRECTORY_SECONDS_LEFT: &str = "ecaf_directory_seconds_left";
-/// Reloads that were refused, by `what` and `rule`.
-pub const RELOADS_REFUSED: &str = "ecaf_reloads_refused_total";
 
 /// Upper bounds in seconds: from a tenth of a millisecond to a minute and a half.
 const SECONDS: [f64; 18] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0, 90.0,
 ];
-const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// Gives the metrics of this process as text.
 #[derive(Clone)]
@@ -70,9 +75,6 @@ impl std::fmt::Debug for MetricsHandle {
 pub fn install_metrics() -> Result<MetricsHandle, AlreadyInstalled> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-        .and_then(|builder| {
-            builder.set_buckets_for_metric(Matcher::Full(COMMIT_ROWS.to_owned()), &ROWS)
-        })
         // Fails on an empty list of buckets only, and both have some.
         .map_err(|_| AlreadyInstalled)?
         .build_recorder();
@@ -89,10 +91,10 @@ mod tests {
     fn records_and_renders_once_per_process() {
         let handle = install_metrics().unwrap();
         metrics::counter!(REFUSED, "rule" => "directory.expired").increment(2);
-        metrics::histogram!(COMMIT_SECONDS).record(0.003);
+        metrics::histogram!(ACCEPT_SECONDS).record(0.003);
         let text = handle.render();
         assert!(text.contains("ecaf_refusals_total{rule=\"directory.expired\"} 2"), "{text}");
-        assert!(text.contains("ecaf_commit_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+        assert!(text.contains("ecaf_accept_seconds_bucket{le=\"0.005\"} 1"), "{text}");
         assert_eq!(install_metrics().unwrap_err(), AlreadyInstalled);
     }
 }

@@ -1,8 +1,8 @@
 //! Logs and metrics. Personal data never reaches either: only ids, codes, counts and times.
 //!
 //! Log lines are written with [`log!`](crate::log), which takes nothing but [`Safe`] values and
-//! literal messages; `tests/architecture.rs` keeps `tracing` out of the rest of the crate. Log lines
-//! of other crates, which know nothing of this rule, are not shown.
+//! literal messages, or with `tracing` and no other fields than `tests/architecture.rs` lists. Log
+//! lines of other crates, which know nothing of this rule, are not shown.
 
 mod logs;
 pub mod metric;

@@ -290,10 +290,8 @@ impl Default for Raw {
 
 impl Raw {
     pub fn config(&self, held: Option<&Held>) -> Arc<ClientConfig> {
-        let provider = CryptoProvider {
-            kx_groups: self.groups.clone(),
-            ..aws_lc_rs::default_provider()
-        };
+        let provider =
+            CryptoProvider { kx_groups: self.groups.clone(), ..aws_lc_rs::default_provider() };
         let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()

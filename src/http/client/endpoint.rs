@@ -63,9 +63,11 @@ impl FromStr for Endpoint {
         let plain = uri.scheme_str() == Some("https")
             && !text.contains(['@', '?', '#'])
             && DnsName::try_from(host.as_str()).is_ok();
-        let port = match authority.port() {
-            None => 443,
-            Some(port) => port.as_str().parse().map_err(|_| NotAnEndpoint)?,
+        // A port that does not fit is no port to the library: look at the text.
+        let port = match authority.as_str().get(host.len()..) {
+            Some("") => 443,
+            Some(port) if port.starts_with(':') => authority.port_u16().ok_or(NotAnEndpoint)?,
+            _ => return Err(NotAnEndpoint),
         };
         let base = uri.path().trim_end_matches('/');
         if !plain || super::super::head::target(&format!("{base}/x"), 512).is_err() {
@@ -104,6 +106,7 @@ mod tests {
             "https://127.0.0.1:1",
             "https://[::1]:1",
             "https://a.example:99999",
+            "https://a.example:",
         ] {
             assert_eq!(bad.parse::<Endpoint>(), Err(NotAnEndpoint), "{bad}");
         }

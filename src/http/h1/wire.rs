@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use ::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -44,6 +45,8 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Wire<'a, IO> {
     /// The next head; `None` if the peer closed, or asked nothing for too long.
     pub(super) async fn read_head(&mut self) -> Result<Option<Parsed>, Broken> {
         if self.ahead.is_empty() {
+            // A used buffer would hold the memory of the last body while nothing is asked.
+            self.ahead = BytesMut::new();
             let waited = timeout(self.limits.idle, self.read(STEP)).await;
             if !matches!(waited, Ok(Ok(()))) {
                 return Ok(None);
@@ -52,13 +55,14 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Wire<'a, IO> {
         let deadline = Instant::now() + self.limits.head;
         let mut searched = 0;
         loop {
-            if let Some(length) = end_of_head(&self.ahead, searched) {
+            let end = end_of_head(&self.ahead, searched);
+            if end.unwrap_or(self.ahead.len()) > self.limits.head_bytes {
+                return Err(Broken::Refused(EdgeRefusal::HeadTooLarge));
+            }
+            if let Some(length) = end {
                 let raw = self.ahead.split_to(length);
                 let parsed = parse(&raw[..length - 4], self.limits);
                 return parsed.map(Some).map_err(Broken::Refused);
-            }
-            if self.ahead.len() > self.limits.head_bytes {
-                return Err(Broken::Refused(EdgeRefusal::HeadTooLarge));
             }
             searched = self.ahead.len().saturating_sub(3);
             timeout_at(deadline, self.read(STEP))
@@ -170,7 +174,7 @@ fn render(response: &Response, close: bool, only_head: bool, now: Timestamp) -> 
     let mut head = String::with_capacity(512);
     // Writing to a String cannot fail.
     let _ = write!(head, "HTTP/1.1 {}\r\ndate: {}\r\n", response.status, http_date(now));
-    let bodiless = response.status == ::http::StatusCode::NO_CONTENT;
+    let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !bodiless {
         let _ = write!(head, "content-length: {}\r\n", response.body.len());
     }
@@ -215,8 +219,6 @@ fn http_date(now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ::http::StatusCode;
-
     use super::*;
 
     #[test]

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{NoServerSessionStorage, ServerConfig};
+use rustls::server::{Acceptor, NoServerSessionStorage, ProducesTickets, ServerConfig};
 use rustls::{HandshakeKind, NamedGroup};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::credentials::Credentials;
@@ -27,7 +28,7 @@ pub struct ServerTls {
     trust: Arc<Trust>,
     credentials: Arc<Credentials>,
     allowed: Arc<[Role]>,
-    config: ArcSwapOption<Generation>,
+    current: ArcSwapOption<Generation>,
 }
 
 /// The configuration made for one state of trust and credentials. Its ticket keys are its own, so
@@ -36,7 +37,15 @@ pub struct ServerTls {
 struct Generation {
     trust: u64,
     credentials: u64,
-    config: Arc<ServerConfig>,
+    configs: Configs,
+}
+
+/// The library follows the client's order of groups. A client that speaks the hybrid at all shall use
+/// it, whatever it would rather have, so it meets a configuration that has nothing else.
+#[derive(Debug, Clone)]
+struct Configs {
+    hybrid: Arc<ServerConfig>,
+    any: Arc<ServerConfig>,
 }
 
 impl ServerTls {
@@ -47,8 +56,8 @@ impl ServerTls {
         allowed: &[Role],
     ) -> Result<Self, TlsFault> {
         let tls =
-            Self { trust, credentials, allowed: allowed.into(), config: ArcSwapOption::empty() };
-        tls.config()?;
+            Self { trust, credentials, allowed: allowed.into(), current: ArcSwapOption::empty() };
+        tls.configs()?;
         Ok(tls)
     }
 
@@ -68,11 +77,15 @@ impl ServerTls {
         socket: TcpStream,
         address: SocketAddr,
     ) -> Result<(TlsStream<TcpStream>, Peer), Reason> {
-        let config = self.config().map_err(|_| Reason::of(rules::FAULT))?;
-        let stream = TlsAcceptor::from(config)
-            .accept(socket)
-            .await
-            .map_err(|error: io::Error| Reason::of_handshake(&error))?;
+        let failed = |error: io::Error| Reason::of_handshake(&error);
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await.map_err(failed)?;
+        let configs = self.configs().map_err(|_| Reason::of(rules::FAULT))?;
+        let groups = hello.client_hello().named_groups();
+        let config = match groups {
+            Some(groups) if groups.contains(&NamedGroup::X25519MLKEM768) => configs.hybrid,
+            _ => configs.any,
+        };
+        let stream = hello.into_stream(config).await.map_err(failed)?;
         let peer = self.peer(&stream, address)?;
         Ok((stream, peer))
     }
@@ -97,22 +110,36 @@ impl ServerTls {
         })
     }
 
-    fn config(&self) -> Result<Arc<ServerConfig>, TlsFault> {
+    fn configs(&self) -> Result<Configs, TlsFault> {
         // Read before building: a change meanwhile then only means building once more.
         let (trust, credentials) = (self.trust.generation(), self.credentials.generation());
-        if let Some(current) = &*self.config.load()
+        if let Some(current) = &*self.current.load()
             && (current.trust, current.credentials) == (trust, credentials)
         {
-            return Ok(current.config.clone());
+            return Ok(current.configs.clone());
         }
-        let config = Arc::new(self.build()?);
-        let next = Generation { trust, credentials, config: config.clone() };
-        self.config.store(Some(Arc::new(next)));
-        Ok(config)
+        let configs = self.build()?;
+        let next = Generation { trust, credentials, configs: configs.clone() };
+        self.current.store(Some(Arc::new(next)));
+        Ok(configs)
     }
 
-    fn build(&self) -> Result<ServerConfig, TlsFault> {
-        let provider = Arc::new(provider());
+    fn build(&self) -> Result<Configs, TlsFault> {
+        let ticketer = Ticketer::new().map_err(TlsFault)?;
+        let mut hybrid = provider();
+        hybrid.kx_groups.retain(|group| group.name() == NamedGroup::X25519MLKEM768);
+        Ok(Configs {
+            hybrid: Arc::new(self.build_with(hybrid, ticketer.clone())?),
+            any: Arc::new(self.build_with(provider(), ticketer)?),
+        })
+    }
+
+    fn build_with(
+        &self,
+        provider: CryptoProvider,
+        ticketer: Arc<dyn ProducesTickets>,
+    ) -> Result<ServerConfig, TlsFault> {
+        let provider = Arc::new(provider);
         let time = Arc::new(Time(self.trust.clock().clone()));
         let verifier = ClientVerifier {
             trust: self.trust.clone(),
@@ -126,7 +153,7 @@ impl ServerTls {
             .with_cert_resolver(self.credentials.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Ticketer::new().map_err(TlsFault)?;
+        config.ticketer = ticketer;
         // One is enough: a resumed session gives out the next.
         config.send_tls13_tickets = 1;
         config.max_early_data_size = 0;

@@ -19,13 +19,17 @@ use crate::http::message::Alpn;
 use crate::http::trust::Trust;
 use crate::protocol::trust::{Chain, Purpose};
 
+/// A configuration, and the state of trust and credentials that it was made for: sessions are resumed
+/// only as long as neither has changed.
+type Made = ((u64, u64), Arc<ClientConfig>);
+
 /// Connects to one party of the scheme.
 #[derive(Debug)]
 pub struct ClientTls {
     trust: Arc<Trust>,
     credentials: Arc<Credentials>,
     expected: Party,
-    config: Mutex<Option<((u64, u64), Arc<ClientConfig>)>>,
+    config: Mutex<Option<Made>>,
 }
 
 /// The other end of an outbound connection.

@@ -62,7 +62,9 @@ pub fn is_drama_number(phone: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Header, build, read_overlay};
     use super::*;
+    use crate::domain::time::DAY;
 
     #[test]
     fn drama_numbers_in_any_spelling() {
@@ -82,5 +84,43 @@ mod tests {
         for phone in ["020 8430 2000", "01632 961123", "07700 901000", "999", "01632 9601234"] {
             assert!(!is_drama_number(phone), "{phone}");
         }
+    }
+
+    #[test]
+    fn a_live_authority_needs_numbers_for_day_and_night() {
+        let at: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let found = |contacts: &str| {
+            let overlay = format!(
+                "[[authorities]]\ncode = \"316\"\nconnection = \"pull\"\n\
+                 staffed_hours = \"mon-fri 09:00-17:00\"\n{contacts}"
+            );
+            let header = Header {
+                version: 1,
+                issued_at: at,
+                expires_at: at.plus(DAY),
+                trust_domain: "scheme.example.org".parse().unwrap(),
+            };
+            let overlay = read_overlay(&overlay).unwrap();
+            let (directory, _) = build(header, overlay, None).unwrap();
+            check_production(&directory, at).iter().map(|v| v.rule.id).collect::<Vec<_>>()
+        };
+        let contact = |kind: &str, phone: &str, verified: &str| {
+            format!(
+                "[[authorities.contacts]]\nkind = \"{kind}\"\nlabel = \"Desk\"\n\
+                 phone = \"{phone}\"\n{verified}"
+            )
+        };
+        let verified = "verified_at = \"2026-11-02\"\nverified_by = \"operator-desk\"\n";
+        // The first lies beside the drama range, the second in it.
+        let (number, drama) = ("01632 961000", "01632 960001");
+        let [day, night] = [rules::NO_DAYTIME.id, rules::NO_OUT_OF_HOURS.id];
+        assert_eq!(found(""), [day, night]);
+        assert_eq!(found(&contact("daytime", number, "")), [day, night]);
+        assert_eq!(found(&contact("daytime", number, verified)), [night]);
+        let both =
+            contact("daytime", number, verified) + &contact("out_of_hours", number, verified);
+        assert!(found(&both).is_empty());
+        let invented = both.replacen(number, drama, 1);
+        assert_eq!(found(&invented), [rules::DRAMA_NUMBER.id]);
     }
 }

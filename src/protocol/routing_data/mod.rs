@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`envelope`] | the file around a postcode table: digest, compression, bounds |
-//! | [`reference`] | the CSV files of authorities and districts -> a dated table |
+//! | [`mod@reference`] | the CSV files of authorities and districts -> a dated table |
 //! | [`import`] | published postcode directories -> a postcode table |
 //! | [`explain`] | an answer in plain English and as JSON |
 //!

@@ -156,7 +156,7 @@ struct OddEntry {
 }
 
 impl PostcodeTable {
-    /// Reads the bytes that [`build`] makes; checks every reference in them.
+    /// Reads the bytes that [`build()`] makes; checks every reference in them.
     pub fn decode(bytes: &[u8]) -> Result<Self, TableError> {
         decode::decode(bytes)
     }

@@ -1,0 +1,117 @@
+//! A sandbox with a gateway, and with its authorities up or down: real processes of this program.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ecaf::app;
+use ecaf::cli::sandbox::{AUTHORITIES, Process, World, operator_get};
+use ecaf::config;
+use ecaf::effects::{Clock, SystemClock, SystemEntropy};
+use ecaf::school::sender::Sender;
+use http::StatusCode;
+
+use super::generator::Target;
+use super::machine;
+use super::tls::Connectors;
+
+/// The sandbox's school that the example names, by its place.
+const SCHOOL: usize = 0;
+/// One authority gets everything here, so it may get more at a time than by default.
+const DELIVERY: &str = "concurrency = 64\nconcurrency_per_authority = 32";
+
+/// A running scheme. Its folder goes with it.
+pub struct Scheme {
+    pub world: World,
+    pub sender: Sender,
+    pub gateway: Process,
+    pub authorities: Vec<Process>,
+    /// From starting the gateway's process to its first "ready".
+    pub start: Duration,
+    folder: PathBuf,
+}
+
+impl Scheme {
+    /// Prepares a sandbox in a new folder and starts it.
+    pub async fn start(with_authorities: bool) -> Result<Self, String> {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("ecaf-bench-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let entropy = SystemEntropy::default();
+        let world = World::prepare(&folder, SystemClock.now(), &entropy, DELIVERY)?;
+        let mut authorities = Vec::new();
+        if with_authorities {
+            for index in 0..AUTHORITIES.len() {
+                let config = world.authority_config(index);
+                let mut process =
+                    process(&["authority"], &config, world.authority_operator(index))?;
+                process.wait_ready().map_err(|e| e.to_string())?;
+                authorities.push(process);
+            }
+        }
+        let began = Instant::now();
+        let gateway = process(&["gateway"], &world.gateway_config(), world.gateway_operator())?;
+        while !operator_get(world.gateway_operator(), "/readyz").is_ok_and(|(s, _)| s == 200) {
+            if began.elapsed() > Duration::from_secs(30) {
+                return Err("the gateway does not become ready".into());
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        let start = began.elapsed();
+        let settings =
+            config::load_school(&world.school_config(SCHOOL)).map_err(|e| e.to_string())?;
+        let sender = app::open_sender(&settings).await.map_err(|e| e.to_string())?;
+        Ok(Self { world, sender, gateway, authorities, start, folder })
+    }
+
+    /// The gateway as a target.
+    pub fn target(&self) -> Result<Target, String> {
+        Ok(Target {
+            address: self.world.gateway_address(),
+            pids: vec![self.gateway.id()],
+            accepted: StatusCode::CREATED,
+            connectors: self.connectors()?,
+        })
+    }
+
+    /// A school's way to any server of this sandbox.
+    pub fn connectors(&self) -> Result<Connectors, String> {
+        Connectors::load(&self.world, SCHOOL)
+    }
+
+    /// The processes beside the gateway.
+    pub fn helpers(&self) -> Vec<u32> {
+        self.authorities.iter().map(Process::id).collect()
+    }
+
+    /// Memory of the gateway, now or at most so far (`VmRSS`, `VmHWM`), in MB.
+    pub fn memory_mb(&self, field: &str) -> f64 {
+        machine::memory_mb(self.gateway.id(), field)
+    }
+
+    /// How many deliveries have no receipt yet, as readiness says.
+    pub fn waiting(&self) -> Option<u64> {
+        let (_, text) = operator_get(self.world.gateway_operator(), "/readyz").ok()?;
+        text.lines().find_map(|line| line.strip_prefix("info: ")?.split(' ').next()?.parse().ok())
+    }
+}
+
+impl Drop for Scheme {
+    fn drop(&mut self) {
+        self.gateway.kill();
+        self.authorities.iter_mut().for_each(Process::kill);
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn process(
+    command: &[&str],
+    config: &Path,
+    operator: std::net::SocketAddr,
+) -> Result<Process, String> {
+    let file = config.to_string_lossy();
+    let arguments = [command, &["--config", &file]].concat();
+    let log = config.with_file_name("log.jsonl");
+    let program = Path::new(env!("CARGO_BIN_EXE_ecaf"));
+    Process::start(program, &arguments, operator, &log).map_err(|e| e.to_string())
+}

@@ -1,0 +1,270 @@
+//! Gateways and authorities inside the test's own process, so that their clock can be moved and
+//! their answers be spoiled on the way. The parts are the product's; only the wiring is repeated.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ecaf::authority::station::Station;
+use ecaf::config::{self, IdentitySettings, TrustSettings};
+use ecaf::domain::delivery::{BreakerPolicy, RetryPolicy};
+use ecaf::domain::party::{Organisation, Role};
+use ecaf::domain::time::DAY;
+use ecaf::effects::{Clock, Entropy, SigningKey, SystemEntropy};
+use ecaf::gateway::courier::MutualTlsCourier;
+use ecaf::gateway::deliver::{self, DeliverySettings};
+use ecaf::gateway::exchange::Exchange;
+use ecaf::gateway::{self, publish};
+use ecaf::http::reload::{IdentityFiles, TrustFiles};
+use ecaf::http::tls::ServerTls;
+use ecaf::http::{Client, ClientLimits, Credentials, Handler, Server, Service, Trust};
+use ecaf::protocol::directory::{DirectoryHolder, accept};
+use ecaf::protocol::routing_data::RoutingTables;
+use ecaf::protocol::signing::SigningIdentity;
+use ecaf::protocol::trust::{Chain, Purpose, TrustScope, VerifiedCache, pem};
+use ecaf::school::sender::Sender;
+use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use super::Scene;
+
+fn files(settings: &TrustSettings) -> TrustFiles {
+    TrustFiles {
+        trust_domain: settings.domain.clone(),
+        scope: if settings.demo { TrustScope::Demo } else { TrustScope::Live },
+        roots: settings.roots.clone(),
+        issuing: settings.issuing.clone(),
+        crls: vec![settings.crls.clone()],
+    }
+}
+
+async fn trust(settings: &TrustSettings, clock: &Arc<dyn Clock>) -> Arc<Trust> {
+    Trust::new(files(settings).load().await.unwrap(), Arc::clone(clock))
+}
+
+async fn credentials(
+    identity: &IdentitySettings,
+    purposes: &[Purpose],
+    trust: &Trust,
+) -> Arc<Credentials> {
+    let files = IdentityFiles {
+        chain: identity.tls_certificate.clone(),
+        key: identity.tls_key.path().to_owned(),
+    };
+    Credentials::new(files.load(purposes, trust).await.unwrap())
+}
+
+/// A signing identity from PEM bytes, as the trust data of this moment allows it.
+pub fn signing(certificate: &[u8], key: &[u8], trust: &Trust) -> SigningIdentity {
+    let chain = Chain::presented(pem::certificates(certificate).unwrap()).unwrap();
+    let verified = trust.check(&chain, Purpose::Signing).unwrap();
+    let der = pem::private_key(key).unwrap();
+    let key = SigningKey::from_pkcs8(der.secret_der()).unwrap();
+    SigningIdentity::new(Arc::new(key), chain, &verified).unwrap()
+}
+
+fn own_signing(identity: &IdentitySettings, trust: &Trust) -> SigningIdentity {
+    let files = identity.signing.as_ref().unwrap();
+    let read = |path: &Path| std::fs::read(path).unwrap();
+    signing(&read(&files.certificate), &read(files.key.path()), trust)
+}
+
+fn directory(path: &Path, trust: &Trust) -> Arc<DirectoryHolder> {
+    let holder = Arc::new(DirectoryHolder::new(None));
+    let (bytes, at) = (std::fs::read(path).unwrap(), trust.clock().now());
+    let verify = |chain: &Chain| trust.store().verify(chain, Purpose::Signing, at);
+    holder.offer(|in_use| accept(&bytes, verify, at, in_use)).unwrap();
+    holder
+}
+
+/// Something that runs until it is told to stop.
+struct Running {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    fn new() -> (Self, watch::Receiver<bool>) {
+        let (stop, stopping) = watch::channel(false);
+        (Self { stop, tasks: Vec::new() }, stopping)
+    }
+
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// A gateway.
+pub struct Gateway {
+    pub exchange: Arc<Exchange>,
+    files: TrustFiles,
+    running: Running,
+}
+
+/// Retries at once by the machine's clock, gives up after three days by the test's clock.
+pub fn eager() -> DeliverySettings {
+    DeliverySettings {
+        retry: RetryPolicy { base_ms: 1, max_ms: 1, give_up_after_ms: 3 * DAY },
+        breaker: BreakerPolicy { failures: 1_000_000, ..BreakerPolicy::default() },
+        parallel: 8,
+        parallel_per_authority: 4,
+        lease_ms: 60_000,
+        look_every: Duration::from_millis(20),
+    }
+}
+
+impl Gateway {
+    /// Opens the gateway of a scene, at its own address and over its own store.
+    pub async fn open(scene: &Scene, clock: &Arc<dyn Clock>, deliveries: DeliverySettings) -> Self {
+        let settings = config::load_gateway(&scene.world.gateway_config()).unwrap();
+        let trust = trust(&settings.trust, clock).await;
+        let purposes = [Purpose::TlsServer, Purpose::TlsClient];
+        let credentials = credentials(&settings.identity, &purposes, &trust).await;
+        let party = credentials.identity().party().clone();
+        let Organisation::Gateway(name) = party.organisation.clone() else { panic!("{party}") };
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+        let store = Settings::owner(&settings.store).or_create();
+        let exchange = Arc::new(Exchange {
+            name,
+            signing: ArcSwap::from_pointee(own_signing(&settings.identity, &trust)),
+            trust: Arc::clone(&trust),
+            cache: VerifiedCache::new(1_024),
+            directory: directory(&settings.directory, &trust),
+            tables: ArcSwap::from_pointee(RoutingTables::embedded().unwrap()),
+            store: Arc::new(SqliteGateway::open(&store, Arc::clone(&entropy)).unwrap()),
+            clock: Arc::clone(clock),
+            entropy: Arc::clone(&entropy),
+            new_deliveries: Notify::new(),
+            new_tokens: Notify::new(),
+        });
+        let roles = [Role::School, Role::Authority, Role::Gateway, Role::Operator];
+        let tls = ServerTls::new(Arc::clone(&trust), Arc::clone(&credentials), &roles).unwrap();
+        let api = gateway::api::Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
+        let limits = settings.limits.listener.clone();
+        let service = Service { limits, ..Service::new(Arc::new(api), entropy) };
+        let address = settings.listen.parties;
+        let server = Server::bind(address, Arc::new(tls), service).await.unwrap();
+        let courier = Arc::new(MutualTlsCourier::new(
+            party.trust_domain,
+            Arc::clone(&trust),
+            credentials,
+            ClientLimits::default(),
+        ));
+        let (mut running, stopping) = Running::new();
+        let holder = "sandbox/test".to_owned();
+        running.tasks.push(tokio::spawn(server.run(stopped(stopping.clone()))));
+        running.tasks.push(tokio::spawn(deliver::run(
+            Arc::clone(&exchange),
+            courier,
+            deliveries,
+            holder.clone(),
+            stopping.clone(),
+        )));
+        running.tasks.push(tokio::spawn(publish::run(Arc::clone(&exchange), holder, stopping)));
+        Self { exchange, files: files(&settings.trust), running }
+    }
+
+    /// Reads trust data again.
+    pub async fn reload(&self) {
+        self.exchange.trust.publish(self.files.load().await.unwrap());
+    }
+
+    /// Stops it and lets go of its store.
+    pub async fn stop(self) {
+        let Self { exchange, running, .. } = self;
+        running.stop().await;
+        // The last holder closes the file.
+        let exchange = Arc::try_unwrap(exchange).ok().expect("the exchange is still in use");
+        drop(exchange);
+    }
+}
+
+/// An authority.
+pub struct Authority {
+    pub station: Arc<Station>,
+    running: Running,
+}
+
+impl Authority {
+    /// Opens an authority of a scene at its own address. `around` may put something between the
+    /// edge and the real answers.
+    pub async fn open(
+        scene: &Scene,
+        index: usize,
+        clock: &Arc<dyn Clock>,
+        around: impl FnOnce(ecaf::authority::api::Api) -> Arc<dyn Handler>,
+    ) -> Self {
+        let settings = config::load_authority(&scene.world.authority_config(index)).unwrap();
+        let trust = trust(&settings.trust, clock).await;
+        let credentials = credentials(&settings.identity, &[Purpose::TlsServer], &trust).await;
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+        let store = Settings::owner(&settings.store).or_create();
+        let station = Arc::new(Station {
+            code: settings.code,
+            reference_prefix: settings.reference_prefix.clone(),
+            signing: ArcSwap::from_pointee(own_signing(&settings.identity, &trust)),
+            trust: Arc::clone(&trust),
+            cache: VerifiedCache::new(1_024),
+            directory: directory(&settings.directory, &trust),
+            store: Arc::new(SqliteAuthority::open(&store).unwrap()),
+            clock: Arc::clone(clock),
+            entropy: Arc::clone(&entropy),
+        });
+        let tls = ServerTls::new(trust, credentials, &[Role::Gateway]).unwrap();
+        let body_bytes = settings.limits.body_bytes;
+        let api = ecaf::authority::api::Api::new(Arc::clone(&station), body_bytes);
+        let limits = settings.limits.listener.clone();
+        let service = Service { limits, ..Service::new(around(api), entropy) };
+        let address = settings.listen.parties;
+        let server = Server::bind(address, Arc::new(tls), service).await.unwrap();
+        let (mut running, stopping) = Running::new();
+        running.tasks.push(tokio::spawn(server.run(stopped(stopping))));
+        Self { station, running }
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+/// A school's machine with a clock of the test's.
+pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Sender {
+    let settings = config::load_school(&scene.world.school_config(index)).unwrap();
+    let trust = trust(&settings.trust, clock).await;
+    let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;
+    let signing =
+        settings.identity.signing.is_some().then(|| own_signing(&settings.identity, &trust));
+    let endpoint = settings.gateway.url.as_str().parse().unwrap();
+    let (gateway, party) =
+        (settings.gateway.identity.clone(), credentials.identity().party().clone());
+    Sender {
+        client: Client::new(endpoint, gateway.clone(), credentials, Arc::clone(&trust)),
+        signing,
+        gateway,
+        trust,
+        state: settings.state_dir.clone(),
+        give_up_after: Duration::from_secs(1),
+        clock: Arc::clone(clock),
+        entropy: Arc::new(SystemEntropy::default()),
+        party,
+    }
+}
+
+/// An authority as a caller of the gateway.
+pub async fn authority_caller(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Client {
+    let settings = config::load_authority(&scene.world.authority_config(index)).unwrap();
+    let trust = trust(&settings.trust, clock).await;
+    let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;
+    let school = config::load_school(&scene.world.school_config(0)).unwrap().gateway;
+    Client::new(school.url.as_str().parse().unwrap(), school.identity, credentials, trust)
+}

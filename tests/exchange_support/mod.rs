@@ -1,0 +1,28 @@
+//! A whole scheme in a temporary folder, its real processes, its schools, and the proofs that what
+//! arrived is what was sent.
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+
+mod documents;
+pub mod inside;
+mod proof;
+mod scene;
+mod sending;
+pub mod wire;
+
+pub use documents::{Document, HACKNEY, HARINGEY, NEWHAM, Stream, example};
+pub use proof::{Arrived, Proof, all_settled, gateway_store, inbox, inbox_store};
+pub use scene::{QUICK, Scene, ecaf, eventually, still_open, to_deliver};
+pub use sending::{Receipt, Sent, json_fields, post, problem, receipt_of, sign, signed_fields};
+
+use std::time::Duration;
+
+/// Nothing waits this long; a test that does has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A number from the environment, for runs longer than the usual one.
+pub fn count(variable: &str, usual: usize) -> usize {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a number")),
+        Err(_) => usual,
+    }
+}

@@ -1,0 +1,148 @@
+//! A prepared scheme and the processes in it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use ecaf::app;
+use ecaf::cli::sandbox::{AUTHORITIES, Process, World, operator_get};
+use ecaf::config;
+use ecaf::domain::party::{Organisation, Party, TrustDomain};
+use ecaf::domain::time::{DAY, Timestamp};
+use ecaf::effects::{Clock, SystemClock, SystemEntropy, files};
+use ecaf::protocol::directory;
+use ecaf::protocol::trust::issue::PrivateKey;
+use ecaf::protocol::trust::{Chain, pem};
+use ecaf::school::sender::Sender;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use super::PATIENCE;
+
+/// Delivery settings with short waits.
+pub const QUICK: &str = "retry_first = \"100ms\"\nretry_longest = \"1s\"\nbreaker_pause = \"1s\"\n\
+                         attempt_timeout = \"2s\"\nconcurrency_per_authority = 8";
+
+/// The program under test.
+pub fn ecaf() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_ecaf"))
+}
+
+pub struct Scene {
+    pub world: World,
+    folder: TempDir,
+}
+
+impl Scene {
+    /// A scheme made now.
+    pub fn now(delivery: &str) -> Self {
+        Self::at(SystemClock.now(), delivery)
+    }
+
+    /// A scheme made at `now`.
+    pub fn at(now: Timestamp, delivery: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("scheme-of-a-test");
+        let world = World::prepare(&place, now, &SystemEntropy::default(), delivery).unwrap();
+        Self { world, folder }
+    }
+
+    /// Starts the gateway; it is not ready yet.
+    pub fn start_gateway(&self) -> Process {
+        let file = self.world.gateway_config();
+        let log = self.gateway_log();
+        let arguments = ["gateway", "--config", file.to_str().unwrap()];
+        Process::start(ecaf(), &arguments, self.world.gateway_operator(), &log).unwrap()
+    }
+
+    /// Starts an authority; it is not ready yet.
+    pub fn start_authority(&self, index: usize) -> Process {
+        let file = self.world.authority_config(index);
+        let log = file.with_file_name("log.jsonl");
+        let arguments = ["authority", "--config", file.to_str().unwrap()];
+        Process::start(ecaf(), &arguments, self.world.authority_operator(index), &log).unwrap()
+    }
+
+    /// Starts everything and waits until it is ready.
+    pub fn start_all(&self) -> (Process, Vec<Process>) {
+        let mut gateway = self.start_gateway();
+        let mut authorities: Vec<_> =
+            (0..AUTHORITIES.len()).map(|i| self.start_authority(i)).collect();
+        gateway.wait_ready().unwrap();
+        authorities.iter_mut().for_each(|a| a.wait_ready().unwrap());
+        (gateway, authorities)
+    }
+
+    pub fn gateway_log(&self) -> PathBuf {
+        self.world.folder().join("gateway/log.jsonl")
+    }
+
+    pub fn gateway_store(&self) -> PathBuf {
+        self.world.folder().join("gateway/gateway.db")
+    }
+
+    pub fn inbox_store(&self, index: usize) -> PathBuf {
+        self.world.authority_config(index).with_file_name("inbox.db")
+    }
+
+    /// A school's machine with connections of its own.
+    pub async fn school(&self, index: usize) -> Sender {
+        let settings = config::load_school(&self.world.school_config(index)).unwrap();
+        app::open_sender(&settings).await.unwrap()
+    }
+
+    /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.
+    pub fn sign_directory(&self, version: u64, more: &str, now: Timestamp) {
+        let folder = self.world.folder();
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let overlay = String::from_utf8(read("directory.overlay.toml")).unwrap();
+        let overlay = directory::read_overlay(&format!("{overlay}\n{more}")).unwrap();
+        let trust_domain: TrustDomain = directory::DEMO_TRUST_DOMAIN.parse().unwrap();
+        let header = directory::Header {
+            version,
+            issued_at: now,
+            expires_at: now.plus(30 * DAY),
+            trust_domain: trust_domain.clone(),
+        };
+        let (built, _) = directory::build(header, overlay, None).unwrap();
+        let chain = pem::certificates(&read("operator/signing.crt")).unwrap();
+        let chain = Chain::presented(chain).unwrap();
+        let key = PrivateKey::from_pem(&read("operator/signing.key")).unwrap();
+        let operator = Organisation::Operator("sandbox".parse().unwrap());
+        let party = Party::organisation(trust_domain, operator);
+        let document = directory::write_json(&built);
+        let key = key.to_signing_key().unwrap();
+        let signed = directory::sign(&document, &party, &key, &chain).unwrap();
+        files::replace(&folder.join("directory.signed.json"), &signed, files::PUBLIC).unwrap();
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(ecaf()).args(arguments).current_dir(self.world.folder()).output().unwrap()
+    }
+}
+
+/// How many deliveries are open, by the gateway's readiness; `None` while it does not say.
+pub fn to_deliver(operator: SocketAddr) -> Option<usize> {
+    let (_, text) = operator_get(operator, "/readyz").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("info: ")?.split(' ').next()?.parse().ok())
+}
+
+/// [`to_deliver`] without blocking the runtime.
+pub async fn still_open(operator: SocketAddr) -> Option<usize> {
+    tokio::task::spawn_blocking(move || to_deliver(operator)).await.unwrap()
+}
+
+/// Asks until the answer comes. Another process can only be polled; a wrong answer that never
+/// changes fails the test after [`PATIENCE`].
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < until, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

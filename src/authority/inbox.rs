@@ -70,13 +70,9 @@ pub fn readable(item: &InboxItem) -> Option<Readable> {
 
 /// The tokens of an entry as an evidence bundle, without chains.
 pub fn tokens(item: &InboxItem) -> Bundle {
-    Bundle {
-        referral_id: item.entry.key.referral_id,
-        tokens: item.tokens.iter().map(|t| t.token.jws.clone()).collect(),
-        certificates: Vec::new(),
-        crls: Vec::new(),
-        documents: Vec::new(),
-    }
+    let mut bundle = Bundle::new(item.entry.key.referral_id);
+    bundle.tokens.extend(item.tokens.iter().map(|t| t.token.jws.clone()));
+    bundle
 }
 
 fn urgency(rank: u8) -> &'static str {

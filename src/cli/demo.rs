@@ -15,7 +15,7 @@ use crate::app;
 use crate::config;
 use crate::domain::ids::ReferralId;
 use crate::effects::{Clock, Entropy, SystemClock, SystemEntropy};
-use crate::protocol::evidence::{Bundle, Proven, Says};
+use crate::protocol::evidence::Bundle;
 use crate::protocol::problem::ProblemDocument;
 use crate::school::compose::{Composed, compose};
 use crate::school::follow::{NotFollowed, follow};
@@ -281,11 +281,18 @@ impl Story {
                 for delivery in &followed.state.deliveries {
                     println!("    {}", delivery.words);
                 }
-                for line in super::receipt::lines(&followed.proven) {
+                let arrived = followed.has_arrived() || !followed.state.also_ring.is_empty();
+                let proven = followed.proven.map_err(Failure::fault)?;
+                for line in super::receipt::lines(&proven) {
                     println!("      {line}");
                 }
-                arrived(&followed.proven)?;
-                Ok(followed.proven.statements.len())
+                for ring in &followed.state.also_ring {
+                    println!("      cannot be reached through the exchange: {ring}");
+                }
+                match arrived {
+                    true => Ok(proven.statements.len()),
+                    false => Err(Failure::fault("a referral has no receipt of its authority")),
+                }
             }
             Err(NotFollowed::Refused(_)) => {
                 let bytes = std::fs::read(&sent.receipt.receipt).map_err(Failure::fault)?;
@@ -303,11 +310,6 @@ impl Story {
             Err(other) => Err(Failure::fault(format_args!("{}: {other:?}", sent.name))),
         }
     }
-}
-
-fn arrived(proven: &Proven) -> Result<(), Failure> {
-    let stored = proven.statements.iter().any(|s| matches!(s.says, Says::Delivered(_)));
-    if stored { Ok(()) } else { Err(Failure::fault("a referral has no receipt of its authority")) }
 }
 
 fn one_line(problem: &ProblemDocument) -> String {

@@ -148,8 +148,16 @@ fn refused(
             told(args, id, &problem)
         }
         NotSubmitted::BadReceipt(refusal) => Err(Failure::fault(refusal)),
+        NotSubmitted::NotKnown { attempts } => {
+            eprintln!(
+                "ecaf: no receipt after {attempts} attempts: whether it was taken is not known"
+            );
+            eprintln!("ecaf: send the same file again: that is safe, and brings the receipt");
+            eprintln!("ecaf: if it is urgent, ring now (999 if a child is in danger)");
+            Ok(ExitCode::from(FAULT))
+        }
         NotSubmitted::NoAnswer { last, attempts } => {
-            eprintln!("ecaf: no receipt after {attempts} attempts: {last}");
+            eprintln!("ecaf: not sent, after {attempts} attempts: {last}");
             eprintln!(
                 "ecaf: send the same file again; if it is urgent, ring now (999 if a child is in danger)"
             );

@@ -48,6 +48,9 @@ pub struct DeliverySettings {
     pub look_every: Duration,
 }
 
+/// After the bell, so that one look at the store finds what many requests brought.
+const GATHER: Duration = Duration::from_millis(5);
+
 struct Worker {
     exchange: Arc<Exchange>,
     courier: Arc<dyn Courier>,
@@ -107,7 +110,7 @@ pub async fn run(
         }
         let due = worker.sleep_for(look_every).await;
         tokio::select! {
-            () = worker.exchange.new_deliveries.notified() => {}
+            () = worker.exchange.new_deliveries.notified() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(due) => {}
             _ = stop.changed() => {}
         }

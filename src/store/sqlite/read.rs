@@ -70,6 +70,10 @@ pub(super) fn look_up(
     id: ReferralId,
     version: u32,
 ) -> Result<Seen, StoreFault> {
+    // Nearly every id is new, and that is one statement: a snapshot is for those that are not.
+    if thread(conn, id)?.is_none() {
+        return Ok(Seen::Never);
+    }
     let snapshot = conn.unchecked_transaction()?;
     let Some(thread) = thread(&snapshot, id)? else { return Ok(Seen::Never) };
     if thread.sender != *sender {

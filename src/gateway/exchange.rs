@@ -75,7 +75,7 @@ impl Exchange {
         digests.sort_unstable();
         digests.dedup();
         let seen = digests.into_iter().filter_map(|sha256| {
-            let der = bytes::Bytes::copy_from_slice(trust.loaded_crl(&sha256)?);
+            let der = trust.loaded_crl(&sha256)?;
             Some(SeenCrl { sha256, der })
         });
         seen.collect()
@@ -89,7 +89,7 @@ impl Exchange {
 
 /// A chain in the store's form.
 pub fn seen_chain(chain: &Chain) -> SeenChain {
-    SeenChain { x5t: chain.x5t(), certificates: chain.certificates().into() }
+    SeenChain { x5t: chain.x5t(), certificates: chain.shared() }
 }
 
 /// The word for what was known of a certificate.

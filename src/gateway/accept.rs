@@ -6,6 +6,7 @@ use crate::domain::ids::ReferralId;
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::Request;
+use crate::protocol::trust::Chain;
 use crate::store::{AcceptOutcome, Seen, StoreFault, StoredAcceptance};
 
 use super::authenticate::Authentic;
@@ -44,6 +45,8 @@ pub struct Receipt {
     pub accepted: String,
     /// The submission that it names: the first one of this document, or this gateway's attestation.
     pub submission: String,
+    /// The chains of the signers of both, where they are at hand; else the store has them.
+    pub signers: Option<[Chain; 2]>,
     /// The accountable authority.
     pub authority: DfeCode,
     /// Whether it was accepted by this very request.
@@ -95,7 +98,9 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
         AcceptOutcome::Committed => {
             exchange.new_deliveries.notify_one();
             exchange.new_tokens.notify_one();
-            Ok(Receipt { referral_id: id, accepted, submission, authority, new: true, advice })
+            let signers = Some(noted.signers);
+            let new = true;
+            Ok(Receipt { referral_id: id, accepted, submission, signers, authority, new, advice })
         }
         // A twin of this request won the race.
         AcceptOutcome::Already(stored) => before(exchange, id, stored).await,
@@ -117,6 +122,7 @@ async fn before(
         referral_id,
         accepted: stored.accepted,
         submission: submission.ok_or(StoreFault::Corrupt)?.token.jws,
+        signers: None,
         authority: stored.authority,
         new: false,
         advice: Vec::new(),

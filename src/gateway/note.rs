@@ -11,6 +11,7 @@ use crate::protocol::signing::{SigningIdentity, token_id};
 use crate::protocol::tokens::{
     Accepted, Attestation, Audience, DispatchNote, SenderKind, Subject, Submission,
 };
+use crate::protocol::trust::Chain;
 use crate::store::{Acceptance, NewDelivery, NewToken, SeenChain, Token, TokenKind};
 
 use super::authenticate::Backing;
@@ -22,6 +23,8 @@ use super::trouble::Fault;
 pub struct Noted {
     pub(super) acceptance: Acceptance,
     pub(super) routed: Routed,
+    /// The chains of the signers of receipt and submission, for the answer.
+    pub(super) signers: [Chain; 2],
 }
 
 impl Noted {
@@ -83,9 +86,10 @@ impl Noted {
         }
         let mut chains = vec![seen_chain(identity.chain())];
         chains.extend(submission.chain);
-        let crls = match &authorised.authentic.backing {
-            Backing::Signed { signer, .. } => exchange.seen_crls(&[signer]),
-            Backing::Connection { peer, .. } => exchange.seen_crls(&[peer]),
+        let ours = identity.chain().clone();
+        let (crls, submitter) = match &authorised.authentic.backing {
+            Backing::Signed { signer, chain, .. } => (exchange.seen_crls(&[signer]), chain.clone()),
+            Backing::Connection { peer, .. } => (exchange.seen_crls(&[peer]), ours.clone()),
         };
         let acceptance = Acceptance {
             sender: school,
@@ -105,7 +109,7 @@ impl Noted {
             crls,
             recorded_at: now,
         };
-        Ok(Self { acceptance, routed })
+        Ok(Self { acceptance, routed, signers: [ours, submitter] })
     }
 }
 

@@ -147,7 +147,7 @@ async fn store(
             .crl_digests()
             .into_iter()
             .filter_map(|sha256| {
-                let der = bytes::Bytes::copy_from_slice(trust.loaded_crl(&sha256)?);
+                let der = trust.loaded_crl(&sha256)?;
                 Some(SeenCrl { sha256, der })
             })
             .collect(),
@@ -175,5 +175,5 @@ fn other_bytes() -> Trouble {
 }
 
 fn seen_chain(chain: &Chain) -> SeenChain {
-    SeenChain { x5t: chain.x5t(), certificates: chain.certificates().into() }
+    SeenChain { x5t: chain.x5t(), certificates: chain.shared() }
 }

@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 use crate::http::Request;
 use crate::protocol::evidence::unverified_claims;
 use crate::protocol::tokens::{Accepted, Event};
-use crate::protocol::trust::TrustStore;
+use crate::protocol::trust::{Chain, TrustStore};
 use crate::store::{AcceptOutcome, Seen, StoreFault, StoredAcceptance};
 
 use super::authenticate::Authentic;
@@ -48,6 +48,8 @@ pub struct Receipt {
     pub accepted: String,
     /// The submission that it names: the first one of this document, or this gateway's attestation.
     pub submission: String,
+    /// The chains of the signers of both, where they are at hand; else the store has them.
+    pub signers: Option<[Chain; 2]>,
     /// The accountable authority.
     pub authority: DfeCode,
     /// Whether it was accepted by this very request.
@@ -107,7 +109,9 @@ async fn submit_authentic(
         AcceptOutcome::Committed => {
             exchange.new_deliveries.notify_one();
             exchange.new_tokens.notify_one();
-            Ok(Receipt { referral_id: id, accepted, submission, authority, new: true, advice })
+            let signers = Some(noted.signers);
+            let new = true;
+            Ok(Receipt { referral_id: id, accepted, submission, signers, authority, new, advice })
         }
         // A twin of this request won the race.
         AcceptOutcome::Already(stored) => before(exchange, id, stored).await,
@@ -142,6 +146,7 @@ async fn before(
     Ok(Receipt {
         referral_id,
         submission: submission.ok_or(StoreFault::Corrupt)?.token.jws,
+        signers: None,
         authority: stored.authority,
         new: false,
         advice: exchange.also_ring(&accepted),

@@ -56,6 +56,9 @@ pub struct DeliverySettings {
     pub look_every: Duration,
 }
 
+/// After the bell, so that one look at the store finds what many requests brought.
+const GATHER: Duration = Duration::from_millis(5);
+
 struct Worker {
     exchange: Arc<Exchange>,
     courier: Arc<dyn Courier>,
@@ -128,7 +131,7 @@ pub async fn run(
             _ => worker.until_due(look_every).await.max(pause),
         };
         tokio::select! {
-            () = worker.exchange.new_deliveries.notified() => {}
+            () = worker.exchange.new_deliveries.notified() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(due) => {}
             _ = stop.changed() => {}
         }

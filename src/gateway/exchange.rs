@@ -117,7 +117,7 @@ impl Desk {
     /// The revocation lists of this instant, to be kept as evidence.
     pub fn seen_crls(&self) -> Vec<SeenCrl> {
         let seen = self.trust.crl_digests().into_iter().filter_map(|sha256| {
-            let der = bytes::Bytes::copy_from_slice(self.trust.loaded_crl(&sha256)?);
+            let der = self.trust.loaded_crl(&sha256)?;
             Some(SeenCrl { sha256, der })
         });
         seen.collect()
@@ -126,7 +126,7 @@ impl Desk {
 
 /// A chain in the store's form.
 pub fn seen_chain(chain: &Chain) -> SeenChain {
-    SeenChain { x5t: chain.x5t(), certificates: chain.certificates().into() }
+    SeenChain { x5t: chain.x5t(), certificates: chain.shared() }
 }
 
 /// The word for what was known of a certificate.

@@ -10,6 +10,7 @@ use crate::protocol::signing::{Signed, SigningFault, token_id};
 use crate::protocol::tokens::{
     Accepted, Attestation, Audience, DispatchNote, SenderKind, Subject, Submission,
 };
+use crate::protocol::trust::Chain;
 use crate::store::{Acceptance, NewDelivery, NewToken, SeenChain, Token, TokenKind};
 
 use super::authenticate::Backing;
@@ -21,6 +22,8 @@ use super::trouble::Fault;
 pub struct Noted {
     pub(super) acceptance: Acceptance,
     pub(super) routed: Routed,
+    /// The chains of the signers of receipt and submission, for the answer.
+    pub(super) signers: [Chain; 2],
 }
 
 impl Noted {
@@ -80,6 +83,11 @@ impl Noted {
         }
         let mut chains = vec![seen_chain(identity.chain())];
         chains.extend(submission.chain);
+        let ours = identity.chain().clone();
+        let submitter = match &authorised.authentic.backing {
+            Backing::Signed { chain, .. } => chain.clone(),
+            Backing::Connection { .. } => ours.clone(),
+        };
         let acceptance = Acceptance {
             sender: school,
             referral_id: header.referral_id,
@@ -98,7 +106,7 @@ impl Noted {
             crls: desk.seen_crls(),
             recorded_at: now,
         };
-        Ok(Self { acceptance, routed })
+        Ok(Self { acceptance, routed, signers: [ours, submitter] })
     }
 }
 

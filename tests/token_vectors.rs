@@ -16,6 +16,8 @@ mod form;
 mod proofs;
 #[path = "token_vectors/statements.rs"]
 mod statements;
+#[path = "token_vectors/stock.rs"]
+mod stock;
 #[path = "token_vectors/thread.rs"]
 mod thread;
 #[path = "token_vectors/world.rs"]
@@ -59,4 +61,11 @@ fn idempotency_vectors() {
     let world = World::new();
     file::settle(exchange::IDEMPOTENCY, &exchange::idempotency(&world));
     exchange::check_idempotency(&world);
+}
+
+#[test]
+fn another_implementation_verifies_our_tokens_and_we_verify_its() {
+    let world = World::new();
+    stock::openssl_verifies_our_tokens(&world);
+    stock::we_verify_tokens_of_openssl(&world);
 }

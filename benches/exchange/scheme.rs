@@ -112,6 +112,8 @@ fn process(
     let file = config.to_string_lossy();
     let arguments = [command, &["--config", &file]].concat();
     let log = config.with_file_name("log.jsonl");
-    let program = Path::new(env!("CARGO_BIN_EXE_ecaf"));
-    Process::start(program, &arguments, operator, &log).map_err(|e| e.to_string())
+    // Another build, for comparing two in turn.
+    let program = std::env::var_os("ECAF_PROGRAM").map(PathBuf::from);
+    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_ecaf").into());
+    Process::start(&program, &arguments, operator, &log).map_err(|e| e.to_string())
 }

@@ -68,17 +68,12 @@ pub fn readable(item: &InboxItem) -> Option<Readable> {
     Some(document::readable(&value, &provenance))
 }
 
-/// The tokens of an entry as an evidence bundle, without chains. Our own receipt is not among them: it
-/// is judged at the time at which the gateway recorded it, which only the gateway's evidence says.
+/// The tokens of an entry as an evidence bundle, without chains. Our own receipt is among them, at
+/// our own word for its time.
 pub fn tokens(item: &InboxItem) -> Bundle {
-    let given = item.tokens.iter().filter(|t| t.token.kind != TokenKind::Delivered);
-    Bundle {
-        referral_id: item.entry.key.referral_id,
-        tokens: given.map(|t| t.token.jws.clone()).collect(),
-        certificates: Vec::new(),
-        crls: Vec::new(),
-        documents: Vec::new(),
-    }
+    let mut bundle = Bundle::new(item.entry.key.referral_id);
+    bundle.tokens.extend(item.tokens.iter().map(|t| t.token.jws.clone()));
+    bundle
 }
 
 /// Our own receipt of an entry.

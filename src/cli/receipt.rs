@@ -100,6 +100,9 @@ fn verify(
     for line in lines(&proven) {
         println!("  {line}");
     }
+    if proven.withheld > 0 {
+        println!("  ({} places concern other parties and are not shown)", proven.withheld);
+    }
     match proven.documents.len() {
         0 => println!("The document itself was not checked (--document FILE)."),
         _ => println!("The document is, byte for byte, the one that was sent."),
@@ -115,7 +118,10 @@ pub(super) fn lines(proven: &Proven) -> Vec<String> {
 }
 
 fn line(statement: &Statement) -> String {
-    let by = &statement.by.organisation;
+    let by = match &statement.by.person {
+        Some(person) => format!("{}/person/{person}", statement.by.organisation),
+        None => statement.by.organisation.to_string(),
+    };
     let said = match &statement.says {
         Says::Submitted(s) => match (&s.attested, &s.iss.organisation) {
             (Some(by), Organisation::Gateway(name)) => {
@@ -144,7 +150,9 @@ fn line(statement: &Statement) -> String {
         Revocation::Stale => " (revocation list was stale)",
         Revocation::Doubted => " (DOUBTED: the key may have been in other hands by then)",
     };
-    format!("{}  {said}{note}", time(statement.at))
+    let claimed =
+        if statement.recorded { "" } else { " (by its own clock; not recorded by a gateway here)" };
+    format!("{}  {said}{claimed}{note}", time(statement.at))
 }
 
 fn time(at: Timestamp) -> String {

@@ -17,6 +17,9 @@ const RIGHT: &str = "sequencer";
 const HOLD_MS: i64 = 10_000;
 /// Tokens per transaction.
 const BATCH: u32 = 512;
+/// Nobody waits for a place in the log, so a moment passes first: one transaction then takes the
+/// tokens of many.
+const GATHER: Duration = Duration::from_millis(25);
 /// How often to look for work that another gateway stored.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -25,9 +28,12 @@ pub async fn run(exchange: Arc<Exchange>, holder: String, mut stop: watch::Recei
     while !*stop.borrow() {
         if let Err(fault) = sequence_all(&exchange, &holder).await {
             tracing::warn!(fault = fault.label(), "the sequencer could not work");
+            if fault.is_final() {
+                exchange.broken.notify_one();
+            }
         }
         tokio::select! {
-            () = exchange.new_tokens.notified() => {}
+            () = exchange.new_tokens.notified() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(LOOK_EVERY) => {}
             _ = stop.changed() => {}
         }

@@ -89,7 +89,7 @@ fn freshness_is_that_of_the_worst_list() {
     assert_eq!(store.freshness(next.plus(24 * HOUR + 1)), Freshness::TooOld);
     assert_eq!(store_of(&world, vec![world.root_crl()]).freshness(made()), Freshness::Missing);
     let digest = store.crl_digests()[1];
-    assert_eq!(store.loaded_crl(&digest), Some(&world.issuing_crl()[..]));
+    assert_eq!(store.loaded_crl(&digest).as_deref(), Some(&world.issuing_crl()[..]));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::map::{Entry, Map};
 
 use crate::domain::refusal::{Rule, Violation};
 
@@ -209,10 +210,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inside = self.inside()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return self.refuse(DUPLICATE_MEMBER);
-            }
-            object.insert(name, members.next_value_seed(inside)?);
+            match object.entry(name) {
+                Entry::Occupied(_) => return self.refuse(DUPLICATE_MEMBER),
+                Entry::Vacant(place) => place.insert(members.next_value_seed(inside)?),
+            };
         }
         Ok(Value::Object(object))
     }

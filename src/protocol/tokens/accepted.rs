@@ -40,6 +40,10 @@ pub struct Accepted {
     pub postcode_table: String,
     /// `good` or `stale`: what was known of the sender's certificate.
     pub revocation: String,
+    /// Authorities that should know of it too and cannot be reached through the exchange: somebody
+    /// must ring them. Signed, so that no lost reply can lose it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "text::list")]
+    pub also_ring: Vec<DfeCode>,
 }
 
 impl Event for Accepted {

@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::domain::party::{Party, TrustDomain};
+use crate::domain::party::Party;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::protocol::jws::Verified;
 
@@ -55,11 +55,6 @@ pub const MISMATCH: Rule = Rule {
     title: "a fact that is stated twice is not the same in both places",
     action: "Make the token, the tokens it refers to and the document agree.",
 };
-
-/// The audience "everybody in the scheme": the trust domain itself as a SPIFFE ID.
-pub fn scheme_audience(trust_domain: &TrustDomain) -> String {
-    format!("spiffe://{trust_domain}")
-}
 
 fn refuse(rule: Rule) -> Refusal {
     Refusal::new(Class::Forbidden, Violation::whole(rule))

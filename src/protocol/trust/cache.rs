@@ -9,14 +9,15 @@ use super::store::{Examined, TrustStore};
 use super::{Chain, ChainRefusal, Purpose, VerifiedChain};
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
-use crate::protocol::hash::sha256;
 
 /// The cache. Entries of another [`TrustStore`] are never used.
 #[derive(Debug)]
 pub struct VerifiedCache {
     capacity: usize,
-    entries: Mutex<HashMap<(u64, Digest, Purpose), Arc<Examined>>>,
+    entries: Mutex<Entries>,
 }
+
+type Entries = HashMap<(u64, Digest, Purpose), (Chain, Arc<Examined>)>;
 
 impl VerifiedCache {
     /// A cache of at most `capacity` chains.
@@ -33,9 +34,12 @@ impl VerifiedCache {
         purpose: Purpose,
         at: Timestamp,
     ) -> Result<VerifiedChain, ChainRefusal> {
-        let key = (store.generation(), digest(chain), purpose);
+        let key = (store.generation(), chain.x5t(), purpose);
         let known = self.lock().get(&key).cloned();
-        if let Some(examined) = known {
+        // All certificates count, not only the leaf that finds the entry.
+        if let Some((known, examined)) = known
+            && known == *chain
+        {
             return store.judge(&examined, at);
         }
         let examined = Arc::new(store.examine(chain, purpose)?);
@@ -47,7 +51,7 @@ impl VerifiedCache {
         if entries.len() >= self.capacity {
             entries.clear();
         }
-        entries.insert(key, examined);
+        entries.insert(key, (chain.clone(), examined));
         Ok(verified)
     }
 
@@ -61,14 +65,8 @@ impl VerifiedCache {
         self.len() == 0
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, Digest, Purpose), Arc<Examined>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
         // Nothing is half-written when a holder panics: every change is one map operation.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// SHA-256 of the SHA-256 of each certificate: all of them count, not only the leaf.
-fn digest(chain: &Chain) -> Digest {
-    let each: Vec<u8> = chain.certificates().iter().flat_map(|c| *sha256(c).as_bytes()).collect();
-    sha256(&each)
 }

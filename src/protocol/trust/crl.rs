@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry as oid;
 use x509_parser::oid_registry::Oid;
@@ -33,7 +34,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// A list that keeps the profile and whose signature was checked.
 #[derive(Debug)]
 pub(super) struct Crl {
-    pub der: Vec<u8>,
+    pub der: Bytes,
     pub digest: Digest,
     /// Big-endian without leading zeros, so that longer is larger.
     pub number: Vec<u8>,
@@ -125,7 +126,7 @@ impl Crl {
         // A second, stricter reader: the first takes some BER that is not DER, and so one list could
         // have two digests.
         webpki::OwnedCertRevocationList::from_der(der).map_err(|_| ChainRefusal(CRL_MALFORMED))?;
-        let (digest, der) = (sha256(der), der.to_vec());
+        let (digest, der) = (sha256(der), Bytes::copy_from_slice(der));
         Ok(Self { der, digest, number, next_update, entries })
     }
 

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use rustls::pki_types::{
     CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
 };
@@ -136,8 +137,8 @@ impl TrustStore {
     }
 
     /// The DER of a list in use, by its SHA-256.
-    pub fn loaded_crl(&self, digest: &Digest) -> Option<&[u8]> {
-        self.crls().find(|crl| crl.digest == *digest).map(|crl| &crl.der[..])
+    pub fn loaded_crl(&self, digest: &Digest) -> Option<Bytes> {
+        self.crls().find(|crl| crl.digest == *digest).map(|crl| crl.der.clone())
     }
 
     /// The worst state of any issuer's list at `at`: what readiness reports.

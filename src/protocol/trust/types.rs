@@ -1,5 +1,7 @@
 //! The values that certificate checking takes and gives.
 
+use std::sync::Arc;
+
 use rustls::pki_types::CertificateDer;
 
 use crate::domain::ids::Digest;
@@ -21,8 +23,12 @@ pub enum Purpose {
 }
 
 /// Certificates as presented: the leaf first, then its issuers, not yet checked.
+/// Cheap to clone: the certificates are shared, and the leaf's digest is made once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Chain(Vec<CertificateDer<'static>>);
+pub struct Chain {
+    x5t: Digest,
+    certificates: Arc<[CertificateDer<'static>]>,
+}
 
 impl Chain {
     /// More certificates than root, issuing CA and leaf are never needed.
@@ -34,22 +40,27 @@ impl Chain {
     pub fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
         let fits = (1..=Self::LONGEST).contains(&certificates.len())
             && certificates.iter().all(|c| !c.is_empty() && c.len() <= Self::LARGEST_CERTIFICATE);
-        fits.then_some(Self(certificates))
+        fits.then(|| Self { x5t: sha256(&certificates[0]), certificates: certificates.into() })
     }
 
     /// The certificate of the party itself.
     pub fn leaf(&self) -> &CertificateDer<'static> {
-        &self.0[0]
+        &self.certificates[0]
     }
 
     /// All certificates, leaf first.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.0
+        &self.certificates
+    }
+
+    /// The same, shared.
+    pub fn shared(&self) -> Arc<[CertificateDer<'static>]> {
+        Arc::clone(&self.certificates)
     }
 
     /// SHA-256 of the leaf's DER: the JOSE header member `x5t#S256`.
     pub fn x5t(&self) -> Digest {
-        sha256(self.leaf())
+        self.x5t
     }
 }
 

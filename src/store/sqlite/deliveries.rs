@@ -43,23 +43,29 @@ pub(super) fn lease(
     Ok(leases)
 }
 
-/// One range of the index per urgency, from the one longest due.
+/// Most urgent first, and among those the longest due: one range of the index per urgency and
+/// authority, so that what is held for an authority that is left alone costs one step.
 fn due(conn: &Connection, request: &LeaseRequest) -> Result<Vec<i64>, StoreFault> {
     let mut find = conn.prepare_cached(
-        "SELECT id FROM deliveries INDEXED BY deliveries_due
-         WHERE urgency = ?1 AND due_at <= ?2
-           AND authority NOT IN (SELECT value FROM json_each(?3))
-         ORDER BY due_at LIMIT ?4",
+        "SELECT due_at, id FROM deliveries INDEXED BY deliveries_due
+         WHERE urgency = ?1 AND authority = ?2 AND due_at <= ?3 ORDER BY due_at LIMIT ?4",
     )?;
-    let excluded = read::json_list(&request.excluded);
+    let limit = request.limit as usize;
     let mut ids = Vec::new();
     for urgency in 0..=3u8 {
-        let left = i64::from(request.limit) - ids.len() as i64;
-        let found = find
-            .query_map(params![urgency, request.now.millis(), excluded, left], |row| row.get(0))?;
-        for id in found {
-            ids.push(id?);
+        let left = limit - ids.len();
+        if left == 0 {
+            break;
         }
+        let mut found: Vec<(i64, i64)> = Vec::new();
+        for authority in read::authorities_waited_for(conn, urgency, &request.excluded)? {
+            let asked = params![urgency, authority.as_str(), request.now.millis(), left as i64];
+            for row in find.query_map(asked, |row| Ok((row.get(0)?, row.get(1)?)))? {
+                found.push(row?);
+            }
+        }
+        found.sort_unstable();
+        ids.extend(found.into_iter().take(left).map(|(_, id)| id));
     }
     Ok(ids)
 }

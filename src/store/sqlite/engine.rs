@@ -247,5 +247,8 @@ fn connect(path: &Path) -> Result<Connection, StoreFault> {
     conn.pragma_update(None, "fullfsync", true)?;
     conn.pragma_update(None, "checkpoint_fullfsync", true)?;
     conn.set_prepared_statement_cache_capacity(96);
+    // Plans depend on the text alone. Otherwise a new bound value, such as the time, can make SQLite
+    // compile a statement again.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(conn)
 }

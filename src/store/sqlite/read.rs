@@ -70,6 +70,10 @@ pub(super) fn look_up(
     id: ReferralId,
     version: u32,
 ) -> Result<Seen, StoreFault> {
+    // Nearly every id is new, and that is one statement: a snapshot is for those that are not.
+    if thread(conn, id)?.is_none() {
+        return Ok(Seen::Never);
+    }
     let snapshot = conn.unchecked_transaction()?;
     let Some(thread) = thread(&snapshot, id)? else { return Ok(Seen::Never) };
     if thread.sender != *sender {
@@ -258,29 +262,46 @@ pub(super) fn next_due(
     conn: &Connection,
     excluded: &[DfeCode],
 ) -> Result<Option<Timestamp>, StoreFault> {
-    // One step into the index per urgency, and past those that are excluded.
     let mut find = conn.prepare_cached(
-        "SELECT due_at FROM deliveries INDEXED BY deliveries_due
-         WHERE due_at IS NOT NULL AND urgency = ?1
-           AND authority NOT IN (SELECT value FROM json_each(?2))
-         ORDER BY due_at LIMIT 1",
+        "SELECT min(due_at) FROM deliveries INDEXED BY deliveries_due
+         WHERE due_at IS NOT NULL AND urgency = ?1 AND authority = ?2",
     )?;
-    let excluded = json_list(excluded);
     let mut next: Option<i64> = None;
     for urgency in 0..=3u8 {
-        let due = find.query_row(params![urgency, excluded], |row| row.get(0)).optional()?;
-        next = match (next, due) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        for authority in authorities_waited_for(conn, urgency, excluded)? {
+            let due = find.query_row(params![urgency, authority.as_str()], |row| row.get(0))?;
+            next = match (next, due) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
     }
     Ok(next.map(Timestamp::from_millis))
 }
 
-/// Codes as a JSON array for `json_each`; three digits need no escaping.
-pub(super) fn json_list(codes: &[DfeCode]) -> String {
-    let quoted: Vec<String> = codes.iter().map(|code| format!("\"{code}\"")).collect();
-    format!("[{}]", quoted.join(","))
+/// The authorities that have open deliveries of this urgency, without those excluded: one step into
+/// the index for each, however many deliveries wait.
+pub(super) fn authorities_waited_for(
+    conn: &Connection,
+    urgency: u8,
+    excluded: &[DfeCode],
+) -> Result<Vec<DfeCode>, StoreFault> {
+    let mut find = conn.prepare_cached(
+        "SELECT authority FROM deliveries INDEXED BY deliveries_due
+         WHERE due_at IS NOT NULL AND urgency = ?1 AND authority > ?2
+         ORDER BY authority LIMIT 1",
+    )?;
+    let mut found = Vec::new();
+    let mut last = String::new();
+    loop {
+        let mut next = find.query(params![urgency, last])?;
+        let Some(row) = next.next()? else { return Ok(found) };
+        let code = rows::dfe_code(row, 0)?;
+        code.as_str().clone_into(&mut last);
+        if !excluded.contains(&code) {
+            found.push(code);
+        }
+    }
 }
 
 /// Reads all rows.

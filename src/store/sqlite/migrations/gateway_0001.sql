@@ -75,8 +75,9 @@ CREATE TABLE deliveries (
     CHECK ((delivered IS NOT NULL) = (state = 'delivered')),
     CHECK ((recorded IS NOT NULL) = (state = 'delivered'))
 ) STRICT;
--- The first two columns find what to lease; the others let counts and exclusions stay in the index.
-CREATE INDEX deliveries_due ON deliveries (urgency, due_at, authority, state, recorded_at)
+-- The first three columns find what to lease, stepping over authorities that are left alone however
+-- much is held for them; the others let counts stay in the index.
+CREATE INDEX deliveries_due ON deliveries (urgency, authority, due_at, state, recorded_at)
     WHERE due_at IS NOT NULL;
 CREATE INDEX deliveries_undeliverable ON deliveries (id) WHERE state = 'undeliverable';
 

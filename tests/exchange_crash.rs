@@ -137,7 +137,7 @@ async fn an_authority_is_killed_again_and_again() {
     let (kills, mut random) = moments(1);
     let scene = Scene::now(DELIVERY);
     let (gateway, mut authorities) = scene.start_all();
-    let load = Load::start(&scene, &[NEWHAM], Duration::from_millis(200)).await;
+    let load = Load::start(&scene, &[NEWHAM], Duration::from_millis(350)).await;
     let began = Instant::now();
     let mut stored = 0;
     let mut cut_under_load = 0;
@@ -206,7 +206,7 @@ async fn prove(scene: &Scene, sent: Vec<Sent>, mut gateway: Process, authorities
     for (number, one) in sent.iter().enumerate() {
         proof.receipt(&one.receipt, &one.document, now);
         arrived.once(&one.document);
-        if number % 8 == 0 {
+        if number % 16 == 0 {
             proof.evidence(&store, one).await;
         }
     }

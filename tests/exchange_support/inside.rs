@@ -145,6 +145,7 @@ impl Gateway {
             entropy: Arc::clone(&entropy),
             new_deliveries: Notify::new(),
             new_tokens: Notify::new(),
+            broken: Notify::new(),
         });
         let roles = [Role::School, Role::Authority, Role::Gateway, Role::Operator];
         let tls = ServerTls::new(Arc::clone(&trust), Arc::clone(&credentials), &roles).unwrap();
@@ -218,6 +219,7 @@ impl Authority {
             store: Arc::new(SqliteAuthority::open(&store).unwrap()),
             clock: Arc::clone(clock),
             entropy: Arc::clone(&entropy),
+            broken: Notify::new(),
         });
         let tls = ServerTls::new(trust, credentials, &[Role::Gateway]).unwrap();
         let body_bytes = settings.limits.body_bytes;

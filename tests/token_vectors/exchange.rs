@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use crate::file::{self, File};
 use crate::statements::{identity, request};
 use crate::thread::Plan;
-use crate::world::{World, altered, b64url, directory_document, document, noon, time};
+use crate::world::{World, altered, b64url, directory_document, document, noon, time, trust_of};
 
 pub const PROBLEMS: &str = "problems/problems.json";
 pub const IDEMPOTENCY: &str = "idempotency/submissions.json";
@@ -59,6 +59,7 @@ impl<'a> Gateway<'a> {
             entropy,
             new_deliveries: Notify::new(),
             new_tokens: Notify::new(),
+            broken: Notify::new(),
         });
         let api = Api::new(Arc::clone(&exchange), LARGEST_DOCUMENT);
         Self { world, exchange, api, clock, _folder: folder }
@@ -68,7 +69,11 @@ impl<'a> Gateway<'a> {
     fn ask(&self, file: &Value, asked: &Value) -> Response {
         let text = |name: &str| asked[name].as_str();
         if let Some(at) = text("at") {
-            self.clock.set(time(at));
+            // The gateway has the lists of that day.
+            let (at, world) = (time(at), self.world);
+            let crls = world.crls(at, Vec::new());
+            self.clock.set(at);
+            self.exchange.trust.publish(trust_of(&world.root, &world.issuing, crls));
         }
         let chain = text("chain").map(|name| self.world.actor(name).chain.to_header());
         let mut fields = Vec::new();

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ecaf::protocol::evidence::Bundle;
+use ecaf::protocol::evidence::{Bundle, Statement, Withheld};
 use ecaf::protocol::hash::sha256;
 use ecaf::protocol::trust::Revocation;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ pub const FILE: &str = "tokens/evidence.json";
 const ABOUT: &str = "Evidence bundles, and what a verifier says who trusts `scheme` alone, years \
     later, without a network. The reader takes revocation lists and issuing certificates from the \
     bundle and checks them under the roots. `statements` is how many statements a good bundle \
-    proves, `doubted` how many of them are signed by a key that may have been in other hands.";
+    proves, `doubted` how many of them are signed by a key that may have been in other hands, \
+    `unrecorded` how many stand at their signer's own word, `withheld` how many places are not shown.";
 
 /// A whole bundle of a thread.
 pub fn bundle(world: &World, thread: &Thread) -> Bundle {
@@ -26,21 +27,12 @@ pub fn bundle(world: &World, thread: &Thread) -> Bundle {
 }
 
 fn bundle_with(world: &World, thread: &Thread, crls: &[Vec<u8>]) -> Bundle {
-    let mut bundle = Bundle {
-        referral_id: REFERRAL.parse().unwrap(),
-        tokens: [
-            &thread.submission,
-            &thread.accepted,
-            &thread.note,
-            &thread.delivered,
-            &thread.recorded,
-        ]
-        .map(Clone::clone)
-        .to_vec(),
-        certificates: Vec::new(),
-        crls: crls.iter().map(|c| STANDARD.encode(c)).collect(),
-        documents: Vec::new(),
-    };
+    let mut bundle = Bundle::new(REFERRAL.parse().unwrap());
+    bundle.tokens =
+        [&thread.submission, &thread.accepted, &thread.note, &thread.delivered, &thread.recorded]
+            .map(Clone::clone)
+            .to_vec();
+    bundle.crls = crls.iter().map(|c| STANDARD.encode(c)).collect();
     thread.signers.iter().for_each(|name| bundle.push_chain(&world.actor(name).chain));
     bundle
 }
@@ -100,10 +92,44 @@ pub fn make(world: &World) -> File {
         (1, "no-accepted", "nothing says when the submission was recorded"),
         (2, "no-note", "delivered answers a note that is not there"),
         (3, "no-delivered", "recorded gives a place to something that is not there"),
-        (4, "no-recorded", "nothing says when the authority's receipt was recorded"),
     ] {
         add(id, shows, with(&|b| drop(b.tokens.remove(index))), rule(incomplete));
     }
+    add(
+        "no-recorded",
+        "an authority's own export: its receipt is not recorded yet, and its time is its own word",
+        with(&|b| drop(b.tokens.remove(4))),
+        json!({ "ok": true, "statements": 4, "doubted": 0, "unrecorded": 1 }),
+    );
+    add("nothing", "a bundle without any token", with(&|b| b.tokens.clear()), rule(incomplete));
+    let accepted_only = with(&|b| drop(b.tokens.drain(1..)));
+    add("submission-alone", "no gateway has accepted it", accepted_only, rule(incomplete));
+    // Tokens that the reader may not see leave their place and their digest.
+    let withhold = |position: u64, digest: ecaf::domain::ids::Digest| {
+        with(&|b| {
+            b.tokens.drain(3..);
+            b.withheld.push(Withheld { position, sha256: digest });
+        })
+    };
+    let recorded = sha256(good.tokens[4].as_bytes());
+    let expect = json!({ "ok": true, "statements": 3, "doubted": 0, "withheld": 1 });
+    add("withheld", "position 2 concerns another party", withhold(2, recorded), expect);
+    add("withheld-gap", "and position 2 is missing", withhold(3, recorded), rule(incomplete));
+    add("withheld-first", "position 1 is there already", withhold(1, recorded), rule(incomplete));
+    let mut third = Plan::new();
+    third.recorded.event("position", json!(3));
+    let third = whole(third);
+    let behind = |digest| {
+        let mut bundle = third.clone();
+        bundle.withheld.push(Withheld { position: 2, sha256: digest });
+        value(&bundle)
+    };
+    add(
+        "withheld-broken-chain",
+        "the next one names another token than the one withheld",
+        behind(recorded),
+        rule(incomplete),
+    );
     for index in 0..3 {
         let shows = "the certificate of a signer is not there";
         let bundle = with(&|b| drop(b.certificates.remove(index)));
@@ -123,7 +149,7 @@ pub fn make(world: &World) -> File {
             b.tokens.clear();
             b.documents.push(b64url(document()));
         }),
-        rule("token.mismatch: a document and payload_sha256"),
+        rule(incomplete),
     );
 
     // Not what it says.
@@ -172,8 +198,8 @@ pub fn make(world: &World) -> File {
         (0, incomplete, "submission"),
         (1, incomplete, "accepted"),
         (2, "token.mismatch: sub_id", "note"),
-        (3, incomplete, "delivered"),
-        (4, incomplete, "recorded"),
+        (3, "token.mismatch: sub_id", "delivered"),
+        (4, "token.mismatch: sub_id", "recorded"),
     ] {
         let shows = format!("{name} comes from another referral");
         let bundle = with(&|b| b.tokens[index] = foreign.tokens[index].clone());
@@ -474,11 +500,13 @@ pub fn outcome(file: &Value, case: &Value) -> String {
         let trust = trust.map_err(|faults| faults[0].rule.id.to_owned())?;
         let domain = DOMAIN.parse().unwrap();
         let proven = bundle.verify(&trust, &domain).map_err(|refusal| words(&refusal))?;
-        let doubted = |s: &&_| {
-            matches!(s, ecaf::protocol::evidence::Statement { revocation: Revocation::Doubted, .. })
+        let count = |what: fn(&Statement) -> bool| {
+            proven.statements.iter().filter(|statement| what(statement)).count()
         };
-        let doubted = proven.statements.iter().filter(doubted).count();
-        Ok::<_, String>(format!("ok:{}:{doubted}", proven.statements.len()))
+        let doubted = count(|s| s.revocation == Revocation::Doubted);
+        let unrecorded = count(|s| !s.recorded);
+        let (statements, withheld) = (proven.statements.len(), proven.withheld);
+        Ok::<_, String>(format!("ok:{statements}:{doubted}:{unrecorded}:{withheld}"))
     };
     judge().unwrap_or_else(|words| words)
 }
@@ -488,7 +516,11 @@ pub fn expected(case: &Value) -> String {
     match (expect["rule"].as_str(), expect["fact"].as_str()) {
         (Some(rule), Some(fact)) => format!("{rule}: {fact}"),
         (Some(rule), None) => rule.to_owned(),
-        _ => format!("ok:{}:{}", expect["statements"], expect["doubted"]),
+        _ => {
+            let count = |name: &str| expect[name].as_u64().unwrap_or(0);
+            let [a, b, c, d] = ["statements", "doubted", "unrecorded", "withheld"].map(count);
+            format!("ok:{a}:{b}:{c}:{d}")
+        }
     }
 }
 

@@ -80,8 +80,9 @@ fn verify(
     let roots = pem::certificates(&read(root)?)
         .map_err(|f| Failure::usage(format_args!("{}: {f}", root.display())))?;
     let domain = domain.or_else(|| bundle.claimed_domain());
-    let domain =
-        domain.ok_or_else(|| Failure::usage("the bundle names no trust domain: give --domain"))?;
+    // A bundle by its form, so the answer is "no" and not "wrong file": a token was changed.
+    let unreadable = "not verified: the first token of the bundle cannot be read";
+    let domain = domain.ok_or_else(|| Failure::no(unreadable))?;
     let scope = if demo { TrustScope::Demo } else { TrustScope::Live };
     let issuing = bundle.issuing().map_err(Failure::usage)?;
     let lists = bundle.crls().map_err(Failure::usage)?;
@@ -117,7 +118,10 @@ pub(super) fn lines(proven: &Proven) -> Vec<String> {
 }
 
 fn line(statement: &Statement) -> String {
-    let by = &statement.by.organisation;
+    let by = match &statement.by.person {
+        Some(person) => format!("{}/person/{person}", statement.by.organisation),
+        None => statement.by.organisation.to_string(),
+    };
     let said = match &statement.says {
         Says::Submitted(s) => match (&s.attested, &s.iss.organisation) {
             (Some(by), Organisation::Gateway(name)) => {

@@ -73,7 +73,7 @@ fn tell(followed: &Followed) {
         println!("  {}", plain(&delivery.words));
     }
     for ring in &state.also_ring {
-        println!("  Cannot be reached through the exchange. {}", plain(ring));
+        println!("  Not reached through the exchange: {}", plain(ring));
     }
     match &followed.proven {
         Ok(proven) => {

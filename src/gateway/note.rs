@@ -3,7 +3,7 @@
 //! Signed before the accept transaction, stored in it, and released only after it: a receipt that
 //! was never stored is never seen by anybody.
 
-use crate::domain::party::{Organisation, Party};
+use crate::domain::party::Organisation;
 use crate::domain::referral::Header;
 use crate::protocol::hash::sha256;
 use crate::protocol::signing::{Signed, SigningFault, token_id};
@@ -31,7 +31,7 @@ impl Noted {
         let submission = submission(&routed, header, exchange, desk)?;
         let authorised = &routed.validated.authorised;
         let received = &authorised.authentic.received;
-        let sender = sender(&routed);
+        let sender = authorised.authentic.sender().clone();
         let school = Organisation::School(received.school.clone());
         let (kind, revocation) = match &authorised.authentic.backing {
             Backing::Signed { signer, .. } => (SenderKind::Signed, signer.revocation()),
@@ -105,15 +105,6 @@ impl Noted {
 struct Proven {
     token: NewToken,
     chain: Option<SeenChain>,
-}
-
-/// The party that sent it: who signed, or whom the connection's certificate names.
-fn sender(routed: &Routed) -> Party {
-    let authentic = &routed.validated.authorised.authentic;
-    match &authentic.backing {
-        Backing::Signed { claims, .. } => claims.iss.clone(),
-        Backing::Connection { .. } => authentic.received.peer.chain.party().clone(),
-    }
 }
 
 /// The school's token, or this gateway's attestation.

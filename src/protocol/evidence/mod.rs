@@ -184,6 +184,10 @@ impl Bundle {
     /// Verifies every token, and that they belong to one another and to the documents. `trust`
     /// must hold the scheme's root and the revocation lists.
     pub fn verify(&self, trust: &TrustStore, scheme: &TrustDomain) -> Result<Proven, Refusal> {
+        // Nothing said is nothing proved: an emptied file must not pass for a receipt.
+        if self.tokens.is_empty() {
+            return Err(refuse(INCOMPLETE));
+        }
         let chains = self.chains()?;
         let tokens =
             self.tokens.iter().map(|text| Read::new(text)).collect::<Result<Vec<_>, _>>()?;

@@ -774,6 +774,7 @@ pub fn station(
         store: Arc::new(SqliteAuthority::open(&store).unwrap()),
         clock: Arc::new(clock),
         entropy: Arc::new(SeededEntropy::new(2)),
+        broken: tokio::sync::Notify::new(),
     }
 }
 

@@ -126,10 +126,12 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     // process ends with a fault, and its manager starts another, which finds out what is stored.
     let broken = async {
         tokio::select! {
+            // First: the workers end too when they are told to stop, and that is no fault.
+            biased;
+            () = stopped(stopping.clone()) => return false,
             () = exchange.broken.notified() => {}
             _ = &mut deliveries => {}
             _ = &mut sequencer => {}
-            () = stopped(stopping.clone()) => return false,
         }
         tracing::error!("this process can do no more: it ends, to be started again");
         stop.send_replace(true);

@@ -157,7 +157,7 @@ const ABOUT_PROBLEMS: &str = "Refusals of gateway london-1 at 2026-11-04T12:00:0
     other; the last is refused, with `status` and the body `problem`. `peer` names the TLS \
     certificate, `document` the body, `token` and `chain` the fields Ecaf-Token and \
     Ecaf-Certificates. The ids of signed refusals come from a fixed stream of bytes; compare all \
-    but the member `refusal`, and of that its claims. A case with `edge` is refused before its \
+    but the members `instance` and `refusal`, and of the latter its claims. A case with `edge` is refused before its \
     body is read.";
 
 pub fn problems(world: &World) -> File {

@@ -16,7 +16,7 @@ use ecaf::effects::{Clock, SystemClock};
 use ecaf::http::{Answer, Handler, Request, Response};
 use exchange_support::{
     Arrived, Document, HACKNEY, HARINGEY, NEWHAM, PATIENCE, Proof, QUICK, Receipt, Scene, Sent,
-    Stream, all_settled, count, gateway_store, inside, post, receipt_of, still_open,
+    Stream, all_settled, count, ends_well, gateway_store, inside, post, receipt_of, still_open,
 };
 use http::{Method, StatusCode};
 use tokio::sync::Mutex;
@@ -176,9 +176,9 @@ async fn sixty_four_submitters_and_failing_authorities() {
         sent.push(Sent { receipt: mine[0].clone(), document });
     }
 
-    assert!(gateway.stop().is_some_and(|status| status.success()));
-    assert!(haringey.stop().is_some_and(|status| status.success()));
-    assert!(newham.stop().is_some_and(|status| status.success()));
+    ends_well(&mut gateway);
+    ends_well(&mut haringey);
+    ends_well(&mut newham);
     hackney.stop().await;
     let spoiled = spoiler.get().unwrap().spoiled.load(Ordering::Relaxed);
     assert!(spoiled > referrals / 20, "only {spoiled} answers were spoiled");

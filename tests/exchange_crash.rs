@@ -17,7 +17,7 @@ use ecaf::school::sender::Sender;
 use ecaf::store::GatewayStore;
 use exchange_support::{
     Arrived, HACKNEY, HARINGEY, NEWHAM, PATIENCE, Proof, Receipt, Scene, Sent, Stream, all_settled,
-    count, eventually, gateway_store, post, receipt_of, still_open,
+    count, ends_well, eventually, gateway_store, post, receipt_of, still_open,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -191,9 +191,9 @@ async fn prove(scene: &Scene, sent: Vec<Sent>, mut gateway: Process, authorities
         (still_open(operator).await == Some(0)).then_some(())
     })
     .await;
-    assert!(gateway.stop().is_some_and(|status| status.success()));
+    ends_well(&mut gateway);
     for authority in authorities {
-        assert!(authority.stop().is_some_and(|status| status.success()));
+        ends_well(authority);
     }
     let proof = Proof::of(&scene.school(0).await);
     let paths: Vec<_> = (0..3).map(|index| scene.inbox_store(index)).collect();

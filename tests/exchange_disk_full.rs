@@ -13,8 +13,8 @@ use ecaf::effects::{Clock, SystemClock};
 use ecaf::school::sender::Sender;
 use ecaf::store::GatewayStore;
 use exchange_support::{
-    Arrived, HACKNEY, Proof, QUICK, Scene, Sent, Stream, all_settled, eventually, gateway_store,
-    post, problem, receipt_of,
+    Arrived, HACKNEY, Proof, QUICK, Scene, Sent, Stream, all_settled, ends_well, eventually,
+    gateway_store, post, problem, receipt_of,
 };
 
 /// Set in the child that runs in a user namespace of its own.
@@ -173,8 +173,8 @@ async fn the_gateway() {
     gateway.wait_ready().unwrap();
     hackney.wait_ready().unwrap();
     all_delivered(&store).await;
-    assert!(gateway.stop().is_some_and(|status| status.success()));
-    assert!(hackney.stop().is_some_and(|status| status.success()));
+    ends_well(&mut gateway);
+    ends_well(&mut hackney);
     prove(&schools[0], &gateway_store(&store), &[scene.inbox_store(HACKNEY)], &sent).await;
 }
 
@@ -206,8 +206,8 @@ async fn an_authority() {
     disk.empty();
     all_delivered(&scene.gateway_store()).await;
     assert_eq!(readiness(&hackney).0, 200);
-    assert!(gateway.stop().is_some_and(|status| status.success()));
-    assert!(hackney.stop().is_some_and(|status| status.success()));
+    ends_well(&mut gateway);
+    ends_well(&mut hackney);
     let store = gateway_store(&scene.gateway_store());
     prove(&school, &store, &[disk.0.join("inbox.db")], &sent).await;
 }

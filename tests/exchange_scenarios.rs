@@ -35,6 +35,8 @@ const MARSH_LANE: usize = 0;
 const LEA_BRIDGE: usize = 1;
 /// Is attested by the gateway; its authority is Newham.
 const ST_BRANNOCKS: usize = 2;
+/// A person of Marsh Lane, with certificates of her own.
+const A_PERSON: usize = 3;
 
 /// A scheme with its gateway, and no authority yet.
 struct Stage {
@@ -64,7 +66,7 @@ impl Stage {
         let clock: Arc<dyn Clock> = Arc::new(hand.clone());
         let gateway = Gateway::open(&scene, &clock, eager()).await;
         let mut schools = Vec::new();
-        for index in 0..3 {
+        for index in 0..4 {
             schools.push(inside::school(&scene, index, &clock).await);
         }
         Self { scene, hand, clock, gateway, schools, stream: Stream::new(9) }
@@ -512,8 +514,11 @@ async fn strangers_cannot_tell_a_referral_from_none() {
     }
 
     // An allegation about a member of staff: an organisation's certificate sees not even that.
-    let lado = example("a15a-allegation-about-a-teacher");
-    let sent = stage.accepted(Document::of(lado, MARSH_LANE, HARINGEY)).await;
+    let lado = Document::of(example("a15a-allegation-about-a-teacher"), A_PERSON, HARINGEY);
+    let refused = post(&stage.schools[MARSH_LANE], &lado).await.unwrap();
+    assert_eq!(rules(&problem(&refused, 403)), ["lado.person-needed"]);
+    let sent = stage.accepted(lado).await;
+    assert_eq!(stage.state(&sent).await["authority"]["code"], "309", "she sees it");
     for client in [&stage.schools[MARSH_LANE].client, &haringey, &newham] {
         let theirs = get(client, &format!("/v1/referrals/{}", sent.document.id)).await;
         assert_eq!(theirs.status, 404);
@@ -521,10 +526,12 @@ async fn strangers_cannot_tell_a_referral_from_none() {
     }
 }
 
-/// A problem without its signed form, which is another one each time.
+/// A problem without its signed form and the request's number, which are others each time.
 fn blind(response: &ClientResponse) -> Value {
     let mut value: Value = serde_json::from_slice(&response.body).unwrap();
-    value.as_object_mut().unwrap().remove("refusal").expect("signed");
+    for name in ["refusal", "instance"] {
+        value.as_object_mut().unwrap().remove(name).expect(name);
+    }
     value
 }
 

@@ -123,6 +123,14 @@ impl Scene {
     }
 }
 
+/// Asks a process to stop (SIGTERM); it must end well.
+#[track_caller]
+pub fn ends_well(process: &mut Process) {
+    let ended = process.stop();
+    let well = ended.is_some_and(|status| status.success());
+    assert!(well, "{ended:?} after SIGTERM: {}", process.last_lines());
+}
+
 /// How many deliveries are open, by the gateway's readiness; `None` while it does not say.
 pub fn to_deliver(operator: SocketAddr) -> Option<usize> {
     let (_, text) = operator_get(operator, "/readyz").ok()?;

@@ -113,7 +113,8 @@ impl Process {
         std::mem::forget(self);
     }
 
-    fn last_lines(&self) -> String {
+    /// The end of its log.
+    pub fn last_lines(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().rev().take(3).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")

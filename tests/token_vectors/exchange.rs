@@ -194,7 +194,9 @@ pub fn problems(world: &World) -> File {
     cases.push(("403-signature", "a signature that does not verify", vec![broken]));
     let other = made.signed(world, plan(|p| p.submission.signer = "other-school"), same);
     cases.push(("403-not-the-peer", "another school signs", vec![other]));
-    let differs = plan(|p| drop(p.submission.claim("urgency", json!("U3"))));
+    let differs = plan(|p| {
+        p.submission.claim("urgency", json!("U3"));
+    });
     let differs = made.signed(world, differs, same);
     cases.push(("403-mismatch", "token and document differ", vec![differs]));
     let unsigned = made.alone(&document(), same);
@@ -450,7 +452,8 @@ pub fn idempotency(world: &World) -> File {
     let unusable = || refused(409, "submission.id-unusable");
     let version = || refused(422, "submission.version");
     let g = &good;
-    let cases: Vec<(&str, &str, Vec<(&Value, Value)>)> = vec![
+    type Case<'a> = (&'a str, &'a str, Vec<(&'a Value, Value)>);
+    let cases: Vec<Case> = vec![
         (
             "same-bytes",
             "the very same request again, and again",

@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::map::{Entry, Map};
 use serde_json::Value;
+use serde_json::map::{Entry, Map};
 
 use crate::domain::refusal::{Rule, Violation};
 

@@ -255,7 +255,7 @@ async fn all_delivered(gateway: &Process) {
             }
             _ => assert!(Instant::now() < until, "{last} are still open"),
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -429,7 +429,7 @@ async fn http2_is_held_to_the_same_rules() {
         let status = response.status().as_u16();
         let body = within(response.into_body().collect()).await.unwrap().to_bytes();
         let problem = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
-        (status, problem["rule"].as_str().unwrap_or_default().to_owned(), body)
+        (status, problem["violations"][0]["rule"].as_str().unwrap_or_default().to_owned(), body)
     };
     let to = |method: &str, path: &str| {
         ::http::Request::builder().method(method).uri(format!("https://g.example{path}"))

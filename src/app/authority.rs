@@ -52,6 +52,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
         store: Arc::new(store),
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),
+        broken: Notify::new(),
     });
     let reloader = Reloader::new(
         Arc::clone(&parts.trust),
@@ -78,20 +79,30 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
 
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
-    on_signals(stop, Arc::clone(&reload))?;
+    on_signals(stop.clone(), Arc::clone(&reload))?;
     let files = tokio::spawn(reloader.run(settings.trust.reload_every, Arc::clone(&reload)));
     let upkeep = tokio::spawn(upkeep(Arc::clone(&station), settings.clone(), directory, reload));
     let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
 
     tracing::info!(authority = %settings.code, "ready");
     notify_ready();
-    server.run(stopped(stopping)).await;
+    // A store that has stopped cannot be mended from inside: see the gateway.
+    let broken = async {
+        tokio::select! {
+            () = station.broken.notified() => {}
+            () = stopped(stopping.clone()) => return false,
+        }
+        tracing::error!("this process can do no more: it ends, to be started again");
+        stop.send_replace(true);
+        true
+    };
+    let ((), broken) = tokio::join!(server.run(stopped(stopping.clone())), broken);
     notify_stopping();
     files.abort();
     upkeep.abort();
     let _ = operator.await;
     tracing::info!(authority = %settings.code, "stopped");
-    Ok(())
+    if broken { Err(AppFault::new("authority", "ended by a fault, see the log")) } else { Ok(()) }
 }
 
 /// Reads the directory and the signing certificate again.

@@ -10,9 +10,12 @@ use super::parts::AppFault;
 use crate::domain::ids::Digest;
 use crate::effects::files;
 use crate::http::Trust;
-use crate::protocol::directory::{DirectoryHolder, InUse, LARGEST_BUNDLE, accept};
+use crate::protocol::directory::{
+    DirectoryHolder, InUse, LARGEST_BUNDLE, accept, unpack_unverified,
+};
 use crate::protocol::hash::sha256;
-use crate::protocol::trust::Purpose;
+use crate::protocol::trust::rules::REVOKED;
+use crate::protocol::trust::{Chain, Purpose};
 
 /// Watches one directory file.
 pub(super) struct DirectoryFile {
@@ -21,6 +24,7 @@ pub(super) struct DirectoryFile {
     holder: Arc<DirectoryHolder>,
     trust: Arc<Trust>,
     seen: Option<(Digest, u64)>,
+    told: Option<(Digest, &'static str)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,7 +51,7 @@ impl DirectoryFile {
             Err(fault) => return Err(AppFault::at(&memory, fault.kind())),
         };
         let holder = Arc::new(DirectoryHolder::new(last));
-        Ok(Self { path, memory, holder, trust, seen: None })
+        Ok(Self { path, memory, holder, trust, seen: None, told: None })
     }
 
     /// Where the directory in use is found.
@@ -76,11 +80,11 @@ impl DirectoryFile {
         if self.seen == Some(this) {
             return;
         }
-        self.seen = Some(this);
         let (trust, at) = (self.trust.store(), self.trust.clock().now());
         let verify = |chain: &_| trust.verify(chain, Purpose::Signing, at);
         match self.holder.offer(|in_use| accept(&bytes, verify, at, in_use)) {
             Ok(taken) => {
+                self.seen = Some(this);
                 let in_use = taken.in_use();
                 let memory = Memory { version: in_use.version, digest: in_use.digest };
                 let bytes = serde_json::to_vec(&memory).unwrap_or_default();
@@ -91,8 +95,29 @@ impl DirectoryFile {
             }
             Err(refusal) => {
                 let rule = refusal.rule().map_or("unknown", |r| r.id);
-                tracing::error!(rule, "the directory file is refused; the last good one stays");
+                self.withdraw_if_revoked(&bytes);
+                // Judged again at the next look, because some reasons pass with time; told once.
+                if self.told.replace((this.0, rule)) != Some((this.0, rule)) {
+                    tracing::error!(rule, "the directory file is refused; the last good one stays");
+                }
             }
+        }
+    }
+
+    /// A directory whose signer is revoked by now was perhaps never the operator's: it is not acted
+    /// on any longer, also if it is the one in use.
+    fn withdraw_if_revoked(&self, bytes: &[u8]) {
+        let (trust, at) = (self.trust.store(), self.trust.clock().now());
+        let mut revoked = false;
+        let verify = |chain: &Chain| {
+            let judged = trust.verify(chain, Purpose::Signing, at);
+            revoked = judged.as_ref().is_err_and(|refusal| refusal.0 == REVOKED);
+            judged
+        };
+        let _ = accept(bytes, verify, at, None);
+        if let Some(document) = unpack_unverified(bytes).filter(|_| revoked) {
+            tracing::error!("the signer of the directory is revoked: it is out of use");
+            self.holder.withdraw(sha256(&document));
         }
     }
 }

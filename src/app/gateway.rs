@@ -67,6 +67,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         entropy: Arc::clone(&entropy),
         new_deliveries: Notify::new(),
         new_tokens: Notify::new(),
+        broken: Notify::new(),
     });
     let reloader = Reloader::new(
         Arc::clone(&parts.trust),
@@ -98,7 +99,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
 
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
-    on_signals(stop, Arc::clone(&reload))?;
+    on_signals(stop.clone(), Arc::clone(&reload))?;
     let worker = holder(&name);
     let courier = Arc::new(MutualTlsCourier::new(
         party.trust_domain.clone(),
@@ -106,14 +107,14 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         Arc::clone(&parts.credentials),
         ClientLimits { response: settings.delivery.attempt_timeout, ..ClientLimits::default() },
     ));
-    let deliveries = tokio::spawn(deliver::run(
+    let mut deliveries = tokio::spawn(deliver::run(
         Arc::clone(&exchange),
         courier,
         delivery_settings(&settings),
         worker.clone(),
         stopping.clone(),
     ));
-    let sequencer = tokio::spawn(publish::run(Arc::clone(&exchange), worker, stopping.clone()));
+    let mut sequencer = tokio::spawn(publish::run(Arc::clone(&exchange), worker, stopping.clone()));
     let every = settings.trust.reload_every;
     let files = tokio::spawn(reloader.run(every, Arc::clone(&reload)));
     let upkeep = tokio::spawn(upkeep(Arc::clone(&exchange), settings, directory, reload, metrics));
@@ -121,17 +122,35 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
 
     tracing::info!(gateway = %name, "ready");
     notify_ready();
-    server.run(stopped(stopping)).await;
+    // A store that has stopped, or a worker that has ended, cannot be mended from inside: the
+    // process ends with a fault, and its manager starts another, which finds out what is stored.
+    let broken = async {
+        tokio::select! {
+            // First: the workers end too when they are told to stop, and that is no fault.
+            biased;
+            () = stopped(stopping.clone()) => return false,
+            () = exchange.broken.notified() => {}
+            _ = &mut deliveries => {}
+            _ = &mut sequencer => {}
+        }
+        tracing::error!("this process can do no more: it ends, to be started again");
+        stop.send_replace(true);
+        true
+    };
+    let ((), broken) = tokio::join!(server.run(stopped(stopping.clone())), broken);
     notify_stopping();
     // What was accepted is durable; attempts under way are finished, the rest goes on at the next
     // start. Nothing here waits without end: each attempt is bounded in time.
-    let _ = deliveries.await;
-    let _ = sequencer.await;
+    for worker in [deliveries, sequencer] {
+        if !worker.is_finished() {
+            let _ = worker.await;
+        }
+    }
     files.abort();
     upkeep.abort();
     let _ = operator.await;
     tracing::info!(gateway = %name, "stopped");
-    Ok(())
+    if broken { Err(AppFault::new("gateway", "ended by a fault, see the log")) } else { Ok(()) }
 }
 
 /// Names this process among several gateways over one store.

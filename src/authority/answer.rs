@@ -7,7 +7,7 @@ use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::Request;
 use crate::protocol::signing::SigningFault;
 use crate::protocol::tokens::{Audience, Delivered};
-use crate::protocol::trust::Chain;
+use crate::protocol::trust::{Chain, Purpose};
 use crate::store::{
     Dispatch, DispatchKey, ReceiveOutcome, SeenChain, SeenCrl, StoreFault, StoredDispatch, Token,
     TokenKind,
@@ -41,6 +41,8 @@ pub enum Trouble {
     Store(StoreFault),
     /// The key's.
     Signing(SigningFault),
+    /// Our own signing certificate would be refused by others, by this rule.
+    OwnCertificate(&'static str),
 }
 
 impl From<Refusal> for Trouble {
@@ -86,11 +88,14 @@ async fn store(
     key: DispatchKey,
 ) -> Result<Receipt, Trouble> {
     let now = station.now();
+    let (identity, trust) = (station.signing.load_full(), station.trust.store());
+    // A receipt that others would refuse must not be stored: it would be repeated for ever.
+    let own = station.cache.verify(&trust, identity.chain(), Purpose::Signing, now);
+    own.map_err(|refusal| Trouble::OwnCertificate(refusal.0.id))?;
     // A crash after this line leaves a number unused, which harms nobody.
     let year = now.in_england().0.year();
     let reference = station.store.next_reference(station.reference_prefix.clone(), year).await?;
     let noted = &verified.noted;
-    let identity = station.signing.load_full();
     let delivered = Delivered {
         version: key.version,
         note_sha256: noted.note_token.digest(),
@@ -102,7 +107,6 @@ async fn store(
     let readers = [noted.note.sender.clone(), gateway].map(Audience::Party).to_vec();
     let signed =
         identity.state(&*station.entropy, now, readers, Some(key.referral_id), delivered)?;
-    let trust = station.trust.store();
     let received = &noted.received;
     let own = Token {
         kind: TokenKind::Delivered,

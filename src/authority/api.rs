@@ -70,7 +70,13 @@ impl Api {
                 metrics::counter!(metric::REFUSED, "rule" => rule).increment(1);
                 refusal
             }
-            Trouble::Store(fault) => our_fault(fault.label()),
+            Trouble::Store(fault) => {
+                if fault.is_final() {
+                    self.station.broken.notify_one();
+                }
+                our_fault(fault.label())
+            }
+            Trouble::OwnCertificate(rule) => our_fault(rule),
             Trouble::Signing(_) => our_fault("signing"),
         };
         let (class, now) = (refusal.class, self.station.now());

@@ -68,15 +68,18 @@ pub fn readable(item: &InboxItem) -> Option<Readable> {
     Some(document::readable(&value, &provenance))
 }
 
-/// The tokens of an entry as an evidence bundle, without chains.
+/// The tokens of an entry as an evidence bundle, without chains. Our own receipt is among them, at
+/// our own word for its time.
 pub fn tokens(item: &InboxItem) -> Bundle {
-    Bundle {
-        referral_id: item.entry.key.referral_id,
-        tokens: item.tokens.iter().map(|t| t.token.jws.clone()).collect(),
-        certificates: Vec::new(),
-        crls: Vec::new(),
-        documents: Vec::new(),
-    }
+    let mut bundle = Bundle::new(item.entry.key.referral_id);
+    bundle.tokens.extend(item.tokens.iter().map(|t| t.token.jws.clone()));
+    bundle
+}
+
+/// Our own receipt of an entry.
+pub fn receipt(item: &InboxItem) -> Option<&str> {
+    let own = item.tokens.iter().find(|t| t.token.kind == TokenKind::Delivered);
+    own.map(|t| t.token.jws.as_str())
 }
 
 fn urgency(rank: u8) -> &'static str {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
-use crate::domain::party::{DfeCode, Party};
+use crate::domain::party::DfeCode;
 use crate::domain::time::Timestamp;
 use crate::effects::{Clock, Entropy};
 use crate::http::Trust;
@@ -33,16 +34,13 @@ pub struct Station {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Rung when this process can do no more and should end.
+    pub broken: Notify,
 }
 
 impl Station {
     /// The present instant.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Whether `party` is this authority itself.
-    pub fn is_me(&self, party: &Party) -> bool {
-        *party == *self.signing.load().party()
     }
 }

@@ -13,7 +13,7 @@ use crate::protocol::json;
 use crate::protocol::jws::{self, Unverified, Verified as VerifiedToken};
 use crate::protocol::schema::{self, Checked};
 use crate::protocol::tokens::{
-    self, ATTESTED_TYPE, Accepted, Attested, DispatchNote, Purpose, SET_TYPE, SUBMISSION_TYPE,
+    self, ATTESTED_TYPE, Accepted, Attested, Audience, DispatchNote, SET_TYPE, SUBMISSION_TYPE,
     SecurityEvent, SenderKind, Submission, one_school,
 };
 use crate::protocol::trust::{self, Chain};
@@ -79,8 +79,8 @@ impl Noted {
         };
         let me = station.signing.load().party().clone();
         let said = SecurityEvent::<DispatchNote>::read(&token, Some(&me))?;
-        // One authority, one purpose: a note to several is not a note.
-        if said.aud.len() != 1 {
+        // One authority, one purpose: a note to several, or to everybody, is not a note.
+        if said.aud != [Audience::Party(me)] {
             return Err(forbid(tokens::AUDIENCE));
         }
         let referral_id = said.sub_id.ok_or_else(|| forbid(tokens::CLAIMS))?.0;
@@ -139,14 +139,7 @@ fn accepted(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> 
     let token = verified(station, token, &received.note_chain, SET_TYPE, note.recorded_at)?;
     let said = SecurityEvent::<Accepted>::read(&token, None)?;
     same("sub_id", said.sub_id.map(|s| s.0) == Some(noted.referral_id))?;
-    let accepted = said.event;
-    same("version", accepted.version == note.version)?;
-    same("recorded_at", accepted.recorded_at == note.recorded_at)?;
-    same("submission_sha256", accepted.submission_sha256 == note.submission_sha256)?;
-    same("payload_sha256", accepted.payload_sha256 == note.payload_sha256)?;
-    same("sender", accepted.sender == note.sender)?;
-    let mine = accepted.authority == station.code;
-    same("authority and purpose", mine == (note.purpose == Purpose::Accountable))?;
+    note.agrees_with(&said.event, station.code).map_err(|r| r.blame(Culprit::Gateway))?;
     Ok(token)
 }
 

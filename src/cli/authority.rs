@@ -59,7 +59,7 @@ enum Inbox {
         form: Form,
     },
     /// Write one referral with its evidence into a folder: document.json, referral.txt,
-    /// referral.html, evidence.json
+    /// referral.html, evidence.json (what `ecaf receipt verify` takes), delivered.jws (our receipt)
     Export {
         /// Our reference or the referral id
         which: String,
@@ -179,6 +179,7 @@ async fn export(store: &SqliteAuthority, item: &InboxItem, out: &Path) -> Result
     }
     let evidence = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
     let mut parts = vec![("evidence.json", evidence)];
+    parts.extend(inbox::receipt(item).map(|jws| ("delivered.jws", jws.as_bytes().to_vec())));
     if let (Some(document), Some(readable)) = (&item.document, inbox::readable(item)) {
         parts.push(("document.json", document.to_vec()));
         parts.push(("referral.txt", readable.to_text().into_bytes()));

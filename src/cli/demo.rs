@@ -10,15 +10,15 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 use super::failure::{Failure, end};
-use super::sandbox::{AUTHORITIES, Process, SCHOOLS, World, operator_get};
+use super::sandbox::{AUTHORITIES, Process, SCHOOLS, SandboxSchool, World, operator_get};
 use crate::app;
 use crate::config;
 use crate::domain::ids::ReferralId;
+use crate::domain::referral::RequestType;
 use crate::effects::{Clock, Entropy, SystemClock, SystemEntropy};
-use crate::protocol::evidence::{Bundle, Proven, Says};
 use crate::protocol::problem::ProblemDocument;
 use crate::school::compose::{Composed, compose};
-use crate::school::follow::{NotFollowed, follow};
+use crate::school::follow::follow;
 use crate::school::sender::Sender;
 use crate::school::submit::{NotSubmitted, Submitted, submit};
 
@@ -201,7 +201,10 @@ impl Story {
                 Failure::fault(v.first().map_or_else(String::new, ToString::to_string))
             })?;
             let id = composed.checked.header().school.to_string();
-            let school = SCHOOLS.iter().position(|s| s.id == id).unwrap_or(0);
+            // An allegation about staff is sent by a person, everything else by the school.
+            let by_person = composed.checked.header().request_type == RequestType::Lado;
+            let is_sender = |s: &SandboxSchool| s.id == id && s.person.is_some() == by_person;
+            let school = SCHOOLS.iter().position(is_sender).unwrap_or(0);
             match submit(&senders[school], &composed, |_, _| {}).await {
                 Ok(receipt) => {
                     let to = &receipt.authority;
@@ -281,33 +284,22 @@ impl Story {
                 for delivery in &followed.state.deliveries {
                     println!("    {}", delivery.words);
                 }
-                for line in super::receipt::lines(&followed.proven) {
-                    println!("      {line}");
-                }
-                arrived(&followed.proven)?;
-                Ok(followed.proven.statements.len())
-            }
-            Err(NotFollowed::Refused(_)) => {
-                let bytes = std::fs::read(&sent.receipt.receipt).map_err(Failure::fault)?;
-                let bundle = Bundle::parse(&bytes).map_err(Failure::fault)?;
-                let proven = bundle.verify(&sender.trust.store(), sender.scheme());
-                let proven = proven.map_err(Failure::fault)?;
-                println!(
-                    "    shown to nobody but the person who sent it; the receipt of its sending:"
-                );
+                let arrived = followed.has_arrived() || !followed.state.also_ring.is_empty();
+                let proven = followed.proven.map_err(Failure::fault)?;
                 for line in super::receipt::lines(&proven) {
                     println!("      {line}");
                 }
-                Ok(proven.statements.len())
+                for ring in &followed.state.also_ring {
+                    println!("      not reached through the exchange: {ring}");
+                }
+                match arrived {
+                    true => Ok(proven.statements.len()),
+                    false => Err(Failure::fault("a referral has no receipt of its authority")),
+                }
             }
             Err(other) => Err(Failure::fault(format_args!("{}: {other:?}", sent.name))),
         }
     }
-}
-
-fn arrived(proven: &Proven) -> Result<(), Failure> {
-    let stored = proven.statements.iter().any(|s| matches!(s.says, Says::Delivered(_)));
-    if stored { Ok(()) } else { Err(Failure::fault("a referral has no receipt of its authority")) }
 }
 
 fn one_line(problem: &ProblemDocument) -> String {

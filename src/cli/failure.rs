@@ -66,3 +66,8 @@ pub(super) fn print_table(heads: &[&str], rows: &[Vec<String>]) {
         line(&mut row.iter().map(String::as_str));
     }
 }
+
+/// Text of another party, without anything that could move the cursor or hide a line.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -80,8 +80,9 @@ fn verify(
     let roots = pem::certificates(&read(root)?)
         .map_err(|f| Failure::usage(format_args!("{}: {f}", root.display())))?;
     let domain = domain.or_else(|| bundle.claimed_domain());
-    let domain =
-        domain.ok_or_else(|| Failure::usage("the bundle names no trust domain: give --domain"))?;
+    // A bundle by its form, so the answer is "no" and not "wrong file": a token was changed.
+    let unreadable = "not verified: the first token of the bundle cannot be read";
+    let domain = domain.ok_or_else(|| Failure::no(unreadable))?;
     let scope = if demo { TrustScope::Demo } else { TrustScope::Live };
     let issuing = bundle.issuing().map_err(Failure::usage)?;
     let lists = bundle.crls().map_err(Failure::usage)?;
@@ -99,6 +100,9 @@ fn verify(
     for line in lines(&proven) {
         println!("  {line}");
     }
+    if proven.withheld > 0 {
+        println!("  ({} places concern other parties and are not shown)", proven.withheld);
+    }
     match proven.documents.len() {
         0 => println!("The document itself was not checked (--document FILE)."),
         _ => println!("The document is, byte for byte, the one that was sent."),
@@ -114,7 +118,10 @@ pub(super) fn lines(proven: &Proven) -> Vec<String> {
 }
 
 fn line(statement: &Statement) -> String {
-    let by = &statement.by.organisation;
+    let by = match &statement.by.person {
+        Some(person) => format!("{}/person/{person}", statement.by.organisation),
+        None => statement.by.organisation.to_string(),
+    };
     let said = match &statement.says {
         Says::Submitted(s) => match (&s.attested, &s.iss.organisation) {
             (Some(by), Organisation::Gateway(name)) => {
@@ -143,7 +150,9 @@ fn line(statement: &Statement) -> String {
         Revocation::Stale => " (revocation list was stale)",
         Revocation::Doubted => " (DOUBTED: the key may have been in other hands by then)",
     };
-    format!("{}  {said}{note}", time(statement.at))
+    let claimed =
+        if statement.recorded { "" } else { " (by its own clock; not recorded by a gateway here)" };
+    format!("{}  {said}{claimed}{note}", time(statement.at))
 }
 
 fn time(at: Timestamp) -> String {

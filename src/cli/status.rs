@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::failure::{Failure, end, print_json};
+use super::failure::{Failure, end, plain, print_json};
 use super::receipt::lines;
 use crate::app;
 use crate::config;
@@ -53,14 +53,11 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
             )),
             NotFollowed::NoAnswer(fault) => Failure::fault(fault),
             NotFollowed::Unreadable => Failure::fault("the gateway's answer cannot be read"),
-            NotFollowed::Unproven(refusal) => {
-                Failure::no(format_args!("the evidence does not verify: {refusal}"))
-            }
             NotFollowed::Here(fault) => Failure::fault(fault),
         })
     });
     let followed = followed.map_err(Failure::fault)??;
-    let arrived = followed.state.deliveries.iter().all(|d| d.state == "stored");
+    let arrived = followed.has_arrived();
     if args.json {
         print_json(&as_json(&followed))
     } else {
@@ -73,15 +70,28 @@ fn tell(followed: &Followed) {
     let state = &followed.state;
     println!("Referral {} version {}, {}", state.referral_id, state.version, state.urgency);
     for delivery in &state.deliveries {
-        println!("  {}", delivery.words);
+        println!("  {}", plain(&delivery.words));
     }
-    println!("Proved by signatures:");
-    for line in lines(&followed.proven) {
-        println!("  {line}");
+    for ring in &state.also_ring {
+        println!("  Not reached through the exchange: {}", plain(ring));
     }
-    println!("{}", state.authority.help);
+    match &followed.proven {
+        Ok(proven) => {
+            println!("Proved by signatures:");
+            for line in lines(proven) {
+                println!("  {line}");
+            }
+        }
+        Err(refusal) => println!("NOT PROVED: the evidence does not verify. {refusal}"),
+    }
+    println!("{}", plain(&state.authority.help));
 }
 
 fn as_json(followed: &Followed) -> serde_json::Value {
-    json!({ "state": followed.state, "proven": lines(&followed.proven) })
+    let proven = followed.proven.as_ref();
+    json!({
+        "state": followed.state,
+        "proven": proven.map(lines).unwrap_or_default(),
+        "unproven_because": proven.err().and_then(|r| r.rule()).map(|rule| rule.id),
+    })
 }

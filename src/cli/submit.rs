@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::failure::{FAULT, Failure, NO, end, print_json};
+use super::failure::{FAULT, Failure, NO, end, plain, print_json};
 use crate::app;
 use crate::config::{self, SchoolSettings};
 use crate::effects::{Clock, SystemClock, files};
@@ -90,7 +90,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 fn tell(id: &str, s: &Submitted) {
     let mut out = std::io::stdout().lock();
     let new = if s.new { "" } else { " (it was there already: this is the same receipt)" };
-    let name = &s.authority;
+    let name = &plain(&s.authority);
     let _ = writeln!(out, "Held by the exchange; {name} does not have it yet{new}");
     let _ = writeln!(out, "  referral   {id}");
     let _ = writeln!(out, "  recorded   {}", s.accepted.recorded_at);
@@ -100,7 +100,7 @@ fn tell(id: &str, s: &Submitted) {
         s.accepted.authority, s.accepted.routing_rule
     );
     let _ = writeln!(out, "  receipt    {}", s.receipt.display());
-    let _ = writeln!(out, "  meanwhile  {}", s.help);
+    let _ = writeln!(out, "  meanwhile  {}", plain(&s.help));
     for advice in &s.advice {
         let place = if advice.pointer.is_empty() { "" } else { &advice.pointer };
         let detail =
@@ -148,8 +148,16 @@ fn refused(
             told(args, id, &problem)
         }
         NotSubmitted::BadReceipt(refusal) => Err(Failure::fault(refusal)),
+        NotSubmitted::NotKnown { attempts } => {
+            eprintln!(
+                "ecaf: no receipt after {attempts} attempts: whether it was taken is not known"
+            );
+            eprintln!("ecaf: send the same file again: that is safe, and brings the receipt");
+            eprintln!("ecaf: if it is urgent, ring now (999 if a child is in danger)");
+            Ok(ExitCode::from(FAULT))
+        }
         NotSubmitted::NoAnswer { last, attempts } => {
-            eprintln!("ecaf: no receipt after {attempts} attempts: {last}");
+            eprintln!("ecaf: not sent, after {attempts} attempts: {last}");
             eprintln!(
                 "ecaf: send the same file again; if it is urgent, ring now (999 if a child is in danger)"
             );
@@ -171,7 +179,7 @@ fn told(args: &Args, id: &str, problem: &ProblemDocument) -> Result<ExitCode, Fa
             format!("{} {}{detail}. {} [{}]", v.pointer, v.title, v.action, v.rule).trim().into(),
         );
     }
-    lines.extend(problem.help.clone());
+    lines.extend(problem.help.as_deref().map(plain));
     let beside = |name: String| match args.file.parent() {
         Some(folder) if args.file != Path::new("-") => folder.join(name),
         _ => PathBuf::from(name),

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
 use crate::http::Request;
-use crate::protocol::trust::Chain;
+use crate::protocol::evidence::unverified_claims;
+use crate::protocol::tokens::{Accepted, Event};
+use crate::protocol::trust::{Chain, TrustStore};
 use crate::store::{AcceptOutcome, Seen, StoreFault, StoredAcceptance};
 
 use super::authenticate::Authentic;
@@ -14,7 +17,7 @@ use super::authorise::Authorised;
 use super::exchange::Exchange;
 use super::note::Noted;
 use super::receive::Received;
-use super::route::Routed;
+use super::route::{Routed, also_ring_advice};
 use super::trouble::Trouble;
 use super::validate::Validated;
 
@@ -58,14 +61,22 @@ pub struct Receipt {
 /// Takes a submission all the way, or says why not. Nothing is kept of a refused one.
 pub async fn submit(exchange: &Exchange, request: &Request) -> Result<Receipt, Trouble> {
     let now = exchange.now();
+    // One instant and one snapshot of trust data for all that follows: what is accepted as valid
+    // is recorded as of the very moment at which it was.
+    let trust = exchange.trust.store();
     let received = Received::take(request)?;
-    let authentic = Authentic::verify(received, &exchange.trust.store(), &exchange.cache, now)?;
+    let authentic = Authentic::verify(received, &trust, &exchange.cache, now)?;
     let id = authentic.referral_id;
-    submit_authentic(exchange, authentic).await.map_err(|trouble| trouble.about(id))
+    let accepted = submit_authentic(exchange, authentic, trust, now).await;
+    accepted.map_err(|trouble| trouble.about(id))
 }
 
-async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<Receipt, Trouble> {
-    let now = exchange.now();
+async fn submit_authentic(
+    exchange: &Exchange,
+    authentic: Authentic,
+    trust: Arc<TrustStore>,
+    now: Timestamp,
+) -> Result<Receipt, Trouble> {
     let (directory, _) = exchange.directory.usable(now)?;
     let authorised =
         Authorised::check(authentic, Arc::clone(directory.directory()), &exchange.name, now)?;
@@ -87,7 +98,7 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
     }
     let validated = Validated::check(authorised, &*exchange.entropy, now)?;
     let routed = Routed::decide(validated, &exchange.tables.load(), now)?;
-    let noted = Noted::sign(routed, exchange, now)?;
+    let noted = Noted::sign(routed, exchange, &exchange.desk(trust, now)?)?;
     let advice = noted.routed.advice();
     let authority = noted.acceptance.authority;
     let accepted = noted.acceptance.accepted.token.jws.clone();
@@ -112,20 +123,34 @@ async fn submit_authentic(exchange: &Exchange, authentic: Authentic) -> Result<R
     }
 }
 
+impl Exchange {
+    /// The authorities that an `accepted` token of ours says must be rung too.
+    pub(super) fn also_ring(&self, accepted: &str) -> Vec<Violation> {
+        let claims = unverified_claims(accepted).unwrap_or_default();
+        let codes = claims["events"][Accepted::URI]["also_ring"].as_array().cloned();
+        let codes = codes.unwrap_or_default();
+        let directory = self.directory.last_good();
+        let (Some(directory), now) = (directory, self.now()) else { return Vec::new() };
+        let codes = codes.iter().filter_map(|code| code.as_str()?.parse().ok());
+        codes.map(|code| also_ring_advice(directory.directory(), code, now)).collect()
+    }
+}
+
 async fn before(
     exchange: &Exchange,
     referral_id: ReferralId,
     stored: StoredAcceptance,
 ) -> Result<Receipt, Trouble> {
     let submission = exchange.store.token(referral_id, stored.submission_sha256).await?;
+    let accepted = stored.accepted;
     Ok(Receipt {
         referral_id,
-        accepted: stored.accepted,
         submission: submission.ok_or(StoreFault::Corrupt)?.token.jws,
         signers: None,
         authority: stored.authority,
         new: false,
-        advice: Vec::new(),
+        advice: exchange.also_ring(&accepted),
+        accepted,
     })
 }
 

@@ -4,7 +4,7 @@ use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 use crate::protocol::jws::{self, Unverified};
-use crate::protocol::tokens::{self, Delivered, SET_TYPE, SecurityEvent};
+use crate::protocol::tokens::{self, Audience, Delivered, SET_TYPE, SecurityEvent};
 use crate::protocol::trust::{Chain, Purpose, TrustStore, VerifiedCache, VerifiedChain};
 use crate::store::LeasedDelivery;
 
@@ -46,6 +46,12 @@ impl Acknowledged {
         }
         let said =
             SecurityEvent::<Delivered>::read(&verified, Some(&delivery.accepted.token.issuer))?;
+        // Meant for the sender too, who is to rely on it.
+        let for_sender =
+            |a: &Audience| matches!(a, Audience::Party(p) if p.organisation == delivery.sender);
+        if !said.aud.iter().any(for_sender) {
+            return Err(refuse(tokens::AUDIENCE));
+        }
         if said.sub_id.map(|s| s.0) != Some(delivery.referral_id) {
             return Err(tokens::mismatch("sub_id"));
         }

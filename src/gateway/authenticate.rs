@@ -5,6 +5,7 @@
 //! `validate`.
 
 use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::Party;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::{MINUTE, Timestamp};
 use crate::protocol::json;
@@ -107,6 +108,14 @@ impl Authentic {
             },
             received,
         })
+    }
+
+    /// The party that sent it: who signed, or whom the connection's certificate names.
+    pub(super) fn sender(&self) -> &Party {
+        match &self.backing {
+            Backing::Signed { claims, .. } => &claims.iss,
+            Backing::Connection { peer, .. } => peer.party(),
+        }
     }
 
     /// The certificate of the connection is the proof, so it is judged again, as of now: the

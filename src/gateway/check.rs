@@ -16,7 +16,7 @@ use super::authorise::UNKNOWN_SCHOOL;
 use super::exchange::Exchange;
 use super::receive::sending_school;
 use super::respond::AuthorityName;
-use super::route::plan;
+use super::route::{plan, readable};
 use super::trouble::Trouble;
 
 /// The body of a request for a route is not the expected form.
@@ -41,6 +41,9 @@ pub struct CheckAnswer {
     /// Whom to ring where it cannot go through the exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<AuthorityName>,
+    /// The referral as text, where only a person can carry it. Personal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readable: Option<String>,
 }
 
 /// Where something would go.
@@ -73,6 +76,7 @@ pub fn check(exchange: &Exchange, request: &Request) -> Result<CheckAnswer, Trou
         advice: advice.iter().map(Into::into).collect(),
         route: None,
         help: None,
+        readable: None,
     };
     let checked = match schema::check(&document, now.in_england().0) {
         Ok(checked) => checked,
@@ -82,7 +86,13 @@ pub fn check(exchange: &Exchange, request: &Request) -> Result<CheckAnswer, Trou
         return Ok(refused(&refusal.violations, checked.advice()));
     }
     let tables = exchange.tables.load();
-    match plan(directory.directory(), &tables, checked.facts(), entry.authority, now) {
+    match plan(
+        directory.directory(),
+        &tables,
+        checked.facts(),
+        (request.peer.chain.party(), entry.authority),
+        now,
+    ) {
         Ok(route) => Ok(CheckAnswer {
             acceptable: true,
             violations: Vec::new(),
@@ -94,9 +104,11 @@ pub fn check(exchange: &Exchange, request: &Request) -> Result<CheckAnswer, Trou
                 postcode_table: route.table_version,
             }),
             help: None,
+            readable: None,
         }),
         Err(none) => Ok(CheckAnswer {
             help: none.ring.map(|code| exchange.authority_name(code)),
+            readable: none.by_phone.then(|| readable(&document, &entry.name)),
             ..refused(&none.refusal.violations, checked.advice())
         }),
     }

@@ -29,6 +29,8 @@ pub struct Answer {
 /// Why an attempt brought no receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
+    /// There is no directory to look the endpoint up in.
+    NoDirectory,
     /// The directory names no endpoint to push to.
     NoEndpoint,
     /// No answer; whether the authority has it is unknown, and the same bytes go again.
@@ -51,6 +53,7 @@ impl Failure {
     /// A stable label for the store and for metrics.
     pub const fn reason(&self) -> &'static str {
         match self {
+            Failure::NoDirectory => "no_directory",
             Failure::NoEndpoint => "no_endpoint",
             Failure::Unreachable { .. } => "unreachable",
             Failure::Refused { .. } => "refused",
@@ -61,7 +64,7 @@ impl Failure {
     /// A word more for the log.
     pub fn detail(&self) -> String {
         match self {
-            Failure::NoEndpoint => String::new(),
+            Failure::NoDirectory | Failure::NoEndpoint => String::new(),
             Failure::Unreachable { cause } => (*cause).into(),
             Failure::Refused { status, rule } => format!("{status} {rule}"),
             Failure::BadReceipt(rule) => (*rule).into(),

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::acknowledge::Acknowledged;
 use super::courier::{Courier, Failure};
-use super::exchange::{Exchange, seen_chain};
+use super::exchange::{Desk, Exchange, seen_chain};
 use super::trouble::Fault;
 use crate::domain::delivery::{Breaker, BreakerPolicy, Next, RetryPolicy};
 use crate::domain::directory::Connection;
@@ -30,6 +30,14 @@ use crate::telemetry::metric;
 /// gets those within half a minute, whatever the settings allow for others. The breaker, not the
 /// wait, protects an authority that is down.
 const LONGEST_URGENT_WAIT_MS: i64 = 30 * SECOND;
+
+/// Between two looks at the store; after faults up to the longest, so that a store in trouble is
+/// left in peace.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What of a lease is kept back for settling what an attempt brought, in milliseconds.
+const TO_SETTLE_MS: i64 = 10_000;
 
 /// How deliveries are tried.
 #[derive(Debug, Clone)]
@@ -84,11 +92,20 @@ pub async fn run(
         authorities: Mutex::new(BTreeMap::new()),
     });
     let mut attempts = JoinSet::new();
+    let mut pause = SHORTEST_PAUSE;
     while !*stop.borrow() {
-        let leased = match worker.lease(places.available_permits()).await {
-            Ok(leased) => leased,
+        let free = places.available_permits();
+        let leased = match worker.lease(free).await {
+            Ok(leased) => {
+                pause = SHORTEST_PAUSE;
+                leased
+            }
             Err(fault) => {
                 tracing::warn!(fault = fault.label(), "deliveries could not be leased");
+                if fault.is_final() {
+                    worker.exchange.broken.notify_one();
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
                 Vec::new()
             }
         };
@@ -108,7 +125,11 @@ pub async fn run(
         if found && places.available_permits() > 0 {
             continue;
         }
-        let due = worker.sleep_for(look_every).await;
+        // Without a free place only the end of an attempt brings news, and it rings.
+        let due = match free {
+            0 => look_every,
+            _ => worker.until_due(look_every).await.max(pause),
+        };
         tokio::select! {
             () = worker.exchange.new_deliveries.notified() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(due) => {}
@@ -174,7 +195,7 @@ impl Worker {
     }
 
     /// Until the next delivery falls due, at most `look_every`.
-    async fn sleep_for(&self, look_every: Duration) -> Duration {
+    async fn until_due(&self, look_every: Duration) -> Duration {
         let now = self.exchange.now();
         match self.exchange.store.next_due(self.left_alone(now)).await {
             Ok(Some(due)) => {
@@ -187,7 +208,11 @@ impl Worker {
 
     async fn attempt(&self, delivery: LeasedDelivery) {
         let authority = delivery.authority;
-        let outcome = self.bring(&delivery).await;
+        let time = self.settings.lease_ms.saturating_sub(TO_SETTLE_MS).max(1_000).unsigned_abs();
+        let outcome =
+            tokio::time::timeout(Duration::from_millis(time), self.bring(&delivery)).await;
+        let too_long = Failure::Unreachable { cause: "too_long" };
+        let outcome = outcome.unwrap_or(Err(Stopped::Failed(too_long)));
         let now = self.exchange.now();
         let reached = !matches!(outcome, Err(Stopped::Failed(Failure::Unreachable { .. })));
         self.with_standing(authority, |s| {
@@ -195,6 +220,7 @@ impl Worker {
         });
         let (id, attempt) = (delivery.referral_id, delivery.lease.attempt);
         let word = match &outcome {
+            Ok(Settled::LeaseLost) => "late",
             Ok(_) => "delivered",
             Err(Stopped::Fault(_)) => "fault",
             Err(Stopped::Failed(failure)) => failure.reason(),
@@ -203,6 +229,10 @@ impl Worker {
         metrics::counter!(metric::DELIVERY_ATTEMPTS, "authority" => to, "outcome" => word)
             .increment(1);
         match outcome {
+            Ok(Settled::LeaseLost) => {
+                // Another attempt will get the same receipt.
+                tracing::warn!(referral = %id, %authority, attempt, "delivered, but too late to record it");
+            }
             Ok(settled) => {
                 tracing::info!(referral = %id, %authority, attempt, ?settled, "delivered");
                 let seconds = now.since(delivery.recorded_at) as f64 / 1_000.0;
@@ -210,6 +240,9 @@ impl Worker {
                 self.exchange.new_tokens.notify_one();
             }
             Err(Stopped::Fault(fault)) => {
+                if fault.is_final() {
+                    self.exchange.broken.notify_one();
+                }
                 // The lease runs out and the delivery falls due again.
                 tracing::error!(referral = %id, %authority, fault = fault.label(), "delivery stopped by a fault");
             }
@@ -222,52 +255,59 @@ impl Worker {
         // must prove its identity anyway.
         let directory = self.exchange.directory.last_good();
         let now = self.exchange.now();
-        let entry =
-            directory.as_ref().and_then(|d| d.directory().authority(delivery.authority, now));
+        let directory = directory.ok_or(Stopped::Failed(Failure::NoDirectory))?;
+        let entry = directory.directory().authority(delivery.authority, now);
         let endpoint = match entry.map(|e| &e.connection) {
             Some(Connection::Push { endpoint }) => endpoint.clone(),
             _ => return Err(Stopped::Failed(Failure::NoEndpoint)),
         };
         let answer = self.courier.bring(delivery, &endpoint).await.map_err(Stopped::Failed)?;
+        let (trust, now) = (self.exchange.trust.store(), self.exchange.now());
+        let desk = self.exchange.desk(trust, now).map_err(Stopped::Fault)?;
+        let cache = &self.exchange.cache;
         let acknowledged = Acknowledged::verify(
             delivery,
             &answer.delivered,
             &answer.chain,
-            &self.exchange.trust.store(),
-            &self.exchange.cache,
-            self.exchange.now(),
+            &desk.trust,
+            cache,
+            now,
         );
         let acknowledged = acknowledged.map_err(|refusal| {
             Stopped::Failed(Failure::BadReceipt(refusal.rule().map_or("unknown", |r| r.id)))
         })?;
-        self.settle(delivery, acknowledged).await.map_err(Stopped::Fault)
+        self.settle(delivery, acknowledged, &desk).await.map_err(Stopped::Fault)
     }
 
     /// Stores the authority's receipt with our record of it. If the thread moved meanwhile the
     /// record is signed again on top of the new head; each turn is another's progress, so the loop
     /// ends.
-    async fn settle(&self, delivery: &LeasedDelivery, ack: Acknowledged) -> Result<Settled, Fault> {
+    async fn settle(
+        &self,
+        delivery: &LeasedDelivery,
+        ack: Acknowledged,
+        desk: &Desk,
+    ) -> Result<Settled, Fault> {
         let exchange = &self.exchange;
         let mut after = delivery.head;
         loop {
-            let now = exchange.now();
-            let identity = exchange.signing.load_full();
             let recorded = Recorded {
                 position: u64::from(after.position) + 1,
                 event_sha256: ack.sha256,
                 previous_sha256: after.digest,
-                recorded_at: now,
+                recorded_at: desk.now,
             };
-            let everyone = Audience::Scheme(identity.party().trust_domain.clone());
-            let signed = identity.state(
-                &*exchange.entropy,
-                now,
-                vec![everyone],
-                Some(delivery.referral_id),
-                recorded,
-            )?;
+            let everyone = Audience::Scheme(desk.identity.party().trust_domain.clone());
             let audience =
                 vec![delivery.sender.clone(), Organisation::Authority(delivery.authority)];
+            let recorded = desk.state(
+                &*exchange.entropy,
+                TokenKind::Recorded,
+                everyone,
+                delivery.referral_id,
+                recorded,
+                audience.clone(),
+            )?;
             let delivered = Token {
                 kind: TokenKind::Delivered,
                 sha256: ack.sha256,
@@ -277,14 +317,14 @@ impl Worker {
                 crl_digests: ack.signer.crl_digests().to_vec(),
             };
             let tokens = DeliveredTokens {
-                delivered: NewToken { token: delivered, audience: audience.clone() },
-                recorded: exchange.own_token(&identity, TokenKind::Recorded, signed, audience),
+                delivered: NewToken { token: delivered, audience },
+                recorded,
                 after,
-                chains: vec![seen_chain(&ack.chain), seen_chain(identity.chain())],
-                crls: exchange.seen_crls(&[&ack.signer]),
-                recorded_at: now,
+                chains: vec![seen_chain(&ack.chain), seen_chain(desk.identity.chain())],
+                crls: desk.seen_crls(),
+                recorded_at: desk.now,
             };
-            match exchange.store.delivered(delivery.lease, tokens, now).await? {
+            match exchange.store.delivered(delivery.lease, tokens, exchange.now()).await? {
                 Settled::HeadMoved(head) => after = head,
                 settled => return Ok(settled),
             }
@@ -302,7 +342,11 @@ impl Worker {
         if Urgency::ALL.get(usize::from(delivery.urgency)).is_none_or(|u| u.is_urgent()) {
             retry.max_ms = retry.max_ms.min(LONGEST_URGENT_WAIT_MS);
         }
-        let next = retry.next(attempt, delivery.first_tried_at, now, jitter);
+        let mut next = retry.next(attempt, delivery.first_tried_at, now, jitter);
+        // Not the authority's silence but our own lack of a directory: no reason to give up.
+        if *failure == Failure::NoDirectory {
+            next = Next::RetryAt(now.plus(retry.wait_ms(attempt, jitter)));
+        }
         let store = &self.exchange.store;
         let (settled, level) = match next {
             Next::RetryAt(at) => {
@@ -311,6 +355,7 @@ impl Worker {
             Next::GiveUp => (store.gave_up(delivery.lease, reason, now).await, "given up"),
         };
         match settled {
+            Ok(Settled::LeaseLost | Settled::AlreadyDone) => {}
             Ok(_) if next == Next::GiveUp => {
                 tracing::error!(referral = %id, %authority, attempt, reason, "delivery {level}: an operator must act");
             }

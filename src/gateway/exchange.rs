@@ -5,14 +5,17 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use super::trouble::Fault;
+use crate::domain::ids::ReferralId;
 use crate::domain::party::{Name, Organisation, Party};
 use crate::domain::time::Timestamp;
 use crate::effects::{Clock, Entropy};
 use crate::http::Trust;
 use crate::protocol::directory::DirectoryHolder;
 use crate::protocol::routing_data::RoutingTables;
-use crate::protocol::signing::SigningIdentity;
-use crate::protocol::trust::{Chain, Revocation, VerifiedCache, VerifiedChain};
+use crate::protocol::signing::{Signed, SigningIdentity};
+use crate::protocol::tokens::{Audience, Event};
+use crate::protocol::trust::{Chain, Purpose, Revocation, TrustStore, VerifiedCache};
 use crate::store::{GatewayStore, NewToken, SeenChain, SeenCrl, Token, TokenKind};
 
 /// One gateway of the exchange.
@@ -39,6 +42,8 @@ pub struct Exchange {
     pub new_deliveries: Notify,
     /// Rung when there is something to sequence.
     pub new_tokens: Notify,
+    /// Rung when this process can do no more and should end: see [`Fault::is_final`].
+    pub broken: Notify,
 }
 
 impl Exchange {
@@ -48,42 +53,74 @@ impl Exchange {
         Party::organisation(signing.party().trust_domain.clone(), organisation)
     }
 
-    /// A statement of this gateway, ready for the store.
+    /// What this gateway signs with at `now`, beside one snapshot of trust data. A signing
+    /// certificate that would not be accepted by the readers of what it signs is a fault, found
+    /// before anything is stored.
+    pub fn desk(&self, trust: Arc<TrustStore>, now: Timestamp) -> Result<Desk, Fault> {
+        let identity = self.signing.load_full();
+        let own = self.cache.verify(&trust, identity.chain(), Purpose::Signing, now);
+        match own {
+            Ok(_) => Ok(Desk { identity, trust, now }),
+            Err(refusal) => Err(Fault::OwnCertificate(refusal.0.id)),
+        }
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// A gateway's key and trust data at one instant.
+pub struct Desk {
+    /// The signing key in use.
+    pub identity: Arc<SigningIdentity>,
+    /// Certificates and revocation lists in use.
+    pub trust: Arc<TrustStore>,
+    /// The instant.
+    pub now: Timestamp,
+}
+
+impl Desk {
+    /// Signs a statement of this gateway, ready for the store.
+    pub fn state<E: Event>(
+        &self,
+        entropy: &dyn Entropy,
+        kind: TokenKind,
+        to: Audience,
+        about: ReferralId,
+        event: E,
+        audience: Vec<Organisation>,
+    ) -> Result<NewToken, Fault> {
+        let signed = self.identity.state(entropy, self.now, vec![to], Some(about), event)?;
+        Ok(self.own_token(kind, signed, audience))
+    }
+
+    /// Something that this gateway signed, ready for the store.
     pub fn own_token(
         &self,
-        identity: &SigningIdentity,
         kind: TokenKind,
-        signed: crate::protocol::signing::Signed,
+        signed: Signed,
         audience: Vec<Organisation>,
     ) -> NewToken {
         let token = Token {
             kind,
             sha256: signed.sha256,
             jws: signed.jws,
-            issuer: identity.party().clone(),
-            x5t: identity.x5t(),
-            crl_digests: self.trust.store().crl_digests(),
+            issuer: self.identity.party().clone(),
+            x5t: self.identity.x5t(),
+            crl_digests: self.trust.crl_digests(),
         };
         NewToken { token, audience }
     }
 
-    /// The present revocation lists, to be kept as evidence beside `chains`.
-    pub fn seen_crls(&self, chains: &[&VerifiedChain]) -> Vec<SeenCrl> {
-        let trust = self.trust.store();
-        let mut digests = trust.crl_digests();
-        digests.extend(chains.iter().flat_map(|c| c.crl_digests()));
-        digests.sort_unstable();
-        digests.dedup();
-        let seen = digests.into_iter().filter_map(|sha256| {
-            let der = trust.loaded_crl(&sha256)?;
+    /// The revocation lists of this instant, to be kept as evidence.
+    pub fn seen_crls(&self) -> Vec<SeenCrl> {
+        let seen = self.trust.crl_digests().into_iter().filter_map(|sha256| {
+            let der = self.trust.loaded_crl(&sha256)?;
             Some(SeenCrl { sha256, der })
         });
         seen.collect()
-    }
-
-    /// The present instant.
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }
 

@@ -3,11 +3,10 @@
 //! Signed before the accept transaction, stored in it, and released only after it: a receipt that
 //! was never stored is never seen by anybody.
 
-use crate::domain::party::{Organisation, Party};
+use crate::domain::party::Organisation;
 use crate::domain::referral::Header;
-use crate::domain::time::Timestamp;
 use crate::protocol::hash::sha256;
-use crate::protocol::signing::{SigningIdentity, token_id};
+use crate::protocol::signing::{Signed, SigningFault, token_id};
 use crate::protocol::tokens::{
     Accepted, Attestation, Audience, DispatchNote, SenderKind, Subject, Submission,
 };
@@ -15,7 +14,7 @@ use crate::protocol::trust::Chain;
 use crate::store::{Acceptance, NewDelivery, NewToken, SeenChain, Token, TokenKind};
 
 use super::authenticate::Backing;
-use super::exchange::{Exchange, revocation_word, seen_chain};
+use super::exchange::{Desk, Exchange, revocation_word, seen_chain};
 use super::route::Routed;
 use super::trouble::Fault;
 
@@ -28,14 +27,14 @@ pub struct Noted {
 }
 
 impl Noted {
-    /// Signs receipt and notes, recorded at `now`.
-    pub fn sign(routed: Routed, exchange: &Exchange, now: Timestamp) -> Result<Self, Fault> {
-        let identity = exchange.signing.load_full();
+    /// Signs receipt and notes, recorded at the instant of `desk`.
+    pub fn sign(routed: Routed, exchange: &Exchange, desk: &Desk) -> Result<Self, Fault> {
+        let (identity, now) = (&desk.identity, desk.now);
         let header = &routed.validated.checked.header().clone();
-        let submission = submission(&routed, header, exchange, &identity, now)?;
+        let submission = submission(&routed, header, exchange, desk)?;
         let authorised = &routed.validated.authorised;
         let received = &authorised.authentic.received;
-        let sender = sender(&routed);
+        let sender = authorised.authentic.sender().clone();
         let school = Organisation::School(received.school.clone());
         let (kind, revocation) = match &authorised.authentic.backing {
             Backing::Signed { signer, .. } => (SenderKind::Signed, signer.revocation()),
@@ -53,14 +52,13 @@ impl Noted {
             directory_version: authorised.directory.version,
             postcode_table: routed.route.table_version.clone(),
             revocation: revocation_word(revocation).into(),
+            also_ring: routed.route.also_ring.clone(),
         };
-        let to = |party: Party| vec![Audience::Party(party)];
-        let id = Some(header.referral_id);
-        let entropy = &*exchange.entropy;
-        let signed = identity.state(entropy, now, to(sender.clone()), id, accepted)?;
-        let accepted_sha256 = signed.sha256;
+        let (id, entropy) = (header.referral_id, &*exchange.entropy);
+        let to = Audience::Party(sender.clone());
         let accepted =
-            exchange.own_token(&identity, TokenKind::Accepted, signed, vec![school.clone()]);
+            desk.state(entropy, TokenKind::Accepted, to, id, accepted, vec![school.clone()])?;
+        let accepted_sha256 = accepted.token.sha256;
         let mut deliveries = Vec::with_capacity(routed.route.deliveries.len());
         for &(authority, purpose) in &routed.route.deliveries {
             let note = DispatchNote {
@@ -78,18 +76,17 @@ impl Noted {
                 postcode_table: routed.route.table_version.clone(),
             };
             let addressee = Organisation::Authority(authority);
-            let signed =
-                identity.state(entropy, now, to(exchange.party(addressee.clone())), id, note)?;
-            let note =
-                exchange.own_token(&identity, TokenKind::DispatchNote, signed, vec![addressee]);
+            let to = Audience::Party(exchange.party(addressee.clone()));
+            let kind = TokenKind::DispatchNote;
+            let note = desk.state(entropy, kind, to, id, note, vec![addressee])?;
             deliveries.push(NewDelivery { authority, purpose: purpose.as_str().into(), note });
         }
         let mut chains = vec![seen_chain(identity.chain())];
         chains.extend(submission.chain);
         let ours = identity.chain().clone();
-        let (crls, submitter) = match &authorised.authentic.backing {
-            Backing::Signed { signer, chain, .. } => (exchange.seen_crls(&[signer]), chain.clone()),
-            Backing::Connection { peer, .. } => (exchange.seen_crls(&[peer]), ours.clone()),
+        let submitter = match &authorised.authentic.backing {
+            Backing::Signed { chain, .. } => chain.clone(),
+            Backing::Connection { .. } => ours.clone(),
         };
         let acceptance = Acceptance {
             sender: school,
@@ -106,7 +103,7 @@ impl Noted {
             authority: routed.route.accountable,
             deliveries,
             chains,
-            crls,
+            crls: desk.seen_crls(),
             recorded_at: now,
         };
         Ok(Self { acceptance, routed, signers: [ours, submitter] })
@@ -118,23 +115,14 @@ struct Proven {
     chain: Option<SeenChain>,
 }
 
-/// The party that sent it: who signed, or whom the connection's certificate names.
-fn sender(routed: &Routed) -> Party {
-    let authentic = &routed.validated.authorised.authentic;
-    match &authentic.backing {
-        Backing::Signed { claims, .. } => claims.iss.clone(),
-        Backing::Connection { .. } => authentic.received.peer.chain.party().clone(),
-    }
-}
-
 /// The school's token, or this gateway's attestation.
 fn submission(
     routed: &Routed,
     header: &Header,
     exchange: &Exchange,
-    identity: &SigningIdentity,
-    now: Timestamp,
+    desk: &Desk,
 ) -> Result<Proven, Fault> {
+    let identity = &desk.identity;
     let authentic = &routed.validated.authorised.authentic;
     let audience = vec![Organisation::School(authentic.received.school.clone())];
     match &authentic.backing {
@@ -154,7 +142,7 @@ fn submission(
             let claims = Submission {
                 iss: identity.party().clone(),
                 aud: Audience::Scheme(identity.party().trust_domain.clone()),
-                iat: now.seconds(),
+                iat: desk.now.seconds(),
                 jti: token_id(&*exchange.entropy)?,
                 sub_id: Subject(header.referral_id),
                 schema: crate::protocol::schema::Schema::referral_v1_id().into(),
@@ -169,11 +157,9 @@ fn submission(
                     channel: "api".into(),
                 }),
             };
-            let jws = claims
-                .sign(identity.signer(), identity.x5t())
-                .map_err(crate::protocol::signing::SigningFault::Key)?;
-            let signed = crate::protocol::signing::Signed { sha256: sha256(jws.as_bytes()), jws };
-            let token = exchange.own_token(identity, TokenKind::Attested, signed, audience);
+            let jws = claims.sign(identity.signer(), identity.x5t()).map_err(SigningFault::Key)?;
+            let signed = Signed { sha256: sha256(jws.as_bytes()), jws };
+            let token = desk.own_token(TokenKind::Attested, signed, audience);
             // The certificate that the school proved itself with is kept as evidence too.
             Ok(Proven { token, chain: Some(seen_chain(&peer.certificates)) })
         }

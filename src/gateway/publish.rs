@@ -28,6 +28,9 @@ pub async fn run(exchange: Arc<Exchange>, holder: String, mut stop: watch::Recei
     while !*stop.borrow() {
         if let Err(fault) = sequence_all(&exchange, &holder).await {
             tracing::warn!(fault = fault.label(), "the sequencer could not work");
+            if fault.is_final() {
+                exchange.broken.notify_one();
+            }
         }
         tokio::select! {
             () = exchange.new_tokens.notified() => tokio::time::sleep(GATHER).await,

@@ -2,6 +2,8 @@
 //!
 //! Everything passes the visibility function. What may not be seen is answered like what never was.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -13,7 +15,8 @@ use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 use crate::domain::visibility::{Involved, Part, may_see};
-use crate::protocol::evidence::{Bundle, unverified_claims};
+use crate::protocol::evidence::{Bundle, Withheld, unverified_claims};
+use crate::protocol::tokens::{Event, Recorded};
 use crate::protocol::trust::Chain;
 use crate::store::{DeliveryRow, StoredToken, Timeline};
 
@@ -47,6 +50,8 @@ pub struct StateAnswer {
     pub documents: Vec<String>,
     /// Deliveries that this party may see.
     pub deliveries: Vec<DeliveryAnswer>,
+    /// Authorities that somebody must ring, because the exchange cannot reach them.
+    pub also_ring: Vec<String>,
 }
 
 /// One delivery, in words that promise no more than is proved.
@@ -71,6 +76,23 @@ pub struct DeliveryAnswer {
     /// When the exchange recorded the authority's receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stored_at: Option<String>,
+}
+
+/// Whether a token is another authority's business: a note to it, its receipt, or the record of one
+/// of `theirs`.
+fn concerns_another(token: &StoredToken, viewer: &Party, theirs: &BTreeSet<Digest>) -> bool {
+    let claims = unverified_claims(&token.token.jws).unwrap_or_default();
+    let recorded = claims["events"][Recorded::URI]["event_sha256"].as_str();
+    if let Some(digest) = recorded {
+        return digest.parse().is_ok_and(|digest| theirs.contains(&digest));
+    }
+    let another = |party: &str| {
+        let organisation = party.parse::<Party>().map(|p| p.organisation);
+        matches!(organisation, Ok(o @ Organisation::Authority(_)) if o != viewer.organisation)
+    };
+    let audience = claims["aud"].as_array().into_iter().flatten();
+    let mut named = audience.filter_map(|a| a.as_str()).chain(claims["iss"].as_str());
+    named.any(another)
 }
 
 fn nothing_here() -> Trouble {
@@ -110,6 +132,9 @@ impl Exchange {
             timeline.deliveries.iter().filter(is_mine).map(|d| self.delivery_answer(d, now));
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
         let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
+        let accepted =
+            self.store.token(id, last.accepted_sha256).await?.ok_or_else(nothing_here)?;
+        let also_ring = self.also_ring(&accepted.token.jws).into_iter().map(|v| v.detail);
         let urgency = Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0);
         Ok(StateAnswer {
             referral_id: id.to_string(),
@@ -119,6 +144,7 @@ impl Exchange {
             urgency: urgency.as_str(),
             recorded_at: first.recorded_at.to_string(),
             documents: timeline.versions.iter().map(|v| v.payload_sha256.to_string()).collect(),
+            also_ring: also_ring.filter(|_| all).collect(),
             deliveries: deliveries.collect(),
         })
     }
@@ -138,28 +164,19 @@ impl Exchange {
     pub async fn evidence(&self, id: ReferralId, viewer: &Party) -> Result<Bundle, Trouble> {
         let visible = self.visible(id, viewer, Part::Evidence).await?;
         let all = visible.allows(viewer, Part::OthersDeliveries);
-        // A note to another authority, or its receipt, is that authority's business.
-        let others = |party: &str| {
-            let organisation = party.parse::<Party>().map(|p| p.organisation);
-            matches!(organisation, Ok(o @ Organisation::Authority(_)) if o != viewer.organisation)
-        };
-        let mine = |token: &StoredToken| {
-            let claims = unverified_claims(&token.token.jws).unwrap_or_default();
-            let audience = claims["aud"].as_array().into_iter().flatten();
-            let mut named = audience.filter_map(|a| a.as_str()).chain(claims["iss"].as_str());
-            all || !named.any(others)
-        };
-        let mut bundle = Bundle {
-            referral_id: id,
-            tokens: Vec::new(),
-            certificates: Vec::new(),
-            crls: Vec::new(),
-            documents: Vec::new(),
-        };
-        let mut crls = std::collections::BTreeSet::new();
+        let mut bundle = Bundle::new(id);
+        let mut crls = BTreeSet::new();
+        // The receipts of other authorities, whose records are theirs too.
+        let mut others = BTreeSet::new();
         for row in &visible.timeline.tokens {
             let token = self.store.token(id, row.sha256).await?.ok_or_else(nothing_here)?;
-            if !mine(&token) {
+            if !all && concerns_another(&token, viewer, &others) {
+                others.insert(row.sha256);
+                if let Some(position) = row.position {
+                    bundle
+                        .withheld
+                        .push(Withheld { position: position.into(), sha256: row.sha256 });
+                }
                 continue;
             }
             if let Some(chain) = self.store.chain(token.token.x5t).await?.and_then(Chain::new) {

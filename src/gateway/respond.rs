@@ -25,8 +25,8 @@ pub const JSON: &str = "application/json";
 /// A fault of the exchange, as the peer is told of it.
 pub const OUR_FAULT: Rule = Rule {
     id: "exchange.unavailable",
-    title: "the exchange cannot take this at the moment",
-    action: "Nothing was kept. Send the same bytes again in a minute; ring if it is urgent.",
+    title: "the exchange cannot say at the moment whether this was taken",
+    action: "Send the same bytes again in a minute: that is safe, and brings the receipt. Ring if it is urgent.",
 };
 
 /// The authority that an answer names.
@@ -152,9 +152,12 @@ impl Exchange {
         }
     }
 
-    /// Our own failure: no detail for the peer, no receipt, and an honest "nothing was kept" only
-    /// where that is known. After an unknown commit the same bytes bring the truth.
+    /// Our own failure: no detail for the peer and no receipt. It promises nothing about what was
+    /// kept, because after a failed commit nobody knows; the same bytes bring the truth.
     pub fn fault_response(&self, fault: Fault) -> Response {
+        if fault.is_final() {
+            self.broken.notify_one();
+        }
         tracing::error!(fault = fault.label(), "a request failed here");
         metrics::counter!(metric::FAULTS, "fault" => fault.label()).increment(1);
         let refusal = Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT));

@@ -1,9 +1,11 @@
 //! Step 5: [`Validated`] becomes [`Routed`]: which authorities get it, why, and that this gateway can
 //! reach them.
 
+use serde_json::Value;
+
 use crate::domain::directory::{Connection, Directory};
-use crate::domain::party::DfeCode;
-use crate::domain::referral::RoutingFacts;
+use crate::domain::party::{DfeCode, Party};
+use crate::domain::referral::{RequestType, RoutingFacts};
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::routing::decide::Decision;
 use crate::domain::time::Timestamp;
@@ -26,6 +28,12 @@ pub const NO_WAY_FROM_HERE: Rule = Rule {
     title: "the responsible authority collects its referrals in a way that this gateway does not serve",
     action: "Ring the authority now; the readable text beside this can be read out or sent by secure e-mail.",
 };
+/// An allegation about staff, sent in the name of an organisation.
+pub const PERSON_NEEDED: Rule = Rule {
+    id: "lado.person-needed",
+    title: "an allegation about staff is sent by one named person, not by a school",
+    action: "Connect and sign with your own certificate, or ring the designated officer (LADO).",
+};
 /// Another authority that should be told cannot be reached.
 pub const ALSO_RING: Rule = Rule {
     id: "routing.also-ring",
@@ -46,6 +54,8 @@ pub struct Route {
     pub to_confirm: bool,
     /// Which table of postcodes was used.
     pub table_version: String,
+    /// Authorities that should know of it and cannot be reached from here.
+    pub also_ring: Vec<DfeCode>,
     /// What the sender should know.
     pub warnings: Vec<Violation>,
 }
@@ -66,7 +76,7 @@ pub fn plan(
     directory: &Directory,
     tables: &RoutingTables,
     facts: &RoutingFacts,
-    school_authority: DfeCode,
+    (sender, school_authority): (&Party, DfeCode),
     now: Timestamp,
 ) -> Result<Route, NoRoute> {
     let decision = tables.decide(facts, Some(school_authority), now.in_england().0);
@@ -75,24 +85,29 @@ pub fn plan(
         Some(named) if routed => named,
         _ => return Err(unrouted(decision)),
     };
+    // Only the person who sent it may ever see it again: without one, nobody could be told.
+    if facts.request_type == RequestType::Lado && sender.person.is_none() {
+        let refusal = Refusal::new(Class::Forbidden, Violation::whole(PERSON_NEEDED));
+        return Err(NoRoute { refusal, ring: Some(accountable), by_phone: false });
+    }
     if let Err(rule) = reachable(directory, accountable, now) {
         let refusal = Refusal::new(Class::Invalid, Violation::whole(rule)).blame(Culprit::Operator);
         return Err(NoRoute { refusal, ring: Some(accountable), by_phone: true });
     }
     let to_confirm = decision.is_flagged();
-    let mut warnings = decision.warnings;
+    let (mut warnings, mut also_ring) = (decision.warnings, Vec::new());
     let mut deliveries = Vec::with_capacity(decision.deliveries.len());
     for delivery in &decision.deliveries {
         match reachable(directory, delivery.authority, now) {
             Ok(()) => deliveries.push((delivery.authority, delivery.purpose.into())),
             Err(_) => {
-                let ring = directory.ring_text(delivery.authority, now);
-                warnings.push(Violation::whole(ALSO_RING).with_detail(ring));
+                also_ring.push(delivery.authority);
+                warnings.push(also_ring_advice(directory, delivery.authority, now));
             }
         }
     }
     let (rule, table_version) = (basis.id(), tables.versions().postcodes.clone());
-    Ok(Route { accountable, deliveries, rule, to_confirm, table_version, warnings })
+    Ok(Route { accountable, deliveries, rule, to_confirm, table_version, also_ring, warnings })
 }
 
 /// A referral with its addressees.
@@ -110,11 +125,18 @@ impl Routed {
     ) -> Result<Self, Trouble> {
         let authorised = &validated.authorised;
         let facts = validated.checked.facts();
-        match plan(&authorised.directory, tables, facts, authorised.school_authority, now) {
+        match plan(
+            &authorised.directory,
+            tables,
+            facts,
+            (authorised.authentic.sender(), authorised.school_authority),
+            now,
+        ) {
             Ok(route) => Ok(Self { route, validated }),
             Err(none) => {
                 // Carried by hand: the text to read out or to send by secure e-mail.
-                let readable = none.by_phone.then(|| readable(&validated));
+                let school = &authorised.school_name;
+                let readable = none.by_phone.then(|| readable(&validated.document, school));
                 let (ring, refused) = (none.ring, Refused::of(none.refusal));
                 Err(Trouble::Refused(Box::new(Refused { ring, readable, ..refused })))
             }
@@ -125,6 +147,13 @@ impl Routed {
     pub fn advice(&self) -> Vec<Violation> {
         self.route.warnings.iter().chain(self.validated.checked.advice()).cloned().collect()
     }
+}
+
+/// "Ring that one too", with the number.
+pub(super) fn also_ring_advice(directory: &Directory, code: DfeCode, now: Timestamp) -> Violation {
+    let name = directory.authorities.get(&code).map_or("an authority", |entry| &entry.name);
+    let ring = directory.ring_text(code, now);
+    Violation::whole(ALSO_RING).with_detail(format!("{name} must be told by phone. {ring}"))
 }
 
 fn reachable(directory: &Directory, authority: DfeCode, now: Timestamp) -> Result<(), Rule> {
@@ -145,8 +174,8 @@ fn unrouted(decision: Decision) -> NoRoute {
     NoRoute { refusal, ring, by_phone: false }
 }
 
-fn readable(validated: &Validated) -> String {
-    let school = &validated.authorised.school_name;
+/// The referral as text to read out or to send by secure e-mail.
+pub(super) fn readable(document: &Value, school: &str) -> String {
     let from = format!("Not sent through the exchange. From {school}.");
-    document::readable(&validated.document, &from).to_text()
+    document::readable(document, &from).to_text()
 }

@@ -16,14 +16,22 @@ pub enum Fault {
     Store(StoreFault),
     /// Nothing could be signed.
     Signing(SigningFault),
+    /// Our own signing certificate would be refused by others, by this rule.
+    OwnCertificate(&'static str),
 }
 
 impl Fault {
+    /// Whether this process can do no more: another one must start and find out what is stored.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Fault::Store(fault) if fault.is_final())
+    }
+
     /// A stable label for logs and metrics.
     pub const fn label(self) -> &'static str {
         match self {
             Fault::Store(fault) => fault.label(),
             Fault::Signing(_) => "signing",
+            Fault::OwnCertificate(rule) => rule,
         }
     }
 }
@@ -33,6 +41,9 @@ impl fmt::Display for Fault {
         match self {
             Fault::Store(fault) => fault.fmt(f),
             Fault::Signing(fault) => fault.fmt(f),
+            Fault::OwnCertificate(rule) => {
+                write!(f, "our own signing certificate is not valid now [{rule}]")
+            }
         }
     }
 }

@@ -4,7 +4,9 @@ use ::http::StatusCode;
 use ::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 
 use super::message::Response;
+use crate::domain::directory::GENERAL_ADVICE;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
+use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument};
 
 /// A refusal of the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -186,20 +188,15 @@ impl EdgeRefusal {
     }
 }
 
-/// A problem document with status, title, rule, culprit and what to do, for callers that have no
-/// rendering of their own. All of it is constant text, so nothing needs escaping.
+/// The same problem document as that of every other refusal, unsigned, for callers that have no
+/// rendering of their own.
 pub fn default_problem(status: StatusCode, refusal: &Refusal) -> Response {
-    let culprit = refusal.culprit.as_str();
-    let rule = refusal.rule().unwrap_or(rules::FAULT);
-    let body = format!(
-        "{{\"type\":\"about:blank\",\"status\":{},\"title\":\"{}\",\"rule\":\"{}\",\
-         \"culprit\":\"{culprit}\",\"action\":\"{}\"}}",
-        status.as_u16(),
-        rule.title,
-        rule.id,
-        rule.action
-    );
-    Response::new(status, "application/problem+json", body)
+    let problem = ProblemDocument {
+        status: status.as_u16(),
+        help: Some(GENERAL_ADVICE.into()),
+        ..ProblemDocument::of(refusal)
+    };
+    Response::new(status, PROBLEM_TYPE, problem.to_bytes())
 }
 
 #[cfg(test)]
@@ -211,7 +208,7 @@ mod tests {
         for rule in rules::RULES {
             let response = EdgeRefusal::Malformed(*rule).response(default_problem);
             let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
-            assert_eq!(body["rule"], rule.id);
+            assert_eq!(body["violations"][0]["rule"], rule.id);
             assert_eq!(body["status"], 400);
         }
     }

@@ -246,6 +246,10 @@ impl Reloader {
             return Ok(false);
         }
         let store = self.trust_files.parse(&raw)?;
+        // An older list would make revoked certificates pass again.
+        store
+            .check_successor_of(&self.trust.store())
+            .map_err(|faults| LoadFault(faults.iter().map(ToString::to_string).collect()))?;
         // Remembered when it was good only: a refused file is read, and told, again.
         self.seen[0] = Some(digest);
         self.trust.publish(store);

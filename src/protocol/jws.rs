@@ -108,6 +108,7 @@ pub struct Unverified<'a> {
 /// A payload whose signature verified against a verified chain, for the kind of token asked for.
 #[derive(Debug, Clone)]
 pub struct Verified {
+    typ: String,
     payload: Vec<u8>,
     digest: Digest,
     signer: VerifiedChain,
@@ -182,6 +183,7 @@ impl<'a> Unverified<'a> {
             .verify(self.signing_input.as_bytes(), &self.signature)
             .map_err(|_| refuse(SIGNATURE))?;
         Ok(Verified {
+            typ: self.typ,
             payload: self.payload,
             digest: sha256(self.text.as_bytes()),
             signer: chain.clone(),
@@ -190,6 +192,11 @@ impl<'a> Unverified<'a> {
 }
 
 impl Verified {
+    /// The kind of token that it is.
+    pub fn typ(&self) -> &str {
+        &self.typ
+    }
+
     /// The bytes of the payload.
     pub fn payload(&self) -> &[u8] {
         &self.payload

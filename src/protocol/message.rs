@@ -73,9 +73,11 @@ pub fn text_field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a s
     optional_field(headers, name)?.ok_or_else(|| missing(name))
 }
 
-/// The chain in a field that stands exactly once.
+/// The chain in a field that stands exactly once. The issuing CA's certificate must be in it: the
+/// chain is kept as evidence, which others verify with nothing but the scheme's root.
 pub fn chain_field(headers: &HeaderMap, name: &HeaderName) -> Result<Chain, Refusal> {
-    Chain::from_header(text_field(headers, name)?).map_err(|_| missing(name))
+    let chain = Chain::from_header(text_field(headers, name)?).ok();
+    chain.filter(|chain| chain.certificates().len() > 1).ok_or_else(|| missing(name))
 }
 
 fn missing(name: &HeaderName) -> Refusal {

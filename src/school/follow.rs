@@ -6,9 +6,10 @@ use serde::Deserialize;
 use super::sender::Sender;
 use super::state;
 use crate::domain::ids::ReferralId;
+use crate::domain::party::Organisation;
 use crate::domain::refusal::Refusal;
 use crate::http::ClientFault;
-use crate::protocol::evidence::{Bundle, Proven};
+use crate::protocol::evidence::{Bundle, Proven, Says};
 use crate::protocol::problem::ProblemDocument;
 use crate::protocol::tokens;
 
@@ -27,6 +28,9 @@ pub struct State {
     pub recorded_at: String,
     /// Its deliveries.
     pub deliveries: Vec<Delivery>,
+    /// Whom to ring, because the exchange cannot reach them.
+    #[serde(default)]
+    pub also_ring: Vec<String>,
 }
 
 /// An authority as the gateway names it.
@@ -63,8 +67,23 @@ pub struct Delivery {
 pub struct Followed {
     /// What the gateway says.
     pub state: State,
-    /// What the tokens prove.
-    pub proven: Proven,
+    /// What the tokens prove, or why they prove nothing.
+    pub proven: Result<Proven, Refusal>,
+}
+
+impl Followed {
+    /// Whether every delivery is proved by the receipt of its authority.
+    pub fn has_arrived(&self) -> bool {
+        let Ok(proven) = &self.proven else { return false };
+        let proved = |delivery: &Delivery| {
+            proven.statements.iter().any(|s| {
+                let Organisation::Authority(by) = &s.by.organisation else { return false };
+                matches!(s.says, Says::Delivered(_)) && by.as_str() == delivery.authority.code
+            })
+        };
+        let deliveries = &self.state.deliveries;
+        !deliveries.is_empty() && deliveries.iter().all(proved) && self.state.also_ring.is_empty()
+    }
 }
 
 /// Why nothing is known.
@@ -76,8 +95,6 @@ pub enum NotFollowed {
     NoAnswer(ClientFault),
     /// The answer could not be read.
     Unreadable,
-    /// The evidence does not verify.
-    Unproven(Refusal),
     /// The evidence could not be kept.
     Here(std::io::Error),
 }
@@ -86,23 +103,29 @@ pub enum NotFollowed {
 pub async fn follow(sender: &Sender, id: ReferralId) -> Result<Followed, NotFollowed> {
     let state: State = get(sender, &format!("/v1/referrals/{id}")).await?;
     let bundle: Bundle = get(sender, &format!("/v1/referrals/{id}/evidence")).await?;
-    let trust = sender.trust.store();
-    let proven = bundle.verify(&trust, sender.scheme()).map_err(NotFollowed::Unproven)?;
-    if proven.referral_id != id {
-        return Err(NotFollowed::Unproven(tokens::mismatch("referral_id")));
-    }
-    let kept = state::newest(&sender.state, id).map_err(NotFollowed::Here)?;
-    if let Some((_, folder)) = kept {
-        // What was receipted here must be among what the gateway shows now.
-        let receipt = folder.receipt().map_err(NotFollowed::Here)?;
-        let receipt = receipt.and_then(|bytes| Bundle::parse(&bytes).ok());
-        if receipt.is_some_and(|r| r.tokens.iter().any(|t| !bundle.tokens.contains(t))) {
-            return Err(NotFollowed::Unproven(tokens::mismatch("the receipt kept here")));
+    let proven = prove(sender, id, &bundle);
+    if proven.is_ok() {
+        if let Some((_, folder)) = state::newest(&sender.state, id).map_err(NotFollowed::Here)? {
+            let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
+            folder.keep_status(&bytes).map_err(NotFollowed::Here)?;
         }
-        let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
-        folder.keep_status(&bytes).map_err(NotFollowed::Here)?;
     }
     Ok(Followed { state, proven })
+}
+
+/// The evidence verifies, is of this referral, and holds everything that was receipted here.
+fn prove(sender: &Sender, id: ReferralId, bundle: &Bundle) -> Result<Proven, Refusal> {
+    let proven = bundle.verify(&sender.trust.store(), sender.scheme())?;
+    if proven.referral_id != id {
+        return Err(tokens::mismatch("referral_id"));
+    }
+    let kept = state::newest(&sender.state, id).ok().flatten();
+    let receipt = kept.and_then(|(_, folder)| folder.receipt().ok().flatten());
+    let receipt = receipt.and_then(|bytes| Bundle::parse(&bytes).ok());
+    match receipt.is_some_and(|r| r.tokens.iter().any(|t| !bundle.tokens.contains(t))) {
+        true => Err(tokens::mismatch("the receipt kept here")),
+        false => Ok(proven),
+    }
 }
 
 async fn get<T: serde::de::DeserializeOwned>(

@@ -6,6 +6,7 @@
 //!     submission.jws  the signed submission; for an attested school there is none
 //!     receipt.json    evidence bundle: submission, accepted, chains, revocation lists
 //!     status.json     the newest evidence bundle that the gateway gave
+//! <state>/referrals/<referral id>/v<version>-refused-<n>/   what the gateway certainly did not take
 //! ```
 //!
 //! Document and submission are written before anything is sent: a crash at any point, and a reply
@@ -89,6 +90,20 @@ impl VersionFolder {
         Ok(path)
     }
 
+    /// Puts a version that the gateway certainly did not take out of the way, so that a corrected
+    /// one can be sent under the same id. Nothing is deleted.
+    pub fn set_aside(&self) -> io::Result<PathBuf> {
+        let name = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        for number in 1..=u32::MAX {
+            let aside = self.folder.with_file_name(format!("{name}-refused-{number}"));
+            if !aside.exists() {
+                fs::rename(&self.folder, &aside)?;
+                return Ok(aside);
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
     fn keep_once(&self, name: &str, bytes: &[u8]) -> io::Result<Kept> {
         let path = self.folder.join(name);
         match files::create(&path, bytes, PRIVATE) {
@@ -150,5 +165,9 @@ mod tests {
         folder.keep_receipt(b"r").unwrap();
         assert_eq!(folder.receipt().unwrap().unwrap(), b"r");
         assert_eq!(newest(state.path(), id).unwrap().unwrap().0, 1);
+        folder.set_aside().unwrap();
+        assert!(newest(state.path(), id).unwrap().is_none());
+        assert_eq!(folder.keep_document(b"{ }").unwrap(), Kept::Now);
+        assert!(folder.set_aside().unwrap().ends_with("v1-refused-2"));
     }
 }

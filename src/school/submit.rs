@@ -69,7 +69,12 @@ pub enum NotSubmitted {
     Refused(Box<ProblemDocument>),
     /// What came back is not a good receipt.
     BadReceipt(Refusal),
-    /// No answer; whether the gateway has it is unknown, or it could not be reached at all.
+    /// Whether the gateway has it is not known: the same bytes must be sent again.
+    NotKnown {
+        /// How many times it was tried.
+        attempts: u32,
+    },
+    /// The gateway could not be reached; it does not have it.
     NoAnswer {
         /// The last failure.
         last: ClientFault,
@@ -121,21 +126,29 @@ pub async fn submit(
     let headers = headers(sender, submission.as_deref());
     let body = Bytes::from(composed.bytes.clone());
     let deadline = sender.clock.now().plus(sender.give_up_after.as_millis() as i64);
-    let mut attempts = 0;
+    let (mut attempts, mut uncertain) = (0, false);
     let response = loop {
         attempts += 1;
         let sent = sender.client.post("/v1/referrals", headers.clone(), body.clone()).await;
+        let late = sender.clock.now() >= deadline;
         let fault = match sent {
             Ok(response) if !is_passing(response.status) => break response,
-            Ok(response) if sender.clock.now() >= deadline => break response,
-            Ok(_) => None,
-            Err(last)
-                if matches!(last, ClientFault::Refused(_) | ClientFault::AnswerTooLarge)
-                    || sender.clock.now() >= deadline =>
-            {
-                return Err(NotSubmitted::NoAnswer { last, attempts });
+            Ok(_) if late => return Err(NotSubmitted::NotKnown { attempts }),
+            Ok(_) => {
+                // A server in trouble may have taken it all the same.
+                uncertain = true;
+                None
             }
-            Err(last) => Some(last),
+            Err(last) => {
+                uncertain |= !last.had_no_effect();
+                let hopeless =
+                    matches!(last, ClientFault::Refused(_) | ClientFault::AnswerTooLarge);
+                match (hopeless || late, uncertain) {
+                    (true, true) => return Err(NotSubmitted::NotKnown { attempts }),
+                    (true, false) => return Err(NotSubmitted::NoAnswer { last, attempts }),
+                    (false, _) => Some(last),
+                }
+            }
         };
         if let Some(fault) = &fault {
             progress(attempts, fault);
@@ -151,10 +164,19 @@ pub async fn submit(
                 serde_json::from_slice(&response.body).map_err(|_| bad(UNREADABLE))?;
             received(sender, composed, &folder, answer, (new, attempts))
         }
-        _ => match serde_json::from_slice(&response.body) {
-            Ok(problem) => Err(NotSubmitted::Refused(problem)),
-            Err(_) => Err(bad(UNREADABLE)),
-        },
+        status => {
+            let Ok(problem) = serde_json::from_slice(&response.body) else {
+                return Err(bad(UNREADABLE));
+            };
+            // The gateway looks up what it has before it judges a document, so that this answer
+            // says for certain that it has not taken this one.
+            if status == StatusCode::UNPROCESSABLE_ENTITY || status == StatusCode::BAD_REQUEST {
+                folder.set_aside()?;
+            } else if uncertain {
+                return Err(NotSubmitted::NotKnown { attempts });
+            }
+            Err(NotSubmitted::Refused(problem))
+        }
     }
 }
 
@@ -250,13 +272,9 @@ fn bundle(
 ) -> Result<Bundle, NotSubmitted> {
     let trust = sender.trust.store();
     let list = |digest| Some(STANDARD.encode(trust.loaded_crl(&digest)?));
-    let mut bundle = Bundle {
-        referral_id: composed.checked.header().referral_id,
-        tokens: vec![answer.submission.clone(), answer.accepted.clone()],
-        certificates: Vec::new(),
-        crls: trust.crl_digests().into_iter().filter_map(list).collect(),
-        documents: Vec::new(),
-    };
+    let mut bundle = Bundle::new(composed.checked.header().referral_id);
+    bundle.tokens.extend([answer.submission.clone(), answer.accepted.clone()]);
+    bundle.crls.extend(trust.crl_digests().into_iter().filter_map(list));
     for chain in [&answer.submission_certificates, &answer.certificates] {
         bundle.push_chain(&Chain::from_header(chain).map_err(|_| bad(UNREADABLE))?);
     }

@@ -119,7 +119,8 @@ impl Stream {
         (u64::from_le_bytes(bytes[..8].try_into().unwrap()) % end as u64) as usize
     }
 
-    fn word(&mut self) -> String {
+    /// Sixteen random letters.
+    pub fn word(&mut self) -> String {
         self.bytes().iter().map(|b| char::from(b'a' + b % 26)).collect()
     }
 

@@ -145,6 +145,7 @@ impl Gateway {
             entropy: Arc::clone(&entropy),
             new_deliveries: Notify::new(),
             new_tokens: Notify::new(),
+            broken: Notify::new(),
         });
         let roles = [Role::School, Role::Authority, Role::Gateway, Role::Operator];
         let tls = ServerTls::new(Arc::clone(&trust), Arc::clone(&credentials), &roles).unwrap();
@@ -218,6 +219,7 @@ impl Authority {
             store: Arc::new(SqliteAuthority::open(&store).unwrap()),
             clock: Arc::clone(clock),
             entropy: Arc::clone(&entropy),
+            broken: Notify::new(),
         });
         let tls = ServerTls::new(trust, credentials, &[Role::Gateway]).unwrap();
         let body_bytes = settings.limits.body_bytes;
@@ -258,4 +260,13 @@ pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Send
         entropy: Arc::new(SystemEntropy::default()),
         party,
     }
+}
+
+/// An authority as a caller of the gateway.
+pub async fn authority_caller(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Client {
+    let settings = config::load_authority(&scene.world.authority_config(index)).unwrap();
+    let trust = trust(&settings.trust, clock).await;
+    let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;
+    let school = config::load_school(&scene.world.school_config(0)).unwrap().gateway;
+    Client::new(school.url.as_str().parse().unwrap(), school.identity, credentials, trust)
 }

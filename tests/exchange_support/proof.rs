@@ -63,13 +63,7 @@ impl Proof {
     pub async fn evidence(&self, store: &dyn GatewayStore, sent: &Sent) -> Proven {
         let id = sent.document.id;
         let timeline = store.timeline(id).await.unwrap().expect("the referral is lost");
-        let mut bundle = Bundle {
-            referral_id: id,
-            tokens: Vec::new(),
-            certificates: Vec::new(),
-            crls: Vec::new(),
-            documents: Vec::new(),
-        };
+        let mut bundle = Bundle::new(id);
         for row in &timeline.tokens {
             let token = store.token(id, row.sha256).await.unwrap().unwrap().token;
             let chain = store.chain(token.x5t).await.unwrap().and_then(Chain::new).unwrap();

@@ -8,8 +8,12 @@ use std::time::Duration;
 use ecaf::app;
 use ecaf::cli::sandbox::{AUTHORITIES, Process, World, operator_get};
 use ecaf::config;
-use ecaf::domain::time::Timestamp;
-use ecaf::effects::{Clock, SystemClock, SystemEntropy};
+use ecaf::domain::party::{Organisation, Party, TrustDomain};
+use ecaf::domain::time::{DAY, Timestamp};
+use ecaf::effects::{Clock, SystemClock, SystemEntropy, files};
+use ecaf::protocol::directory;
+use ecaf::protocol::trust::issue::PrivateKey;
+use ecaf::protocol::trust::{Chain, pem};
 use ecaf::school::sender::Sender;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -88,6 +92,31 @@ impl Scene {
         app::open_sender(&settings).await.unwrap()
     }
 
+    /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.
+    pub fn sign_directory(&self, version: u64, more: &str, now: Timestamp) {
+        let folder = self.world.folder();
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let overlay = String::from_utf8(read("directory.overlay.toml")).unwrap();
+        let overlay = directory::read_overlay(&format!("{overlay}\n{more}")).unwrap();
+        let trust_domain: TrustDomain = directory::DEMO_TRUST_DOMAIN.parse().unwrap();
+        let header = directory::Header {
+            version,
+            issued_at: now,
+            expires_at: now.plus(30 * DAY),
+            trust_domain: trust_domain.clone(),
+        };
+        let (built, _) = directory::build(header, overlay, None).unwrap();
+        let chain = pem::certificates(&read("operator/signing.crt")).unwrap();
+        let chain = Chain::presented(chain).unwrap();
+        let key = PrivateKey::from_pem(&read("operator/signing.key")).unwrap();
+        let operator = Organisation::Operator("sandbox".parse().unwrap());
+        let party = Party::organisation(trust_domain, operator);
+        let document = directory::write_json(&built);
+        let key = key.to_signing_key().unwrap();
+        let signed = directory::sign(&document, &party, &key, &chain).unwrap();
+        files::replace(&folder.join("directory.signed.json"), &signed, files::PUBLIC).unwrap();
+    }
+
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         Command::new(ecaf()).args(arguments).current_dir(self.world.folder()).output().unwrap()
@@ -114,6 +143,6 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
             return answer;
         }
         assert!(Instant::now() < until, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

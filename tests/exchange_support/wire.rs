@@ -11,11 +11,18 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::Scene;
 
-/// Sends a whole request as the school at `school` and hangs up without waiting for the answer.
-pub async fn send_and_hang_up(scene: &Scene, school: usize, fields: &Fields, body: &Bytes) {
+/// Sends a whole request as the school at `school`. The answer is never read: dropping the connection
+/// hangs up.
+pub async fn send(
+    scene: &Scene,
+    school: usize,
+    fields: &Fields,
+    body: &Bytes,
+) -> TlsStream<TcpStream> {
     let file = scene.world.school_config(school);
     let read = |path: &Path| std::fs::read(path).unwrap();
     let certificates = pem::certificates(&read(&file.with_file_name("tls.crt"))).unwrap();
@@ -45,4 +52,5 @@ pub async fn send_and_hang_up(scene: &Scene, school: usize, fields: &Fields, bod
     tls.write_all(head.as_bytes()).await.unwrap();
     tls.write_all(body).await.unwrap();
     tls.flush().await.unwrap();
+    tls
 }

@@ -371,7 +371,7 @@ pub struct Answered {
 impl Answered {
     pub fn rule(&self) -> String {
         let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
-        problem["rule"].as_str().unwrap().to_owned()
+        problem["violations"][0]["rule"].as_str().unwrap().to_owned()
     }
 
     pub fn text(&self) -> &str {

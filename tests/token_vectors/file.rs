@@ -1,6 +1,7 @@
 //! How a file of vectors is laid out, written and compared.
 
 use ecaf::domain::refusal::{Class, Refusal, Rule, Violation};
+use ecaf::protocol::tokens::MISMATCH;
 use serde_json::{Map, Value, json};
 
 use crate::world::{conformance, writing};
@@ -79,11 +80,12 @@ pub fn refused(rule: Rule) -> Refusal {
     Refusal::new(Class::Forbidden, Violation::whole(rule))
 }
 
-/// `ok`, or the rule and, for a fact that is stated twice, which one.
+/// The rule and, for a fact that is stated twice, which one.
 pub fn words(refusal: &Refusal) -> String {
     let violation = &refusal.violations[0];
-    match violation.detail.as_str() {
-        "" => violation.rule.id.to_owned(),
-        detail => format!("{}: {detail}", violation.rule.id),
+    if violation.rule == MISMATCH {
+        format!("{}: {}", violation.rule.id, violation.detail)
+    } else {
+        violation.rule.id.to_owned()
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ecaf::domain::directory::Directory;
 use ecaf::domain::party::Party;
 use ecaf::domain::time::{DAY, Timestamp};
 use ecaf::effects::{Algorithm, KeyFault, SeededEntropy, Signer};
@@ -71,18 +70,16 @@ pub struct Actor {
     pub party: Party,
     pub chain: Chain,
     pub key: Arc<dyn Signer>,
-    /// To hold a TLS connection with.
-    pub private: Option<PrivateKey>,
+    /// The same key, to be given to others.
+    pub private: PrivateKey,
 }
 
 /// Every actor by name.
 pub struct World {
-    pub entropy: SeededEntropy,
     pub root: Ca,
     pub issuing: Ca,
     actors: BTreeMap<&'static str, Actor>,
     pub directory: VerifiedDirectory,
-    pub directory_bytes: Vec<u8>,
 }
 
 /// Name, party, kind of leaf. The order gives serial numbers and keys: append only.
@@ -130,7 +127,7 @@ impl World {
                 party: party(path),
                 chain: chain(leaf, &issuing),
                 key: Arc::new(key.to_signing_key().unwrap()),
-                private: Some(key),
+                private: key,
             };
             actors.insert(*name, actor);
         }
@@ -144,7 +141,7 @@ impl World {
                 party: party("school/900001"),
                 chain: chain(leaf, &issuing),
                 key: Arc::new(signer),
-                private: Some(key),
+                private: key,
             };
             actors.insert(*name, actor);
         }
@@ -155,7 +152,7 @@ impl World {
         let trust = trust_of(&root, &issuing, crls(&root, &issuing, noon(), Vec::new()));
         let verify = |chain: &Chain| trust.verify(chain, Purpose::Signing, noon());
         let directory = directory::accept(&directory_bytes, verify, noon(), None).unwrap();
-        Self { entropy, root, issuing, actors, directory, directory_bytes }
+        Self { root, issuing, actors, directory }
     }
 
     pub fn actor(&self, name: &str) -> &Actor {
@@ -199,10 +196,6 @@ impl World {
             "issuing": [STANDARD.encode(self.issuing.certificate())],
             "crls": crls.iter().map(|c| STANDARD.encode(c)).collect::<Vec<_>>(),
         })
-    }
-
-    pub fn directory(&self) -> Arc<Directory> {
-        Arc::clone(self.directory.directory())
     }
 }
 

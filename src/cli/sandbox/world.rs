@@ -37,6 +37,24 @@ pub struct SandboxSchool {
     pub authority: &'static str,
     /// Whether it signs; otherwise the gateway attests.
     pub signs: bool,
+    /// The one person whose own certificates these are, by an opaque id; none for the school's.
+    pub person: Option<&'static str>,
+}
+
+impl SandboxSchool {
+    fn folder(&self) -> String {
+        match self.person {
+            Some(person) => format!("school-{}-{person}", self.id),
+            None => format!("school-{}", self.id),
+        }
+    }
+
+    fn party(&self) -> String {
+        match self.person {
+            Some(person) => format!("school/{}/person/{person}", self.id),
+            None => format!("school/{}", self.id),
+        }
+    }
 }
 
 /// The gateway's name.
@@ -49,20 +67,35 @@ pub const AUTHORITIES: [SandboxAuthority; 3] = [
     SandboxAuthority { code: "316", prefix: "NEW", phones: ("020 7946 0316", "020 7946 0916") },
 ];
 
-/// The enrolled schools.
-pub const SCHOOLS: [SandboxSchool; 3] = [
+/// The enrolled schools, and a person of the first: allegations about staff are sent by a person.
+pub const SCHOOLS: [SandboxSchool; 4] = [
     SandboxSchool {
         id: "900001",
         name: "Marsh Lane Primary School",
         authority: "309",
         signs: true,
+        person: None,
     },
-    SandboxSchool { id: "900002", name: "Lea Bridge Academy", authority: "204", signs: true },
+    SandboxSchool {
+        id: "900002",
+        name: "Lea Bridge Academy",
+        authority: "204",
+        signs: true,
+        person: None,
+    },
     SandboxSchool {
         id: "900003",
         name: "St Brannock's Nursery School",
         authority: "316",
         signs: false,
+        person: None,
+    },
+    SandboxSchool {
+        id: "900001",
+        name: "Marsh Lane Primary School",
+        authority: "309",
+        signs: true,
+        person: Some("dsl-1"),
     },
 ];
 
@@ -150,7 +183,7 @@ impl World {
 
     /// The configuration of a school, by its place in [`SCHOOLS`].
     pub fn school_config(&self, index: usize) -> PathBuf {
-        self.folder.join(format!("school-{0}/school.toml", SCHOOLS[index].id))
+        self.folder.join(SCHOOLS[index].folder()).join("school.toml")
     }
 
     fn make(&self, now: Timestamp, entropy: &dyn Entropy, delivery: &str) -> Result<(), String> {
@@ -185,8 +218,7 @@ impl World {
             leaf(&place, "signing", &party, LeafKind::Signing)?;
         }
         for school in SCHOOLS {
-            let place = format!("school-{}", school.id);
-            let party = format!("school/{}", school.id);
+            let (place, party) = (school.folder(), school.party());
             leaf(&place, "tls", &party, client())?;
             if school.signs {
                 leaf(&place, "signing", &party, LeafKind::Signing)?;
@@ -254,7 +286,7 @@ impl World {
                 )?;
             }
         }
-        for school in SCHOOLS {
+        for school in SCHOOLS.iter().filter(|s| s.person.is_none()) {
             let (id, name, authority) = (school.id, school.name, school.authority);
             writeln!(
                 toml,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::{Request, Response};
 use bytes::Bytes;
@@ -36,6 +37,10 @@ pub(super) enum Sender {
     Single(http1::SendRequest<Full<Bytes>>),
 }
 
+/// How often an HTTP/2 connection is asked whether it still lives, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_ANSWER: Duration = Duration::from_secs(5);
+
 /// Connects, shakes hands, and agrees on a protocol.
 pub(super) async fn open(
     endpoint: &Endpoint,
@@ -58,7 +63,13 @@ pub(super) async fn open(
     let sender = match reached.alpn {
         Alpn::H2 => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new()).max_header_list_size(HEAD as u32);
+            // A connection whose other end has silently gone is found within seconds, also while idle.
+            builder
+                .timer(TokioTimer::new())
+                .max_header_list_size(HEAD as u32)
+                .keep_alive_interval(Some(PING_EVERY))
+                .keep_alive_timeout(PING_ANSWER)
+                .keep_alive_while_idle(true);
             let (sender, connection) = builder.handshake(io).await.map_err(lost)?;
             drive(connection, changes, tls.clone(), reached.clone());
             Sender::Shared(sender)

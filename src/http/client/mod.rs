@@ -206,9 +206,19 @@ impl Client {
             Ok(ClientResponse { status: parts.status, headers: parts.headers, body })
         };
         let outcome = timeout(self.limits.response, exchange).await;
-        let response = outcome.unwrap_or(Err(ClientFault::OutcomeUnknown))?;
-        self.keep(link);
-        Ok(response)
+        match outcome.unwrap_or(Err(ClientFault::OutcomeUnknown)) {
+            Ok(response) => {
+                self.keep(link);
+                Ok(response)
+            }
+            Err(fault) => {
+                // The next request must not wait for the same silence: it gets a new connection.
+                if matches!(link.sender, Sender::Shared(_)) {
+                    self.pool().shared = None;
+                }
+                Err(fault)
+            }
+        }
     }
 
     fn request(
@@ -247,7 +257,8 @@ impl Client {
             return Ok(link);
         }
         // One at a time, so that all who wait share what the first has opened.
-        let _turn = self.connecting.lock().await;
+        let turn = timeout(self.limits.connect, self.connecting.lock()).await;
+        let _turn = turn.map_err(|_| ClientFault::Unreachable)?;
         if let Some(link) = self.kept() {
             return Ok(link);
         }

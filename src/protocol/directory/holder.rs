@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use super::bundle::{InUse, VerifiedDirectory};
 use super::rules;
 use crate::domain::directory::Freshness;
+use crate::domain::ids::Digest;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 
@@ -70,6 +71,13 @@ impl DirectoryHolder {
                 let violation = Violation::whole(rules::EXPIRED);
                 Err(Refusal::new(Class::Unavailable, violation).blame(Culprit::Operator))
             }
+        }
+    }
+
+    /// Takes the directory with this digest out of use: its signer has turned out to be revoked.
+    pub fn withdraw(&self, digest: Digest) {
+        if self.current.load().as_ref().is_some_and(|held| held.digest() == digest) {
+            self.current.store(None);
         }
     }
 

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, text};
+use super::{Event, Submission, agree, text};
 use crate::domain::ids::Digest;
 use crate::domain::party::{DfeCode, Party};
+use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 
 /// The body of an `accepted` event.
@@ -39,8 +40,23 @@ pub struct Accepted {
     pub postcode_table: String,
     /// `good` or `stale`: what was known of the sender's certificate.
     pub revocation: String,
+    /// Authorities that should know of it too and cannot be reached through the exchange: somebody
+    /// must ring them. Signed, so that no lost reply can lose it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "text::list")]
+    pub also_ring: Vec<DfeCode>,
 }
 
 impl Event for Accepted {
     const URI: &'static str = "https://ecaf.example/events/accepted";
+}
+
+impl Accepted {
+    /// Everything that this receipt and the submission both say must be the same.
+    pub fn agrees_with(&self, submission: &Submission) -> Result<(), Refusal> {
+        agree(&[
+            ("version", submission.version == self.version),
+            ("payload_sha256", submission.payload_sha256 == self.payload_sha256),
+            ("sender", *submission.sender() == self.sender),
+        ])
+    }
 }

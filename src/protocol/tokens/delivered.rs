@@ -1,7 +1,8 @@
 //! `delivered`: the authority's receipt. It says "durably stored here", nothing more; nobody need
 //! have read it.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Event, text};
 use crate::domain::ids::Digest;
@@ -19,7 +20,9 @@ pub struct Delivered {
     /// SHA-256 of the document as stored.
     #[serde(with = "text")]
     pub payload_sha256: Digest,
-    /// The authority's own reference: what to quote on the phone.
+    /// The authority's own reference: what to quote on the phone. 1 to 64 printable ASCII
+    /// characters, as it is shown on other people's screens.
+    #[serde(deserialize_with = "reference")]
     pub reference: String,
     /// When the authority stored it, by its own clock: a claim.
     #[serde(with = "text")]
@@ -28,4 +31,14 @@ pub struct Delivered {
 
 impl Event for Delivered {
     const URI: &'static str = "https://ecaf.example/events/delivered";
+}
+
+fn reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let printable = text.bytes().all(|c| c == b' ' || c.is_ascii_graphic());
+    if printable && (1..=64).contains(&text.len()) {
+        Ok(text)
+    } else {
+        Err(D::Error::custom("not a reference"))
+    }
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, text};
+use super::{Accepted, Event, agree, text};
 use crate::domain::ids::Digest;
-use crate::domain::party::Party;
+use crate::domain::party::{DfeCode, Party};
+use crate::domain::refusal::Refusal;
 use crate::domain::routing::decide as routing;
 use crate::domain::time::Timestamp;
 
@@ -95,4 +96,22 @@ pub struct DispatchNote {
 
 impl Event for DispatchNote {
     const URI: &'static str = "https://ecaf.example/events/dispatch";
+}
+
+impl DispatchNote {
+    /// Everything that this note to `authority` and `accepted` both say must be the same.
+    pub fn agrees_with(&self, accepted: &Accepted, authority: DfeCode) -> Result<(), Refusal> {
+        let accountable = accepted.authority == authority;
+        agree(&[
+            ("version", accepted.version == self.version),
+            ("recorded_at", accepted.recorded_at == self.recorded_at),
+            ("submission_sha256", accepted.submission_sha256 == self.submission_sha256),
+            ("payload_sha256", accepted.payload_sha256 == self.payload_sha256),
+            ("sender", accepted.sender == self.sender),
+            ("routing_rule", accepted.routing_rule == self.routing_rule),
+            ("directory_version", accepted.directory_version == self.directory_version),
+            ("postcode_table", accepted.postcode_table == self.postcode_table),
+            ("authority and purpose", accountable == (self.purpose == Purpose::Accountable)),
+        ])
+    }
 }

@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::domain::party::{Party, TrustDomain};
+use crate::domain::party::Party;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::protocol::jws::Verified;
 
@@ -56,11 +56,6 @@ pub const MISMATCH: Rule = Rule {
     action: "Make the token, the tokens it refers to and the document agree.",
 };
 
-/// The audience "everybody in the scheme": the trust domain itself as a SPIFFE ID.
-pub fn scheme_audience(trust_domain: &TrustDomain) -> String {
-    format!("spiffe://{trust_domain}")
-}
-
 fn refuse(rule: Rule) -> Refusal {
     Refusal::new(Class::Forbidden, Violation::whole(rule))
 }
@@ -68,6 +63,14 @@ fn refuse(rule: Rule) -> Refusal {
 /// A refusal because `what` (a claim's name, never its value) disagrees.
 pub fn mismatch(what: &str) -> Refusal {
     Refusal::new(Class::Forbidden, Violation::whole(MISMATCH).with_detail(what))
+}
+
+/// Refuses the first fact, by name, that is not the same in both places.
+fn agree(facts: &[(&str, bool)]) -> Result<(), Refusal> {
+    match facts.iter().find(|(_, equal)| !equal) {
+        Some((name, _)) => Err(mismatch(name)),
+        None => Ok(()),
+    }
 }
 
 /// Reads claims strictly and checks that the issuer is who signed.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{AUDIENCE, Subject, claims, refuse, security_event::Audience, text};
 use crate::domain::ids::Digest;
 use crate::domain::party::{Name, Party, SchoolId, TrustDomain};
-use crate::domain::referral::Header;
+use crate::domain::referral::{Header, RequestType, Urgency};
 use crate::domain::refusal::Refusal;
 use crate::effects::{KeyFault, Signer};
 use crate::protocol::jws;
@@ -97,8 +97,16 @@ impl Submission {
             }
             _ => false,
         };
+        let typ = if claims.attested.is_some() { ATTESTED_TYPE } else { SUBMISSION_TYPE };
+        let known = Urgency::from_code(&claims.urgency).is_some()
+            && RequestType::from_code(&claims.request_type).is_some();
         let first = claims.version == 1;
-        if !speaks_for_itself || claims.version == 0 || first != claims.previous_sha256.is_none() {
+        if token.typ() != typ
+            || !known
+            || !speaks_for_itself
+            || claims.version == 0
+            || first != claims.previous_sha256.is_none()
+        {
             return Err(refuse(super::CLAIMS));
         }
         Ok(claims)
@@ -106,27 +114,14 @@ impl Submission {
 
     /// Everything that the token says about the document must be what the document says of itself.
     pub fn agrees_with(&self, header: &Header) -> Result<(), Refusal> {
-        let facts = [
+        super::agree(&[
             ("referral_id", header.referral_id == self.sub_id.0),
             ("version", header.version == self.version),
             ("previous_sha256", header.previous == self.previous_sha256),
             ("urgency", header.urgency.as_str() == self.urgency),
             ("request_type", header.request_type.as_str() == self.request_type),
             ("schema", self.schema == Schema::referral_v1_id()),
-        ];
-        match facts.iter().find(|(_, equal)| !equal) {
-            Some((name, _)) => Err(super::mismatch(name)),
-            None => Ok(()),
-        }
-    }
-
-    /// The `typ` under which a token of this issuer must stand.
-    pub fn typ_for(issuer_role: crate::domain::party::Role) -> &'static str {
-        if issuer_role == crate::domain::party::Role::Gateway {
-            ATTESTED_TYPE
-        } else {
-            SUBMISSION_TYPE
-        }
+        ])
     }
 
     /// The sending party: the school, or a person of it.

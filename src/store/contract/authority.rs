@@ -180,7 +180,8 @@ pub trait AuthorityStore: Send + Sync + 'static {
     /// Dispatches stored.
     fn received_count(&self) -> Pending<'_, u64>;
 
-    /// Commits something tiny for the sake of it: `Ok` means that a dispatch could be stored now.
+    /// Commits as much as a usual referral, for the sake of it: `Ok` means that a dispatch could be stored
+    /// now.
     fn probe_writable(&self, now: Timestamp) -> Pending<'_, ()>;
 
     /// Re-hashes and cross-checks everything. Slow; for operators and tests.

@@ -241,7 +241,8 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// Entries of a party's feed after `after` (0 for the start).
     fn feed(&self, party: &Organisation, after: u64, limit: u32) -> Pending<'_, Vec<FeedEntry>>;
 
-    /// Commits something tiny for the sake of it: `Ok` means that a referral could be accepted now.
+    /// Commits as much as a usual referral, for the sake of it: `Ok` means that a referral could be accepted
+    /// now.
     fn probe_writable(&self, now: Timestamp) -> Pending<'_, ()>;
 
     /// Re-hashes and cross-checks everything. Slow; for operators and tests.

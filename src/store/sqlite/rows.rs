@@ -140,12 +140,18 @@ pub(super) fn crl(conn: &Connection, sha256: Digest) -> Result<Option<Bytes>, St
     Ok(found.map(Bytes::from))
 }
 
-/// Commits a row that says nothing but "at this time, writing worked".
+/// What a probe writes, in bytes: a little more than a referral with its tokens and index pages. A
+/// few bytes would still find room in the log on a disk that has none for a referral.
+const PROBE_BYTES: i64 = 128 * 1_024;
+
+/// Commits a row that says nothing but "at this time, writing worked". Random, because SQLite does
+/// not write pages again whose bytes stay the same.
 pub(super) fn probe(conn: &Connection, now: Timestamp) -> Result<(), StoreFault> {
     conn.prepare_cached(
-        "INSERT INTO probe (only, at) VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = excluded.at",
+        "INSERT INTO probe (only, at, room) VALUES (1, ?1, randomblob(?2))
+         ON CONFLICT DO UPDATE SET at = excluded.at, room = excluded.room",
     )?
-    .execute([now.millis()])?;
+    .execute([now.millis(), PROBE_BYTES])?;
     Ok(())
 }
 

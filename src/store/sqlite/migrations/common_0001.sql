@@ -13,8 +13,9 @@ CREATE TABLE crls (
     der BLOB NOT NULL
 ) STRICT;
 
--- Written to prove that a commit is possible.
+-- Written to prove that a commit of the size of a referral is possible.
 CREATE TABLE probe (
     only INTEGER PRIMARY KEY CHECK (only = 1),
-    at INTEGER NOT NULL
+    at INTEGER NOT NULL,
+    room BLOB NOT NULL
 ) STRICT;

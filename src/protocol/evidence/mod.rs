@@ -4,6 +4,8 @@
 //! Every signature is judged at the time at which a gateway recorded it. A bundle proves what its
 //! tokens say and that they belong together; it does not prove that nothing was left out.
 
+mod links;
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -57,6 +59,21 @@ pub struct Bundle {
     /// Documents, base64url; may be empty, and is after erasure.
     #[serde(default)]
     pub documents: Vec<String>,
+    /// Places in the referral's order whose tokens concern other parties and are not shown to the
+    /// reader. The digest keeps the chain whole and says nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
+}
+
+/// A token that is not shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withheld {
+    /// Its position.
+    pub position: u64,
+    /// Its digest.
+    #[serde(with = "crate::protocol::tokens::text")]
+    pub sha256: Digest,
 }
 
 /// One statement of a bundle, verified.
@@ -66,6 +83,9 @@ pub struct Statement {
     pub by: Party,
     /// When the exchange recorded it; for a dispatch note, when the referral was recorded.
     pub at: Timestamp,
+    /// False where `at` is the signer's own word: an authority's receipt in its own export, which
+    /// no gateway has recorded yet.
+    pub recorded: bool,
     /// What it says.
     pub says: Says,
     /// What was known of the signer's certificate.
@@ -92,11 +112,29 @@ pub struct Proven {
     pub statements: Vec<Statement>,
     /// For each document in the bundle: its digest, which a submission names.
     pub documents: Vec<Digest>,
+    /// How many places in the referral's order are not shown to the reader.
+    pub withheld: usize,
 }
 
 impl Bundle {
+    /// An empty bundle about a referral.
+    pub fn new(referral_id: ReferralId) -> Self {
+        Self {
+            referral_id,
+            tokens: Vec::new(),
+            certificates: Vec::new(),
+            crls: Vec::new(),
+            documents: Vec::new(),
+            withheld: Vec::new(),
+        }
+    }
+
     /// Reads a bundle.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        // serde would read a list of the members' values too.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(refuse(UNREADABLE));
+        }
         serde_json::from_slice(bytes).map_err(|_| refuse(UNREADABLE))
     }
 
@@ -146,13 +184,16 @@ impl Bundle {
     /// Verifies every token, and that they belong to one another and to the documents. `trust`
     /// must hold the scheme's root and the revocation lists.
     pub fn verify(&self, trust: &TrustStore, scheme: &TrustDomain) -> Result<Proven, Refusal> {
+        // Nothing said is nothing proved: an emptied file must not pass for a receipt.
+        if self.tokens.is_empty() {
+            return Err(refuse(INCOMPLETE));
+        }
         let chains = self.chains()?;
         let tokens =
             self.tokens.iter().map(|text| Read::new(text)).collect::<Result<Vec<_>, _>>()?;
-        let by_digest: BTreeMap<Digest, &Read> = tokens.iter().map(|t| (t.digest, t)).collect();
         let mut statements = Vec::with_capacity(tokens.len());
         for token in &tokens {
-            let at = token.recorded_at(&tokens)?;
+            let (at, recorded) = token.recorded_at(&tokens)?;
             let x5t = Unverified::parse(token.text)?.x5t();
             let chain = chains.get(&x5t).ok_or_else(|| refuse(INCOMPLETE))?;
             let signer =
@@ -163,13 +204,19 @@ impl Bundle {
             if about != self.referral_id {
                 return Err(tokens::mismatch("sub_id"));
             }
-            links(&says, token, &by_digest)?;
             let by = signer.party().clone();
-            statements.push(Statement { by, at, says, revocation: signer.revocation() });
+            let revocation = signer.revocation();
+            statements.push(Statement { by, at, recorded, says, revocation });
         }
-        chained(&statements, &tokens)?;
+        // A bundle that proves no acceptance proves nothing.
+        if !statements.iter().any(|s| matches!(s.says, Says::Accepted(_))) {
+            return Err(refuse(INCOMPLETE));
+        }
+        links::check(&statements, &tokens)?;
+        chained(&statements, &tokens, &self.withheld)?;
         let documents = self.documents(&statements)?;
-        Ok(Proven { referral_id: self.referral_id, statements, documents })
+        let withheld = self.withheld.len();
+        Ok(Proven { referral_id: self.referral_id, statements, documents, withheld })
     }
 
     fn documents(&self, statements: &[Statement]) -> Result<Vec<Digest>, Refusal> {
@@ -235,20 +282,30 @@ impl<'a> Read<'a> {
     }
 
     /// When a gateway recorded this token: its own word for gateway tokens, otherwise the word of
-    /// the gateway's token that names it.
-    fn recorded_at(&self, all: &[Read]) -> Result<Timestamp, Refusal> {
-        let own = || self.event_text("recorded_at")?.parse().ok();
-        let of = |kind: Kind, member: &str| {
+    /// the gateway's token that names it; for an authority's receipt that no token in the bundle
+    /// names, the authority's own word, and `false`.
+    fn recorded_at(&self, all: &[Read]) -> Result<(Timestamp, bool), Refusal> {
+        let time = |token: &Read, member| token.event_text(member)?.parse().ok();
+        let named_by = |kind: Kind, member: &str| {
             let names = |t: &&Read| t.kind == kind && t.event_digest(member) == Some(self.digest);
-            all.iter().find(names)?.event_text("recorded_at")?.parse().ok()
+            all.iter().find(names)
         };
-        let at: Option<Timestamp> = match self.kind {
-            Kind::Accepted | Kind::Recorded | Kind::Dispatch => own(),
-            Kind::Submission | Kind::Attested => of(Kind::Accepted, "submission_sha256"),
-            Kind::Delivered => of(Kind::Recorded, "event_sha256"),
+        let at = match self.kind {
+            Kind::Accepted | Kind::Recorded | Kind::Dispatch => time(self, "recorded_at"),
+            Kind::Submission | Kind::Attested => {
+                named_by(Kind::Accepted, "submission_sha256").and_then(|t| time(t, "recorded_at"))
+            }
+            Kind::Delivered => match named_by(Kind::Recorded, "event_sha256") {
+                Some(token) => time(token, "recorded_at"),
+                None => return time(self, "stored_at").map(|t| (t, false)).ok_or_else(incomplete),
+            },
         };
-        at.ok_or_else(|| refuse(INCOMPLETE))
+        at.map(|t| (t, true)).ok_or_else(incomplete)
     }
+}
+
+fn incomplete() -> Refusal {
+    refuse(INCOMPLETE)
 }
 
 impl Kind {
@@ -262,14 +319,12 @@ impl Kind {
 
     /// The typed claims and the referral they are about; each statement is for one role to make.
     fn says(self, token: &Verified, scheme: &TrustDomain) -> Result<(Says, ReferralId), Refusal> {
-        fn event<E: Event>(token: &Verified) -> Result<(E, Vec<Party>, ReferralId), Refusal> {
+        fn event<E: Event>(
+            token: &Verified,
+        ) -> Result<(E, Vec<tokens::Audience>, ReferralId), Refusal> {
             let set = SecurityEvent::<E>::read(token, None)?;
             let about = set.sub_id.ok_or_else(|| refuse(tokens::CLAIMS))?.0;
-            let readers = set.aud.into_iter().filter_map(|a| match a {
-                tokens::Audience::Party(party) => Some(party),
-                tokens::Audience::Scheme(_) => None,
-            });
-            Ok((set.event, readers.collect(), about))
+            Ok((set.event, set.aud, about))
         }
         let (said, about) = match self {
             Kind::Submission | Kind::Attested => {
@@ -280,7 +335,10 @@ impl Kind {
             Kind::Accepted => event(token).map(|(e, _, id)| (Says::Accepted(e), id))?,
             Kind::Dispatch => {
                 let (note, readers, id) = event(token)?;
-                let [authority] = &readers[..] else { return Err(refuse(tokens::CLAIMS)) };
+                // To exactly one authority, and to nobody beside it.
+                let [tokens::Audience::Party(authority)] = &readers[..] else {
+                    return Err(refuse(tokens::CLAIMS));
+                };
                 (Says::Dispatched(note, authority.clone()), id)
             }
             Kind::Delivered => event(token).map(|(e, _, id)| (Says::Delivered(e), id))?,
@@ -292,65 +350,21 @@ impl Kind {
     }
 }
 
-/// Whatever a token refers to by digest must be in the bundle and say the same.
-fn links(says: &Says, token: &Read, all: &BTreeMap<Digest, &Read>) -> Result<(), Refusal> {
-    let find = |digest: &Digest, kinds: &[Kind]| {
-        let found = all.get(digest).filter(|t| kinds.contains(&t.kind));
-        found.copied().ok_or_else(|| refuse(INCOMPLETE))
-    };
-    let submissions = [Kind::Submission, Kind::Attested];
-    match says {
-        Says::Submitted(_) => {}
-        Says::Accepted(accepted) => {
-            let submission = find(&accepted.submission_sha256, &submissions)?;
-            same(&submission.claims, "payload_sha256", &accepted.payload_sha256.to_string())?;
-        }
-        Says::Dispatched(note, _) => {
-            let submission = find(&note.submission_sha256, &submissions)?;
-            same(&submission.claims, "payload_sha256", &note.payload_sha256.to_string())?;
-            let accepted = find(&note.accepted_sha256, &[Kind::Accepted])?;
-            if accepted.event_digest("submission_sha256") != Some(note.submission_sha256) {
-                return Err(tokens::mismatch("submission_sha256"));
-            }
-        }
-        Says::Delivered(delivered) => {
-            let note = find(&delivered.note_sha256, &[Kind::Dispatch])?;
-            if note.event_digest("payload_sha256") != Some(delivered.payload_sha256) {
-                return Err(tokens::mismatch("payload_sha256"));
-            }
-            let addressee = note.claims.get("aud").and_then(|a| a.get(0)?.as_str());
-            let issuer = token.claims.get("iss").and_then(|i| i.as_str());
-            let organisation =
-                |text: Option<&str>| text?.parse().ok().map(|p: Party| p.organisation);
-            if organisation(addressee) != organisation(issuer) {
-                return Err(refuse(WRONG_ROLE));
-            }
-        }
-        Says::Recorded(recorded) => {
-            find(&recorded.event_sha256, &[Kind::Delivered])?;
-        }
-    }
-    Ok(())
-}
-
-fn same(claims: &serde_json::Value, member: &str, expected: &str) -> Result<(), Refusal> {
-    match claims.get(member).and_then(|v| v.as_str()) {
-        Some(found) if found == expected => Ok(()),
-        _ => Err(tokens::mismatch(member)),
-    }
-}
-
 /// The gateway's own tokens form one chain without a gap: each `recorded` names the one before.
-fn chained(statements: &[Statement], tokens: &[Read]) -> Result<(), Refusal> {
+fn chained(
+    statements: &[Statement],
+    tokens: &[Read],
+    withheld: &[Withheld],
+) -> Result<(), Refusal> {
     let mut placed: Vec<(u64, Digest, Option<Digest>)> = Vec::new();
     for (statement, token) in statements.iter().zip(tokens) {
         match &statement.says {
-            Says::Accepted(a) if a.position == 1 => placed.push((1, token.digest, None)),
             Says::Accepted(a) => placed.push((a.position, token.digest, None)),
             Says::Recorded(r) => placed.push((r.position, token.digest, Some(r.previous_sha256))),
             _ => {}
         }
     }
+    placed.extend(withheld.iter().map(|w| (w.position, w.sha256, None)));
     placed.sort_unstable_by_key(|(position, ..)| *position);
     let mut before: Option<(u64, Digest)> = None;
     for (position, digest, previous) in placed {

@@ -1,0 +1,82 @@
+//! Whatever a statement refers to by digest is in the bundle and says the same.
+
+use std::collections::BTreeMap;
+
+use super::{INCOMPLETE, Read, Says, Statement, WRONG_ROLE, refuse};
+use crate::domain::ids::Digest;
+use crate::domain::party::{Organisation, Party};
+use crate::domain::refusal::Refusal;
+use crate::protocol::tokens::{self, Accepted, Attested, DispatchNote, SenderKind, Submission};
+
+/// Checks each of `statements`, which stand in the order of `tokens`.
+pub(super) fn check(statements: &[Statement], tokens: &[Read]) -> Result<(), Refusal> {
+    let all =
+        All(tokens.iter().map(|t| t.digest).zip(statements.iter().map(|s| &s.says)).collect());
+    for statement in statements {
+        match &statement.says {
+            Says::Submitted(_) => {}
+            Says::Accepted(accepted) => {
+                accepted.agrees_with(all.submission(&accepted.submission_sha256)?)?;
+            }
+            Says::Dispatched(note, to) => {
+                let Organisation::Authority(authority) = to.organisation else {
+                    return Err(refuse(WRONG_ROLE));
+                };
+                let submission = all.submission(&note.submission_sha256)?;
+                note.agrees_with(all.accepted(&note.accepted_sha256)?, authority)?;
+                let kind = match submission.backing() {
+                    Attested::Signed => SenderKind::Signed,
+                    Attested::By(_) => SenderKind::Attested,
+                };
+                same("sender_kind", note.sender_kind == kind)?;
+            }
+            Says::Delivered(delivered) => {
+                let (note, to) = all.note(&delivered.note_sha256)?;
+                same("payload_sha256", delivered.payload_sha256 == note.payload_sha256)?;
+                same("version", delivered.version == note.version)?;
+                if to.organisation != statement.by.organisation {
+                    return Err(refuse(WRONG_ROLE));
+                }
+            }
+            Says::Recorded(recorded) => all.delivered(&recorded.event_sha256)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the bundle holds, by digest. Anything else than what is looked for is not it.
+struct All<'a>(BTreeMap<Digest, &'a Says>);
+
+impl<'a> All<'a> {
+    fn submission(&self, digest: &Digest) -> Result<&'a Submission, Refusal> {
+        match self.0.get(digest) {
+            Some(Says::Submitted(submission)) => Ok(submission),
+            _ => Err(refuse(INCOMPLETE)),
+        }
+    }
+
+    fn accepted(&self, digest: &Digest) -> Result<&'a Accepted, Refusal> {
+        match self.0.get(digest) {
+            Some(Says::Accepted(accepted)) => Ok(accepted),
+            _ => Err(refuse(INCOMPLETE)),
+        }
+    }
+
+    fn note(&self, digest: &Digest) -> Result<(&'a DispatchNote, &'a Party), Refusal> {
+        match self.0.get(digest) {
+            Some(Says::Dispatched(note, to)) => Ok((note, to)),
+            _ => Err(refuse(INCOMPLETE)),
+        }
+    }
+
+    fn delivered(&self, digest: &Digest) -> Result<(), Refusal> {
+        match self.0.get(digest) {
+            Some(Says::Delivered(_)) => Ok(()),
+            _ => Err(refuse(INCOMPLETE)),
+        }
+    }
+}
+
+fn same(fact: &str, equal: bool) -> Result<(), Refusal> {
+    if equal { Ok(()) } else { Err(tokens::mismatch(fact)) }
+}

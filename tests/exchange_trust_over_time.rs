@@ -1,0 +1,213 @@
+//! Signatures are judged at the time at which the gateway recorded them: what expires or is revoked
+//! while a referral waits does it no harm, and what was revoked before helps nobody.
+
+mod exchange_support;
+
+use std::sync::Arc;
+
+use ecaf::domain::time::{DAY, HOUR, MINUTE, Timestamp};
+use ecaf::effects::{Clock, FixedClock, SystemEntropy, files};
+use ecaf::protocol::trust::issue::{
+    Ca, CrlContent, LeafKind, LeafRequest, Period, PrivateKey, Reason, Revoked,
+};
+use ecaf::protocol::trust::{Chain, Revocation, pem, serial};
+use ecaf::school::sender::Sender;
+use exchange_support::inside::{self, Authority, Gateway, eager};
+use exchange_support::{
+    NEWHAM, Proof, QUICK, Scene, Sent, Stream, eventually, post, problem, receipt_of,
+};
+
+/// Friday in the afternoon; a list of revoked certificates is good for a week.
+fn friday() -> Timestamp {
+    "2026-11-20T16:30:00Z".parse().unwrap()
+}
+
+struct Stage {
+    scene: Scene,
+    hand: FixedClock,
+    clock: Arc<dyn Clock>,
+    gateway: Gateway,
+    school: Sender,
+    stream: Stream,
+    lists: u64,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let scene = Scene::at(friday(), QUICK);
+        let hand = FixedClock::at(friday());
+        let clock: Arc<dyn Clock> = Arc::new(hand.clone());
+        let gateway = Gateway::open(&scene, &clock, eager()).await;
+        let school = inside::school(&scene, 0, &clock).await;
+        Self { scene, hand, clock, gateway, school, stream: Stream::new(5), lists: 10 }
+    }
+
+    fn issuing(&self) -> Ca {
+        let read = |name: &str| std::fs::read(self.scene.world.folder().join(name)).unwrap();
+        let certificate = pem::certificates(&read("scheme/issuing.crt")).unwrap().remove(0);
+        Ca::load(certificate, PrivateKey::from_pem(&read("scheme/issuing.key")).unwrap()).unwrap()
+    }
+
+    /// A new signing certificate for the school, for so long; it signs with that from now on.
+    fn certify(&mut self, lifetime: i64) -> Chain {
+        let (issuing, entropy) = (self.issuing(), SystemEntropy::default());
+        let now = self.clock.now();
+        let request = LeafRequest {
+            party: self.school.party.clone(),
+            kind: LeafKind::Signing,
+            period: Period { not_before: now.plus(-MINUTE), not_after: now.plus(lifetime) },
+        };
+        let key = PrivateKey::generate().unwrap();
+        let leaf = issuing.leaf(&request, &key, &entropy).unwrap();
+        let chain = pem::to_pem([&leaf, issuing.certificate()]);
+        let trust = &self.school.trust;
+        let identity = inside::signing(chain.as_bytes(), key.to_pem().as_bytes(), trust);
+        let chain = identity.chain().clone();
+        self.school.signing = Some(identity);
+        chain
+    }
+
+    /// Publishes a list on which `chain` is revoked from `at` on, signatures from `doubted` on being
+    /// doubted; the gateway takes it.
+    async fn revoke(&mut self, chain: &Chain, at: Timestamp, doubted: Option<Timestamp>) {
+        self.lists += 1;
+        let revoked = Revoked {
+            serial: serial(chain.leaf()).unwrap(),
+            at,
+            reason: Reason::KeyCompromise,
+            invalid_from: doubted,
+        };
+        self.publish(vec![revoked]).await;
+    }
+
+    async fn publish(&mut self, revoked: Vec<Revoked>) {
+        let now = self.clock.now();
+        let content = CrlContent {
+            number: self.lists,
+            this_update: now,
+            next_update: now.plus(7 * DAY),
+            revoked,
+        };
+        let list = self.issuing().crl(&content).unwrap();
+        let path = self.scene.world.folder().join("scheme/crl/issuing.crl");
+        files::replace(&path, pem::crl_to_pem(&list).as_bytes(), files::PUBLIC).unwrap();
+        self.gateway.reload().await;
+    }
+
+    async fn accepted(&mut self) -> Sent {
+        let document = self.stream.document(0, NEWHAM);
+        let receipt = receipt_of(&post(&self.school, &document).await.unwrap());
+        Proof::of(&self.school).receipt(&receipt, &document, self.clock.now());
+        Sent { document, receipt }
+    }
+
+    /// Newham comes up with the trust data of now, and gets what waits for it. The whole evidence
+    /// verifies, with what is now known of the school's certificate.
+    async fn delivered(&mut self, sent: &Sent) -> Revocation {
+        let newham = Authority::open(&self.scene, NEWHAM, &self.clock, |api| Arc::new(api)).await;
+        let path = format!("/v1/referrals/{}", sent.document.id);
+        eventually("stored", async || {
+            // Whatever was put off falls due.
+            self.hand.advance(10);
+            let answer = self.school.client.get(&path, Vec::new()).await.unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            (answer["deliveries"][0]["state"] == "stored").then_some(())
+        })
+        .await;
+        let entry = newham.station.store.inbox(Default::default()).await.unwrap().remove(0);
+        let item = newham.station.store.item(entry.entry).await.unwrap().unwrap();
+        assert_eq!(item.document.unwrap(), sent.document.bytes);
+        newham.stop().await;
+        let school = inside::school(&self.scene, 0, &self.clock).await;
+        let proven = Proof::of(&school).evidence(&*self.gateway.exchange.store, sent).await;
+        assert_eq!(proven.statements[0].by, self.school.party);
+        proven.statements[0].revocation
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_expires_while_the_referral_waits_does_no_harm() {
+    let mut stage = Stage::new().await;
+    stage.certify(HOUR);
+    let sent = stage.accepted().await;
+    // Long expired on Monday, for the gateway and for the authority.
+    stage.hand.set(friday().plus(2 * DAY + 17 * HOUR));
+    let late = stage.stream.document(0, NEWHAM);
+    let refused = problem(&post(&stage.school, &late).await.unwrap(), 403);
+    assert!(refused.violations[0].rule.contains("expired"), "{refused:?}");
+    assert_eq!(stage.delivered(&sent).await, Revocation::Good);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_revoked_while_the_referral_waits_does_no_harm() {
+    let mut stage = Stage::new().await;
+    let chain = stage.certify(30 * DAY);
+    let sent = stage.accepted().await;
+    stage.hand.set(friday().plus(DAY));
+    stage.revoke(&chain, friday().plus(DAY), None).await;
+    stage.hand.set(friday().plus(2 * DAY + 17 * HOUR));
+    let late = stage.stream.document(0, NEWHAM);
+    let refused = problem(&post(&stage.school, &late).await.unwrap(), 403);
+    assert!(refused.violations[0].rule.contains("revoked"), "{refused:?}");
+    // The very bytes of Friday still get the receipt of Friday, signed with a good certificate.
+    let revoked = stage.school.signing.clone();
+    stage.certify(DAY);
+    let again = receipt_of(&post(&stage.school, &sent.document).await.unwrap());
+    assert_eq!((again.new, &again.accepted), (false, &sent.receipt.accepted));
+    stage.school.signing = revoked;
+    assert_eq!(stage.delivered(&sent).await, Revocation::Good);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_stolen_before_is_doubted_and_still_read() {
+    let mut stage = Stage::new().await;
+    let chain = stage.certify(30 * DAY);
+    let sent = stage.accepted().await;
+    stage.hand.set(friday().plus(DAY));
+    stage.revoke(&chain, friday().plus(DAY), Some(friday().plus(-HOUR))).await;
+    assert_eq!(stage.delivered(&sent).await, Revocation::Doubted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_revoked_before_is_refused() {
+    let mut stage = Stage::new().await;
+    let chain = stage.certify(30 * DAY);
+    stage.hand.advance(HOUR);
+    stage.revoke(&chain, friday().plus(HOUR), None).await;
+    stage.hand.advance(MINUTE);
+    let document = stage.stream.document(0, NEWHAM);
+    let refused = problem(&post(&stage.school, &document).await.unwrap(), 403);
+    assert!(refused.violations[0].rule.contains("revoked"), "{refused:?}");
+    assert!(refused.refusal.is_some() && refused.help.is_some());
+    let counts = stage.gateway.exchange.store.counts(stage.clock.now()).await.unwrap();
+    assert_eq!((counts.held, counts.leased, counts.log_size + counts.unsequenced), (0, 0, 0));
+    // With a new certificate the same document goes.
+    stage.certify(DAY);
+    let receipt = receipt_of(&post(&stage.school, &document).await.unwrap());
+    assert!(receipt.new);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_connection_ends_and_lists_that_are_too_old_stop_everything() {
+    let mut stage = Stage::new().await;
+    stage.accepted().await;
+    let tls = stage.scene.world.school_config(0).with_file_name("tls.crt");
+    let tls = pem::certificates(&std::fs::read(tls).unwrap()).unwrap();
+    let tls = Chain::presented(tls).unwrap();
+    stage.hand.advance(MINUTE);
+    stage.revoke(&tls, stage.clock.now(), None).await;
+    let document = stage.stream.document(0, NEWHAM);
+    let outcome = post(&stage.school, &document).await;
+    assert!(outcome.is_err(), "a revoked school was answered");
+
+    // The list of the day before says that nobody is revoked; a week and a day later it says
+    // nothing at all.
+    let other = inside::school(&stage.scene, 1, &stage.clock).await;
+    let document = stage.stream.document(1, NEWHAM);
+    receipt_of(&post(&other, &document).await.unwrap());
+    stage.hand.advance(8 * DAY + HOUR);
+    let document = stage.stream.document(1, NEWHAM);
+    if let Ok(answer) = post(&other, &document).await {
+        assert!(!answer.status.is_success(), "accepted on a list that is too old");
+    }
+}

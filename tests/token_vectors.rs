@@ -14,6 +14,8 @@ mod file;
 mod form;
 #[path = "token_vectors/proofs.rs"]
 mod proofs;
+#[path = "token_vectors/properties.rs"]
+mod properties;
 #[path = "token_vectors/statements.rs"]
 mod statements;
 #[path = "token_vectors/stock.rs"]
@@ -68,4 +70,14 @@ fn another_implementation_verifies_our_tokens_and_we_verify_its() {
     let world = World::new();
     stock::openssl_verifies_our_tokens(&world);
     stock::we_verify_tokens_of_openssl(&world);
+}
+
+#[test]
+fn no_changed_token_verifies() {
+    properties::no_changed_token_verifies(&World::new());
+}
+
+#[test]
+fn every_statement_round_trips() {
+    properties::every_statement_round_trips(&World::new());
 }

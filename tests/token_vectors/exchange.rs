@@ -157,7 +157,7 @@ const ABOUT_PROBLEMS: &str = "Refusals of gateway london-1 at 2026-11-04T12:00:0
     other; the last is refused, with `status` and the body `problem`. `peer` names the TLS \
     certificate, `document` the body, `token` and `chain` the fields Ecaf-Token and \
     Ecaf-Certificates. The ids of signed refusals come from a fixed stream of bytes; compare all \
-    but the member `refusal`, and of that its claims. A case with `edge` is refused before its \
+    but the members `instance` and `refusal`, and of the latter its claims. A case with `edge` is refused before its \
     body is read.";
 
 pub fn problems(world: &World) -> File {
@@ -194,7 +194,9 @@ pub fn problems(world: &World) -> File {
     cases.push(("403-signature", "a signature that does not verify", vec![broken]));
     let other = made.signed(world, plan(|p| p.submission.signer = "other-school"), same);
     cases.push(("403-not-the-peer", "another school signs", vec![other]));
-    let differs = plan(|p| drop(p.submission.claim("urgency", json!("U3"))));
+    let differs = plan(|p| {
+        p.submission.claim("urgency", json!("U3"));
+    });
     let differs = made.signed(world, differs, same);
     cases.push(("403-mismatch", "token and document differ", vec![differs]));
     let unsigned = made.alone(&document(), same);
@@ -450,7 +452,8 @@ pub fn idempotency(world: &World) -> File {
     let unusable = || refused(409, "submission.id-unusable");
     let version = || refused(422, "submission.version");
     let g = &good;
-    let cases: Vec<(&str, &str, Vec<(&Value, Value)>)> = vec![
+    type Case<'a> = (&'a str, &'a str, Vec<(&'a Value, Value)>);
+    let cases: Vec<Case> = vec![
         (
             "same-bytes",
             "the very same request again, and again",

@@ -481,7 +481,7 @@ fn second_spelling(text: &str) -> String {
 /// The same where padding with blanks is needed first to have such a bit.
 fn spelt_again(text: &str) -> String {
     let mut bytes = URL_SAFE_NO_PAD.decode(text).unwrap();
-    while bytes.len() % 3 == 0 {
+    while bytes.len().is_multiple_of(3) {
         bytes.push(b' ');
     }
     second_spelling(&b64url(bytes))

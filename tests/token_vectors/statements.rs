@@ -174,16 +174,24 @@ pub fn submissions(world: &World) -> File {
     add("signed", "a school signs its own referral", Plan::new(), same, "ok");
     let person = plan(&|p| p.submission.signer = "school-person");
     add("signed-by-a-person", "a person of the school signs", person, same, "ok");
-    let late = plan(&|p| drop(p.submission.claim("iat", json!(noon().seconds() + 300))));
+    let late = plan(&|p| {
+        p.submission.claim("iat", json!(noon().seconds() + 300));
+    });
     add("clock-5-minutes-ahead", "a clock may be five minutes ahead", late, same, "ok");
-    let late = plan(&|p| drop(p.submission.claim("iat", json!(noon().seconds() + 301))));
+    let late = plan(&|p| {
+        p.submission.claim("iat", json!(noon().seconds() + 301));
+    });
     add("clock-further-ahead", "and no more", late, same, "token.from-the-future");
-    let long_ago = plan(&|p| drop(p.submission.claim("iat", json!(made().seconds()))));
+    let long_ago = plan(&|p| {
+        p.submission.claim("iat", json!(made().seconds()));
+    });
     add("signed-days-ago", "a referral may be signed long before it is sent", long_ago, same, "ok");
 
     let body = "token.mismatch: payload_sha256 and the body";
     let other = sha256(b"other").to_string();
-    let digest = plan(&|p| drop(p.submission.claim("payload_sha256", json!(other))));
+    let digest = plan(&|p| {
+        p.submission.claim("payload_sha256", json!(other));
+    });
     add("digest-of-another-body", "payload_sha256 is not that of the body", digest, same, body);
     for (id, shows, name, value) in [
         (
@@ -208,7 +216,9 @@ pub fn submissions(world: &World) -> File {
         ("token-other-request-type", "request_type", "request_type", json!("family_help")),
         ("token-other-schema", "schema", "schema", json!("https://ecaf.example/schemas/other")),
     ] {
-        let plan = plan(&|p| drop(p.submission.claim(name, value.clone())));
+        let plan = plan(&|p| {
+            p.submission.claim(name, value.clone());
+        });
         let fact = if name == "sub_id" { "referral_id" } else { name };
         add(id, shows, plan, same, &format!("token.mismatch: {fact}"));
     }
@@ -405,7 +415,9 @@ pub fn dispatches(world: &World) -> File {
         ("submission_sha256", "submission_sha256", "the note's digest of the submission"),
         ("accepted_sha256", "accepted_sha256", "the note's digest of accepted"),
     ] {
-        let plan = plan(&|p| drop(p.note.event(name, other.clone())));
+        let plan = plan(&|p| {
+            p.note.event(name, other.clone());
+        });
         add(&format!("note-{name}"), shows, plan, &mismatch(fact));
     }
     let uri = |id: &str| json!({"format": "uri", "uri": format!("urn:uuid:{id}")});
@@ -424,7 +436,9 @@ pub fn dispatches(world: &World) -> File {
     add(
         "note-sub-id",
         "note and submission are about different referrals",
-        plan(&|p| drop(p.note.claim("sub_id", another_id.clone()))),
+        plan(&|p| {
+            p.note.claim("sub_id", another_id.clone());
+        }),
         &mismatch("sub_id"),
     );
     add(
@@ -462,7 +476,9 @@ pub fn dispatches(world: &World) -> File {
     add(
         "accepted-sub-id",
         "accepted is about another referral",
-        plan(&|p| drop(p.accepted.claim("sub_id", another_id.clone()))),
+        plan(&|p| {
+            p.accepted.claim("sub_id", another_id.clone());
+        }),
         &mismatch("sub_id"),
     );
     for (name, value) in [
@@ -494,7 +510,9 @@ pub fn dispatches(world: &World) -> File {
     );
 
     // The submission against note and document.
-    let digest = plan(&|p| drop(p.submission.claim("payload_sha256", other.clone())));
+    let digest = plan(&|p| {
+        p.submission.claim("payload_sha256", other.clone());
+    });
     add(
         "submission-payload-sha256",
         "the submission is of another document",
@@ -506,7 +524,9 @@ pub fn dispatches(world: &World) -> File {
         ("request_type", json!("family_help")),
         ("schema", json!("https://ecaf.example/schemas/other")),
     ] {
-        let plan = plan(&|p| drop(p.submission.claim(name, value.clone())));
+        let plan = plan(&|p| {
+            p.submission.claim(name, value.clone());
+        });
         let shows = format!("submission and document differ in {name}");
         add(&format!("submission-{name}").replace('_', "-"), &shows, plan, &mismatch(name));
     }
@@ -562,46 +582,59 @@ pub fn dispatches(world: &World) -> File {
         with(
             "issuer",
             "iss is not the party of the certificate",
-            &|p| drop(p.claim("iss", foreign.clone())),
+            &|p| {
+                p.claim("iss", foreign.clone());
+            },
             "token.issuer",
         );
         with(
             "two-events",
             "a second event",
-            &|p| drop(p.with(|c| drop(events(c).insert("https://zzz.example/".into(), json!({}))))),
+            &|p| {
+                p.with(|c| drop(events(c).insert("https://zzz.example/".into(), json!({}))));
+            },
             "token.claims",
         );
         with(
             "another-event",
             "another event with the same members",
             &|p| {
-                drop(p.with(|c| {
+                p.with(|c| {
                     let body = event(c).take();
                     c["events"] = json!({ "https://ecaf.example/events/other": body });
-                }))
+                });
             },
             "token.claims",
         );
         with(
             "unknown-member",
             "a member that the event does not have",
-            &|p| drop(p.event("note", json!("x"))),
+            &|p| {
+                p.event("note", json!("x"));
+            },
             "token.claims",
         );
         with(
             "exp",
             "an expiry, which statements of fact do not have",
-            &|p| drop(p.claim("exp", json!(noon().seconds()))),
+            &|p| {
+                p.claim("exp", json!(noon().seconds()));
+            },
             "token.claims",
         );
         with("typ", "another typ", &|p| p.typ = "jwt", "jws.type");
     }
-    let none = |p: &mut Plan| drop(p.note.with(|c| c["events"] = json!({})));
+    let none = |p: &mut Plan| {
+        p.note.with(|c| c["events"] = json!({}));
+    };
     add("note-no-event", "note: no event", plan(&none), "token.claims");
-    let none = |p: &mut Plan| drop(p.accepted.with(|c| c["events"] = json!({})));
+    let none = |p: &mut Plan| {
+        p.accepted.with(|c| c["events"] = json!({}));
+    };
     add("accepted-no-event", "accepted: no event", plan(&none), "token.claims");
-    let about_nothing =
-        |p: &mut Plan| drop(p.note.with(|c| drop(c.as_object_mut().unwrap().remove("sub_id"))));
+    let about_nothing = |p: &mut Plan| {
+        p.note.with(|c| drop(c.as_object_mut().unwrap().remove("sub_id")));
+    };
     add("note-no-subject", "a note about no referral", plan(&about_nothing), "token.claims");
     let [this, that] = ["authority/309", "authority/204"].map(|p| party(p).to_string());
     for (id, aud, shows) in [
@@ -611,7 +644,9 @@ pub fn dispatches(world: &World) -> File {
         ("note-for-the-scheme", json!(["spiffe://demo.ecaf.example"]), "the note is for everybody"),
         ("note-for-nobody", json!([]), "the note is for nobody"),
     ] {
-        let plan = plan(&|p| drop(p.note.claim("aud", aud.clone())));
+        let plan = plan(&|p| {
+            p.note.claim("aud", aud.clone());
+        });
         add(id, shows, plan, "token.audience");
     }
 
@@ -648,7 +683,9 @@ pub fn dispatches(world: &World) -> File {
     add(
         "accepted-by-another-gateway",
         "note and accepted are of different gateways",
-        plan(&|p| drop(p.accepted.by("other-gateway"))),
+        plan(&|p| {
+            p.accepted.by("other-gateway");
+        }),
         "jws.certificate-mismatch",
     );
     let mut other = Plan::attested(world);
@@ -774,6 +811,7 @@ pub fn station(
         store: Arc::new(SqliteAuthority::open(&store).unwrap()),
         clock: Arc::new(clock),
         entropy: Arc::new(SeededEntropy::new(2)),
+        broken: tokio::sync::Notify::new(),
     }
 }
 
@@ -856,7 +894,9 @@ pub fn receipts(world: &World) -> File {
         [("version", json!(2)), ("note_sha256", other.clone()), ("payload_sha256", other.clone())]
     {
         let shows = format!("{name} is not that of the dispatch");
-        let alter = |p: &mut Plan| drop(p.delivered.event(name, value.clone()));
+        let alter = |p: &mut Plan| {
+            p.delivered.event(name, value.clone());
+        };
         add(&name.replace('_', "-"), &shows, &alter, None, &format!("token.mismatch: {name}"));
     }
     let another = "urn:uuid:c0ee7722-8a3a-4522-8d71-e54f66ff1118";
@@ -864,14 +904,18 @@ pub fn receipts(world: &World) -> File {
     add(
         "sub-id",
         "about another referral",
-        &|p| drop(p.delivered.claim("sub_id", subject.clone())),
+        &|p| {
+            p.delivered.claim("sub_id", subject.clone());
+        },
         None,
         "token.mismatch: sub_id",
     );
     add(
         "no-subject",
         "about no referral",
-        &|p| drop(p.delivered.with(|c| drop(c.as_object_mut().unwrap().remove("sub_id")))),
+        &|p| {
+            p.delivered.with(|c| drop(c.as_object_mut().unwrap().remove("sub_id")));
+        },
         None,
         "token.mismatch: sub_id",
     );
@@ -881,12 +925,22 @@ pub fn receipts(world: &World) -> File {
         ("by-a-gateway", "gateway", "signed by the gateway itself"),
         ("by-the-school", "school", "signed by the school"),
     ] {
-        add(id, shows, &|p| drop(p.delivered.by(signer)), None, addressee);
+        add(
+            id,
+            shows,
+            &|p| {
+                p.delivered.by(signer);
+            },
+            None,
+            addressee,
+        );
     }
     add(
         "tls-certificate",
         "signed with the authority's TLS certificate",
-        &|p| drop(p.delivered.by("authority-tls")),
+        &|p| {
+            p.delivered.by("authority-tls");
+        },
         None,
         "certificate.wrong-key-usage",
     );
@@ -901,7 +955,9 @@ pub fn receipts(world: &World) -> File {
     add(
         "issuer",
         "iss is not the party of the certificate",
-        &|p| drop(p.delivered.claim("iss", other.clone())),
+        &|p| {
+            p.delivered.claim("iss", other.clone());
+        },
         None,
         "token.issuer",
     );
@@ -909,7 +965,9 @@ pub fn receipts(world: &World) -> File {
     add(
         "not-for-the-gateway",
         "not meant for the gateway that asked",
-        &|p| drop(p.delivered.claim("aud", school.clone())),
+        &|p| {
+            p.delivered.claim("aud", school.clone());
+        },
         None,
         "token.audience",
     );
@@ -917,7 +975,9 @@ pub fn receipts(world: &World) -> File {
     add(
         "not-for-the-sender",
         "not meant for the sender, who could not rely on it",
-        &|p| drop(p.delivered.claim("aud", gateway.clone())),
+        &|p| {
+            p.delivered.claim("aud", gateway.clone());
+        },
         None,
         "token.audience",
     );
@@ -925,7 +985,9 @@ pub fn receipts(world: &World) -> File {
     add(
         "audience-text",
         "one text where a list of readers stands",
-        &|p| drop(p.delivered.claim("aud", text.clone())),
+        &|p| {
+            p.delivered.claim("aud", text.clone());
+        },
         None,
         "token.claims",
     );
@@ -935,16 +997,18 @@ pub fn receipts(world: &World) -> File {
         ("reference-control", "characters that a terminal obeys", "HGY\u{1b}[2J".into()),
         ("reference-lines", "more than one line", "HGY\n1".into()),
     ] {
-        let alter = |p: &mut Plan| drop(p.delivered.event("reference", json!(value)));
+        let alter = |p: &mut Plan| {
+            p.delivered.event("reference", json!(value));
+        };
         add(id, shows, &alter, None, "token.claims");
     }
     add(
         "two-events",
         "a second event",
         &|p| {
-            drop(p.delivered.with(|c| {
+            p.delivered.with(|c| {
                 events(c).insert("https://zzz.example/".into(), json!({}));
-            }))
+            });
         },
         None,
         "token.claims",
@@ -953,10 +1017,10 @@ pub fn receipts(world: &World) -> File {
         "another-event",
         "another event with the same members",
         &|p| {
-            drop(p.delivered.with(|c| {
+            p.delivered.with(|c| {
                 let body = event(c).take();
                 c["events"] = json!({ "https://ecaf.example/events/accepted": body });
-            }))
+            });
         },
         None,
         "token.claims",

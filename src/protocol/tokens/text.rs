@@ -70,3 +70,53 @@ pub mod list {
         texts.iter().map(|text| text.parse().map_err(|_| wrong())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use crate::domain::party::DfeCode;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Values {
+        #[serde(with = "super")]
+        one: DfeCode,
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "super::optional")]
+        perhaps: Option<DfeCode>,
+        #[serde(with = "super::list")]
+        many: Vec<DfeCode>,
+    }
+
+    fn read(text: &str) -> Result<Values, String> {
+        serde_json::from_str(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn values_are_their_own_spelling() {
+        let code = |text: &str| text.parse::<DfeCode>().unwrap();
+        for text in
+            [r#"{"one":"309","many":[]}"#, r#"{"one":"309","perhaps":"204","many":["316","204"]}"#]
+        {
+            assert_eq!(serde_json::to_string(&read(text).unwrap()).unwrap(), text);
+        }
+        let escaped = read(r#"{"one":"\u003309","many":[]}"#).unwrap();
+        assert_eq!(escaped, Values { one: code("309"), perhaps: None, many: vec![] });
+    }
+
+    #[test]
+    fn what_is_not_one_is_refused_without_being_repeated() {
+        for text in [
+            r#"{"one":"Mimi","many":[]}"#,
+            r#"{"one":309,"many":[]}"#,
+            r#"{"one":null,"many":[]}"#,
+            r#"{"one":"309","perhaps":null,"many":[]}"#,
+            r#"{"one":"309","perhaps":"Mimi","many":[]}"#,
+            r#"{"one":"309","many":"204"}"#,
+            r#"{"one":"309","many":["204","Mimi"]}"#,
+            r#"{"one":"309","many":null}"#,
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(!error.contains("Mimi"), "{error}");
+        }
+    }
+}

@@ -110,11 +110,12 @@ impl Engine {
         Ok(Self { readers, writer: Writer::start(conn, settings.linger)?, _lock: lock })
     }
 
-    /// Runs `op` in the writer's next transaction; resolves after that is committed and synced.
+    /// Runs `op` in the writer's next transaction; resolves after that is committed and synced. If
+    /// another operation of that transaction fails, it is undone and run again.
     pub fn write<T, F>(&self, op: F) -> Pending<'_, T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreFault> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreFault> + Send + 'static,
     {
         Box::pin(self.writer.submit(op))
     }

@@ -23,18 +23,40 @@ const LOOK_EVERY: usize = 64;
 /// A commit lingers only if the one before had at least this many operations.
 const LINGER_FROM: usize = 4;
 
-/// An operation on its way: runs inside a transaction (or learns why it may not), and is told
-/// afterwards what became of that.
-type Job = Box<dyn FnOnce(Result<&Connection, StoreFault>) -> Ran + Send>;
+/// An operation on its way. It may run more than once; what it did is undone in between.
+trait Job: Send {
+    /// Runs inside a transaction.
+    fn run(&mut self, conn: &Connection) -> Result<(), StoreFault>;
+    /// Answers the caller: what became of the transaction, then what the operation said.
+    fn tell(self: Box<Self>, transaction: Result<(), StoreFault>);
+}
 
-struct Ran {
-    fault: Option<StoreFault>,
-    tell: Box<dyn FnOnce(Result<(), StoreFault>) + Send>,
+struct Queued<T, F> {
+    op: F,
+    result: Result<T, StoreFault>,
+    answer: oneshot::Sender<Result<T, StoreFault>>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl<T, F> Job for Queued<T, F>
+where
+    T: Send,
+    F: Fn(&Connection) -> Result<T, StoreFault> + Send,
+{
+    fn run(&mut self, conn: &Connection) -> Result<(), StoreFault> {
+        self.result = (self.op)(conn);
+        self.result.as_ref().map(drop).map_err(|fault| *fault)
+    }
+
+    fn tell(self: Box<Self>, transaction: Result<(), StoreFault>) {
+        // Whoever stopped waiting does not need the answer.
+        let _ = self.answer.send(transaction.and(self.result));
+    }
 }
 
 pub(super) struct Writer {
     turns: Arc<Semaphore>,
-    jobs: Mutex<Option<Sender<Job>>>,
+    jobs: Mutex<Option<Sender<Box<dyn Job>>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,11 +78,12 @@ impl Writer {
     pub async fn submit<T, F>(&self, op: F) -> Result<T, StoreFault>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreFault> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreFault> + Send + 'static,
     {
-        let turn = self.turns.clone().acquire_owned().await.map_err(|_| StoreFault::Stopped)?;
+        let _turn = self.turns.clone().acquire_owned().await.map_err(|_| StoreFault::Stopped)?;
         let (answer, answered) = oneshot::channel();
-        let job = job(op, answer, turn);
+        let result = Err(StoreFault::OutcomeUnknown);
+        let job = Box::new(Queued { op, result, answer, _turn });
         {
             let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
             let jobs = jobs.as_ref().ok_or(StoreFault::Stopped)?;
@@ -83,31 +106,9 @@ impl Drop for Writer {
     }
 }
 
-fn job<T, F>(
-    op: F,
-    answer: oneshot::Sender<Result<T, StoreFault>>,
-    turn: OwnedSemaphorePermit,
-) -> Job
-where
-    T: Send + 'static,
-    F: FnOnce(&Connection) -> Result<T, StoreFault> + Send + 'static,
-{
-    Box::new(move |conn| {
-        let result = conn.and_then(op);
-        Ran {
-            fault: result.as_ref().err().copied(),
-            tell: Box::new(move |batch| {
-                // Whoever stopped waiting does not need the answer.
-                let _ = answer.send(batch.and(result));
-                drop(turn);
-            }),
-        }
-    })
-}
-
 struct Work {
     conn: Connection,
-    queue: Receiver<Job>,
+    queue: Receiver<Box<dyn Job>>,
     linger: Duration,
     last_batch: usize,
     since_look: usize,
@@ -118,14 +119,7 @@ impl Work {
         while let Ok(first) = self.queue.recv() {
             let jobs = self.gather(first);
             self.last_batch = jobs.len();
-            let mut ran = Vec::with_capacity(jobs.len());
-            let outcome = self.commit(jobs, &mut ran);
-            // Crash before this line: committed, and nobody was told. They ask again and get the
-            // stored answer.
-            for done in ran {
-                (done.tell)(outcome);
-            }
-            let healthy = outcome.and_then(|()| self.checkpoint(CHECKPOINT_PAGES));
+            let healthy = self.carry_out(jobs).and_then(|()| self.checkpoint(CHECKPOINT_PAGES));
             if healthy.is_err_and(StoreFault::is_final) {
                 return self.refuse_the_rest();
             }
@@ -133,7 +127,7 @@ impl Work {
         // Closing the last connection checkpoints too; a failure leaves the log for the next start.
     }
 
-    fn gather(&self, first: Job) -> Vec<Job> {
+    fn gather(&self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
         let mut jobs = vec![first];
         while jobs.len() < LARGEST_BATCH
             && let Ok(job) = self.queue.try_recv()
@@ -153,37 +147,40 @@ impl Work {
         jobs
     }
 
-    /// Runs the jobs in one transaction, each in a savepoint of its own, so that a job that fails
-    /// takes nothing with it.
-    fn commit(&self, jobs: Vec<Job>, ran: &mut Vec<Ran>) -> Result<(), StoreFault> {
-        let mut batch = self.statement("BEGIN IMMEDIATE");
-        for job in jobs {
-            if let Err(fault) = batch {
-                // The transaction is gone; what is left must not run outside of one.
-                ran.push(job(Err(fault)));
-                continue;
-            }
-            batch = self.statement("SAVEPOINT op");
-            if let Err(fault) = batch {
-                ran.push(job(Err(fault)));
-                continue;
-            }
-            let done = job(Ok(&self.conn));
-            batch = match done.fault {
-                None => self.statement("RELEASE op"),
-                // SQLite ends the whole transaction by itself on a full disk, lack of memory and
-                // I/O errors; then the fault is everybody's.
-                Some(fault) if self.conn.is_autocommit() || fault.is_final() => Err(fault),
-                Some(_) => {
-                    self.statement("ROLLBACK TO op").and_then(|()| self.statement("RELEASE op"))
-                }
-            };
-            ran.push(done);
+    /// All jobs in one transaction. If one of them fails, which is rare, each gets one of its own, so
+    /// that it takes nothing with it: savepoints would do the same and every batch would pay.
+    fn carry_out(&self, mut jobs: Vec<Box<dyn Job>>) -> Result<(), StoreFault> {
+        let together = self.commit(&mut jobs);
+        if together != Ok(false) || jobs.len() == 1 {
+            let outcome = together.map(drop);
+            // Crash before this line: committed, and nobody was told. They ask again and get the
+            // stored answer.
+            jobs.into_iter().for_each(|job| job.tell(outcome));
+            return outcome;
         }
-        // Crash before this: nothing of the batch exists. In it: the log's last frame decides, all
-        // or nothing. After: everything is on disk.
-        let outcome = batch.and_then(|()| self.statement("COMMIT"));
-        if outcome.is_err() && !self.conn.is_autocommit() {
+        let mut outcome = Ok(());
+        for mut job in jobs {
+            if !outcome.is_err_and(StoreFault::is_final) {
+                outcome = self.commit(std::slice::from_mut(&mut job)).map(drop);
+            }
+            job.tell(outcome);
+        }
+        outcome
+    }
+
+    /// Runs jobs in one transaction. False if one of them failed: then none of them happened.
+    fn commit(&self, jobs: &mut [Box<dyn Job>]) -> Result<bool, StoreFault> {
+        self.statement("BEGIN IMMEDIATE")?;
+        let outcome = match jobs.iter_mut().try_for_each(|job| job.run(&self.conn)) {
+            // Crash before this: nothing of the batch exists. In it: the log's last frame decides, all
+            // or nothing. After: everything is on disk.
+            Ok(()) => self.statement("COMMIT").map(|()| true),
+            // SQLite ends the transaction by itself on a full disk, lack of memory and I/O errors;
+            // then the fault is everybody's.
+            Err(fault) if self.conn.is_autocommit() || fault.is_final() => Err(fault),
+            Err(_) => Ok(false),
+        };
+        if outcome != Ok(true) && !self.conn.is_autocommit() {
             // Fails only if the transaction has ended already.
             let _ = self.statement("ROLLBACK");
         }
@@ -213,11 +210,49 @@ impl Work {
         // Fails only for options that this SQLite does not know.
         let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         while let Ok(job) = self.queue.recv() {
-            (job(Err(StoreFault::Stopped)).tell)(Ok(()));
+            job.tell(Err(StoreFault::Stopped));
         }
     }
 
     fn statement(&self, sql: &str) -> Result<(), StoreFault> {
         Ok(self.conn.prepare_cached(sql)?.execute([]).map(drop)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<i64, StoreFault>>;
+
+    /// Inserts `value`, and then fails if it is negative.
+    fn insert(value: i64, turns: &Arc<Semaphore>) -> (Box<dyn Job>, Answer) {
+        let op = move |conn: &Connection| {
+            conn.prepare_cached("INSERT INTO t VALUES (?1)")?.execute([value])?;
+            if value < 0 { Err(StoreFault::Misuse) } else { Ok(value) }
+        };
+        let (answer, answered) = oneshot::channel();
+        let result = Err(StoreFault::OutcomeUnknown);
+        let _turn = turns.clone().try_acquire_owned().unwrap();
+        (Box::new(Queued { op, result, answer, _turn }), answered)
+    }
+
+    #[test]
+    fn an_operation_that_fails_takes_nothing_of_its_batch_with_it() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.prepare("CREATE TABLE t (value INTEGER)").unwrap().execute([]).unwrap();
+        let (_, queue) = channel();
+        let work = Work { conn, queue, linger: Duration::ZERO, last_batch: 0, since_look: 0 };
+        let turns = Arc::new(Semaphore::new(QUEUE));
+        let (jobs, answers): (Vec<_>, Vec<_>) =
+            [1, 2, -3, 4].map(|value| insert(value, &turns)).into_iter().unzip();
+        work.carry_out(jobs).unwrap();
+        let answers: Vec<_> = answers.into_iter().map(|mut a| a.try_recv().unwrap()).collect();
+        assert_eq!(answers, [Ok(1), Ok(2), Err(StoreFault::Misuse), Ok(4)]);
+        let mut all = work.conn.prepare("SELECT value FROM t ORDER BY value").unwrap();
+        let stored: Vec<i64> =
+            all.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(stored, [1, 2, 4]);
+        assert_eq!(turns.available_permits(), QUEUE);
     }
 }

@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
+use super::checkpoint::Copier;
 use super::schema::Schema;
 use super::writer::Writer;
 use crate::store::contract::{Pending, StoreFault};
@@ -99,15 +100,17 @@ impl Engine {
         for _ in 0..READERS {
             let reader = connect(&settings.path)?;
             reader.pragma_update(None, "query_only", true)?;
-            // Only the writer may decide to write on closing.
-            reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            never_last(&reader)?;
             readers.push(reader);
         }
         let readers = Arc::new(Readers {
             free: Arc::new(Semaphore::new(READERS)),
             idle: Mutex::new(readers),
         });
-        Ok(Self { readers, writer: Writer::start(conn, settings.linger)?, _lock: lock })
+        let copier = connect(&settings.path)?;
+        never_last(&copier)?;
+        let writer = Writer::start(conn, Copier::start(copier)?, settings.linger)?;
+        Ok(Self { readers, writer, _lock: lock })
     }
 
     /// Runs `op` in the writer's next transaction; resolves after that is committed and synced. If
@@ -232,6 +235,12 @@ fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
+}
+
+/// Only the writer may decide to write on closing.
+fn never_last(conn: &Connection) -> Result<(), StoreFault> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(())
 }
 
 /// A connection with what every one of ours has in common.

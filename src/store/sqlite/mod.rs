@@ -15,6 +15,7 @@ mod accept;
 mod authority;
 mod check;
 mod check_gateway;
+mod checkpoint;
 mod deliveries;
 mod engine;
 mod faults;

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::checkpoint::{self, Copier};
 use crate::store::contract::StoreFault;
 
 /// Operations that may wait; further callers wait for their turn to wait.
@@ -18,6 +19,10 @@ const QUEUE: usize = 1_024;
 const LARGEST_BATCH: usize = 256;
 /// The write-ahead log is copied into the database when it has this many pages (40 MB).
 const CHECKPOINT_PAGES: i64 = 10_000;
+/// At this length (160 MB) the writer waits for the copy: the disk is slower than the work.
+const LONGEST_LOG: i64 = 4 * CHECKPOINT_PAGES;
+/// So few pages the writer copies itself, so that all is copied and the log begins anew (4 MB).
+const LAST_PAGES: i64 = 1_000;
 /// Operations between two looks at the size of the log.
 const LOOK_EVERY: usize = 64;
 /// A commit lingers only if the one before had at least this many operations.
@@ -61,10 +66,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn start(conn: Connection, linger: Duration) -> Result<Self, StoreFault> {
+    /// `copier` copies the log of `conn`'s file.
+    pub fn start(conn: Connection, copier: Copier, linger: Duration) -> Result<Self, StoreFault> {
         let (jobs, queue) = channel();
         let linger = linger.min(Duration::from_millis(1));
-        let work = move || Work { conn, queue, linger, last_batch: 0, since_look: 0 }.run();
+        let work = move || Work { copier, conn, queue, linger, last_batch: 0, since_look: 0 }.run();
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(work);
         Ok(Self {
             turns: Arc::new(Semaphore::new(QUEUE)),
@@ -107,6 +113,8 @@ impl Drop for Writer {
 }
 
 struct Work {
+    // Ends before the connection closes, which then is the last and checkpoints.
+    copier: Copier,
     conn: Connection,
     queue: Receiver<Box<dyn Job>>,
     linger: Duration,
@@ -119,7 +127,7 @@ impl Work {
         while let Ok(first) = self.queue.recv() {
             let jobs = self.gather(first);
             self.last_batch = jobs.len();
-            let healthy = self.carry_out(jobs).and_then(|()| self.checkpoint(CHECKPOINT_PAGES));
+            let healthy = self.carry_out(jobs).and_then(|()| self.checkpoint());
             if healthy.is_err_and(StoreFault::is_final) {
                 return self.refuse_the_rest();
             }
@@ -187,22 +195,30 @@ impl Work {
         outcome
     }
 
-    /// Copies the log into the database once it has `pages` pages. Crash at any moment: the log is
-    /// still whole, and the next start reads it. A reader in the middle of its read makes this
-    /// stop early; the next look goes on.
-    fn checkpoint(&mut self, pages: i64) -> Result<(), StoreFault> {
+    /// Has the log copied into the database once it is long. SQLite begins it anew at the first
+    /// commit that finds all of it copied: so the copier does the bulk, as often as it takes until
+    /// little is left, and the writer the rest between two commits.
+    fn checkpoint(&mut self) -> Result<(), StoreFault> {
         self.since_look += self.last_batch;
         if self.since_look < LOOK_EVERY {
             return Ok(());
         }
         self.since_look = 0;
-        let mut size = self.conn.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
-        if size.query_row([], |row| row.get::<_, i64>(1))? < pages {
+        self.copier.ended().unwrap_or(Ok(()))?;
+        let mut log = checkpoint::log(&self.conn)?;
+        if log.written < CHECKPOINT_PAGES {
             return Ok(());
         }
-        let mut copy = self.conn.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?;
-        // A full disk leaves the log as it is and is met again, by a commit.
-        Ok(copy.query_row([], |_| Ok(()))?)
+        if log.written >= LONGEST_LOG && self.copier.is_under_way() {
+            self.copier.wait()?;
+            log = checkpoint::log(&self.conn)?;
+        }
+        if log.written - log.copied <= LAST_PAGES || log.written >= LONGEST_LOG {
+            checkpoint::copy(&self.conn)?;
+        } else if !self.copier.is_under_way() {
+            self.copier.begin();
+        }
+        Ok(())
     }
 
     /// After a failed sync: nothing is written or synced any more, not even on closing.
@@ -242,7 +258,9 @@ mod tests {
         let conn = Connection::open_in_memory().unwrap();
         conn.prepare("CREATE TABLE t (value INTEGER)").unwrap().execute([]).unwrap();
         let (_, queue) = channel();
-        let work = Work { conn, queue, linger: Duration::ZERO, last_batch: 0, since_look: 0 };
+        let copier = Copier::start(Connection::open_in_memory().unwrap()).unwrap();
+        let linger = Duration::ZERO;
+        let work = Work { copier, conn, queue, linger, last_batch: 0, since_look: 0 };
         let turns = Arc::new(Semaphore::new(QUEUE));
         let (jobs, answers): (Vec<_>, Vec<_>) =
             [1, 2, -3, 4].map(|value| insert(value, &turns)).into_iter().unzip();

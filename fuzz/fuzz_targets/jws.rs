@@ -65,7 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn signed(world: &World, claims: &RawValue) {
     let domain = world.trust.trust_domain();
     let read = |typ: &str| {
-        let token = jws::sign(&*world.key, typ, world.signer.x5t(), claims).unwrap();
+        let token = jws::sign(&*world.key, typ, world.signer.x5t(), &claims).unwrap();
         Unverified::parse(&token).and_then(|t| t.verify(typ, &world.signer))
     };
     // Too long for a token of this protocol.

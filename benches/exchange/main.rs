@@ -53,6 +53,9 @@ struct Options {
     write: bool,
 }
 
+/// What each round of one load showed, and its rate beside that of nginx in the same round.
+type Rounds = Vec<(Seen, Option<f64>)>;
+
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     if let Err(message) = options().and_then(|options| runtime.block_on(measure(&options))) {
@@ -109,7 +112,7 @@ async fn measure(options: &Options) -> Result<(), String> {
         loads: Vec::new(),
         facts: Vec::new(),
     };
-    let mut found: Vec<(Kind, Vec<(Seen, Option<f64>)>)> = KINDS
+    let mut found: Vec<(Kind, Rounds)> = KINDS
         .iter()
         .filter(|kind| options.wants(kind.id))
         .map(|kind| (*kind, Vec::new()))

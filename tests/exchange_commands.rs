@@ -75,6 +75,7 @@ async fn submit_status_and_receipt_verify() {
     let (mut gateway, mut authorities) = scene.start_all();
     authorities[NEWHAM].kill();
     let mut stream = Stream::new(3);
+    #[allow(clippy::needless_range_loop, reason = "the place is what the scene asks for")]
     for index in 0..SCHOOLS.len() {
         let school = School::new(&scene, index);
         let document = stream.document(index, NEWHAM);

@@ -53,6 +53,9 @@ struct Options {
     write: bool,
 }
 
+/// What each round of one load showed, and its rate beside that of nginx in the same round.
+type Rounds = Vec<(Seen, Option<f64>)>;
+
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     if let Err(message) = options().and_then(|options| runtime.block_on(measure(&options))) {
@@ -97,7 +100,6 @@ impl Options {
 
 async fn measure(options: &Options) -> Result<(), String> {
     let (body, token) = Work::prepare(&Scheme::start(false).await?.sender, 1)?.sizes();
-    let floor = Floor::measure(body, token)?;
     let mut report = Report {
         date: SystemClock.now().in_england().0.to_string(),
         machine: machine::description(),
@@ -105,18 +107,20 @@ async fn measure(options: &Options) -> Result<(), String> {
         body_bytes: body,
         rounds: options.rounds,
         seconds: options.seconds,
-        floor_us: floor.total(),
+        floor_us: 0.0,
         loads: Vec::new(),
         facts: Vec::new(),
     };
-    let mut found: Vec<(Kind, Vec<(Seen, Option<f64>)>)> = KINDS
+    let mut found: Vec<(Kind, Rounds)> = KINDS
         .iter()
         .filter(|kind| options.wants(kind.id))
         .map(|kind| (*kind, Vec::new()))
         .collect();
+    let mut floors = Vec::new();
     for round in 1..=options.rounds {
         // nginx right beside the load that it is compared with: what others do changes by the minute.
         let mut highest = 0.0;
+        floors.push(Floor::measure(body, token)?);
         for (kind, seen) in &mut found {
             eprintln!("round {round}/{}: {}", options.rounds, kind.what);
             let one = kind.run(options, highest, &mut report.nginx).await?;
@@ -131,7 +135,7 @@ async fn measure(options: &Options) -> Result<(), String> {
     }
     report.loads =
         found.into_iter().filter(|(_, s)| !s.is_empty()).map(|(kind, s)| row(kind, &s)).collect();
-    report.compare(floor);
+    report.compare(Floor::median(floors).ok_or("no rounds")?);
     if options.wants("idle") {
         idle(&mut report).await?;
     }

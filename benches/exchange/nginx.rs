@@ -46,6 +46,7 @@ impl Nginx {
                 let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
                 return Err(format!("nginx does not listen: {}", log.trim()));
             }
+            #[allow(clippy::disallowed_methods, reason = "another process can only be polled")]
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(Some(nginx))

@@ -55,6 +55,7 @@ impl Scheme {
             if began.elapsed() > Duration::from_secs(30) {
                 return Err("the gateway does not become ready".into());
             }
+            #[allow(clippy::disallowed_methods, reason = "another process can only be polled")]
             std::thread::sleep(Duration::from_micros(500));
         }
         let start = began.elapsed();

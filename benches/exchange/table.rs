@@ -53,6 +53,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 impl Report {
     /// Adds what the rows say about each other.
     pub fn compare(&mut self, floor: Floor) {
+        self.floor_us = floor.total();
         let parts = format!(
             "crypto floor: digest of the body {:.1} + verification {:.1} + two signatures of {:.1}",
             floor.hash, floor.verify, floor.sign

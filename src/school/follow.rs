@@ -104,11 +104,10 @@ pub async fn follow(sender: &Sender, id: ReferralId) -> Result<Followed, NotFoll
     let state: State = get(sender, &format!("/v1/referrals/{id}")).await?;
     let bundle: Bundle = get(sender, &format!("/v1/referrals/{id}/evidence")).await?;
     let proven = prove(sender, id, &bundle);
-    if proven.is_ok() {
-        if let Some((_, folder)) = state::newest(&sender.state, id).map_err(NotFollowed::Here)? {
-            let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
-            folder.keep_status(&bytes).map_err(NotFollowed::Here)?;
-        }
+    let kept = state::newest(&sender.state, id).map_err(NotFollowed::Here)?;
+    if let Some((_, folder)) = kept.filter(|_| proven.is_ok()) {
+        let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
+        folder.keep_status(&bytes).map_err(NotFollowed::Here)?;
     }
     Ok(Followed { state, proven })
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -60,6 +60,9 @@ impl Settings {
         self
     }
 }
+
+/// How long opening waits for the lock of an owner that may be ending.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// An open file with its writer thread and its reading connections.
 pub(super) struct Engine {
@@ -201,11 +204,23 @@ fn lock(settings: &Settings) -> Result<File, StoreFault> {
     }
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(name);
     let file = file.map_err(|_| StoreFault::NoFolder)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreFault::InUse),
-        Err(TryLockError::Error(_)) => Err(StoreFault::Unavailable),
+    // An owner that is just ending holds it a moment longer, and so does a process that was forked
+    // off beside it and has not yet become another program.
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => pause(),
+            Err(TryLockError::WouldBlock) => return Err(StoreFault::InUse),
+            Err(TryLockError::Error(_)) => return Err(StoreFault::Unavailable),
+        }
     }
+}
+
+/// Waits between two looks at a lock that another process holds.
+#[allow(clippy::disallowed_methods, reason = "the end of another process can only be polled")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
 }
 
 /// Creates the file, readable by its owner alone, before SQLite would with the umask's mode; `-wal`

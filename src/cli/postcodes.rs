@@ -1,7 +1,7 @@
 //! `ecaf postcodes`.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use crate::domain::ids::Digest;
 use crate::domain::routing::decide::age_in_months;
 use crate::domain::routing::table::{Counts, NearBasis, PostcodeTable};
 use crate::domain::time::Date;
+use crate::effects::files;
 use crate::effects::{Clock, SystemClock};
 use crate::protocol::hash::sha256;
 use crate::protocol::routing_data::import::{
@@ -316,17 +317,7 @@ fn edition_in(text: &str) -> Option<(u16, u8)> {
 /// All or nothing: a new file beside the old one takes its place only when it is whole and on disk.
 fn write(out: &Path, bytes: &[u8]) -> Result<(), Failed> {
     let fault = |error: io::Error| Failed { code: 3, text: format!("{}: {error}", out.display()) };
-    let mut name = out.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
-    let new = out.with_file_name(name);
-    let written = File::create(&new)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&new, out));
-    if written.is_err() {
-        // What is left of it is no table; that it cannot be removed either changes nothing.
-        let _ = fs::remove_file(&new);
-    }
-    written.map_err(fault)
+    files::replace(out, bytes, files::PUBLIC).map_err(fault)
 }
 
 fn bad_input(file: &Path, failure: &Failure) -> Failed {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::domain::delivery::{DELAYED_AFTER_MS, State};
+use crate::domain::delivery::State;
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::referral::{RequestType, Urgency};
@@ -248,7 +248,7 @@ impl Exchange {
     fn delivery_answer(&self, row: &DeliveryRow, now: Timestamp) -> DeliveryAnswer {
         let authority = self.authority_name(row.authority);
         let name = &authority.name;
-        let late = now.since(row.recorded_at) >= DELAYED_AFTER_MS;
+        let late = row.state.is_delayed(row.recorded_at, now);
         let (state, words) = match row.state {
             State::Delivered => ("stored", self.stored_words(row, name, now)),
             State::Undeliverable => (

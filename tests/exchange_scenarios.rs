@@ -199,7 +199,8 @@ impl Stage {
     fn inbox(&self, index: usize) -> std::path::PathBuf {
         use ecaf::store::sqlite::{Settings, SqliteAuthority};
         let path = self.scene.inbox_store(index);
-        drop(SqliteAuthority::open(&Settings::owner(&path).or_create()).unwrap());
+        let settings = Settings::owner(&path).or_create();
+        drop(SqliteAuthority::open(&settings, vault(&path)).unwrap());
         path
     }
 }

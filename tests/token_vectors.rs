@@ -18,6 +18,7 @@ mod proofs;
 mod properties;
 #[path = "token_vectors/statements.rs"]
 mod statements;
+mod store_support;
 #[path = "token_vectors/stock.rs"]
 mod stock;
 #[path = "token_vectors/thread.rs"]

@@ -808,7 +808,7 @@ pub fn station(
         trust: Trust::new(trust, Arc::new(clock.clone())),
         cache: VerifiedCache::new(64),
         directory: Arc::new(holder),
-        store: Arc::new(SqliteAuthority::open(&store).unwrap()),
+        store: Arc::new(SqliteAuthority::open(&store, vault()).unwrap()),
         clock: Arc::new(clock),
         entropy: Arc::new(SeededEntropy::new(2)),
         broken: tokio::sync::Notify::new(),

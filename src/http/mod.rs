@@ -32,7 +32,9 @@ pub mod reload;
 pub mod tls;
 mod trust;
 
-pub use client::{Client, ClientFault, ClientLimits, ClientResponse, Endpoint, Fields};
+pub use client::{
+    Client, ClientFault, ClientLimits, ClientResponse, Endpoint, Fields, Line, Reply,
+};
 pub use exchange::Service;
 pub use limits::Limits;
 pub use listener::Server;

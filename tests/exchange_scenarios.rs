@@ -24,7 +24,7 @@ use ecaf::store::InboxFilter;
 use exchange_support::inside::{self, Authority, Gateway, eager};
 use exchange_support::{
     Arrived, Document, HACKNEY, HARINGEY, NEWHAM, Proof, QUICK, Scene, Sent, Stream, eventually,
-    example, json_fields, post, problem, receipt_of, sign, signed_fields, wire,
+    example, json_fields, post, problem, receipt_of, sign, signed_fields, vault, wire,
 };
 use http::HeaderValue;
 use serde_json::{Value, json};

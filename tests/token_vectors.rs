@@ -18,9 +18,9 @@ mod proofs;
 mod properties;
 #[path = "token_vectors/statements.rs"]
 mod statements;
-mod store_support;
 #[path = "token_vectors/stock.rs"]
 mod stock;
+mod store_support;
 #[path = "token_vectors/thread.rs"]
 mod thread;
 #[path = "token_vectors/world.rs"]

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::file::{self, File};
 use crate::statements::{identity, request};
+use crate::store_support::vault;
 use crate::thread::Plan;
 use crate::world::{World, altered, b64url, directory_document, document, noon, time, trust_of};
 

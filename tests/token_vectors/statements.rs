@@ -34,6 +34,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::file::{self, File, words};
+use crate::store_support::vault;
 use crate::thread::{Plan, Thread, event, events};
 use crate::world::{
     Actor, REFERRAL, World, altered, b64url, directory_document, made, noon, party, read_chain,

@@ -8,6 +8,7 @@
 //!   runs many; `ECAF_SIM_FROM` sets the first.
 
 mod simulation_support;
+mod store_support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;

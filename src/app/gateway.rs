@@ -10,6 +10,7 @@ use super::directory_file::DirectoryFile;
 use super::operator::{Operator, Readiness};
 use super::parts::{self, AppFault};
 use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use super::vault::open_vault;
 use crate::config::GatewaySettings;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 use crate::domain::party::{Name, Organisation, Role};
@@ -26,6 +27,7 @@ use crate::http::{ClientLimits, Server, Service};
 use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
+use crate::store::sealing::Vault;
 use crate::store::sqlite::{Settings, SqliteGateway};
 use crate::telemetry::{self, MetricsHandle};
 
@@ -50,7 +52,8 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let tables = tables(&settings)?;
     let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
-    let store = SqliteGateway::open(&store, Arc::clone(&entropy))
+    let vault = open_vault(&settings.keys, settings.trust.demo)?;
+    let store = SqliteGateway::open(&store, Arc::clone(&vault), Arc::clone(&entropy))
         .map_err(|fault| AppFault::at(&settings.store, fault))?;
     let mut directory =
         DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
@@ -90,7 +93,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let ask = readiness(Arc::clone(&exchange), health);
+    let ask = readiness(Arc::clone(&exchange), vault, health);
     let operator = Arc::new(Operator { metrics: metrics.clone(), ask });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
@@ -235,15 +238,21 @@ async fn gauges(exchange: &Exchange) {
 }
 
 /// Ready means: can sign, can commit, trust data fresh.
-fn readiness(exchange: Arc<Exchange>, health: Arc<ReloadHealth>) -> super::operator::Ask {
+fn readiness(
+    exchange: Arc<Exchange>,
+    vault: Arc<Vault>,
+    health: Arc<ReloadHealth>,
+) -> super::operator::Ask {
     Box::new(move || {
         let (exchange, health) = (Arc::clone(&exchange), Arc::clone(&health));
+        let vault = Arc::clone(&vault);
         Box::pin(async move {
             let now = exchange.now();
             let signing = exchange.signing.load_full();
             let commits = exchange.store.probe_writable(now).await;
             let (trust, directory) = (&exchange.trust, &exchange.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
+            found.keys(&vault, now);
             for fault in health.faults() {
                 found.lines.push(format!("warning: {fault}"));
             }

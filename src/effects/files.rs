@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Readable by its owner only: keys, documents, evidence.
@@ -23,9 +23,16 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Writes a file, replacing the one that is there, if any. Readers see the old or the new one,
-/// whole. Durable on return.
+/// whole; its owner stays who it was, so that what root changes for a service stays the service's.
+/// Durable on return.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = write_beside(path, bytes, mode)?;
+    if let (Ok(old), Ok(new)) = (fs::metadata(path), fs::metadata(&beside))
+        && (old.uid(), old.gid()) != (new.uid(), new.gid())
+    {
+        // Without the right to give files away, the new one stays its writer's.
+        let _ = std::os::unix::fs::chown(&beside, Some(old.uid()), Some(old.gid()));
+    }
     fs::rename(&beside, path).inspect_err(|_| {
         let _ = fs::remove_file(&beside);
     })?;

@@ -22,6 +22,7 @@ use super::scheme::SCHOOL_COUNT;
 use super::schools::{Job, School};
 use super::sites::{Machine, Site};
 use super::stores::Disk;
+use crate::store_support::vault;
 
 /// After this long without trouble everything must have come right.
 const LONGEST_QUIET_S: i64 = 6 * 3_600;
@@ -103,12 +104,15 @@ impl World {
         let open = move |folder: &Path, opening: u64| {
             let settings = Settings::owner(folder.join("store.db")).or_create();
             let entropy = Arc::new(SeededEntropy::new(seed.wrapping_mul(31) ^ opening));
-            planted::gateway(bug, Arc::new(SqliteGateway::open(&settings, entropy).unwrap()))
+            planted::gateway(
+                bug,
+                Arc::new(SqliteGateway::open(&settings, vault(), entropy).unwrap()),
+            )
         };
         let gateway_store = Database::create(folder.join("gateway"), Box::new(open));
         let open = move |folder: &Path, _: u64| {
             let settings = Settings::owner(folder.join("store.db")).or_create();
-            planted::authority(bug, Arc::new(SqliteAuthority::open(&settings).unwrap()))
+            planted::authority(bug, Arc::new(SqliteAuthority::open(&settings, vault()).unwrap()))
         };
         let authority_stores: Vec<_> = (0..AUTHORITIES.len())
             .map(|place| Database::create(folder.join(format!("inbox-{place}")), Box::new(open)))

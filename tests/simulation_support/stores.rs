@@ -209,7 +209,7 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
         scheduled!(self, Read, "timeline", nothing(), move |s| s.timeline(referral_id))
     }
 
-    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Bytes>> {
+    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>> {
         scheduled!(self, Read, "document", nothing(), move |s| s.document(referral_id, sha256))
     }
 
@@ -401,6 +401,7 @@ words! {
     Option<Head> => |value| value.is_some(),
     Option<Timeline> => |value| value.is_some(),
     Option<Bytes> => |value| value.is_some(),
+    Option<Document> => |value| value.is_some(),
     Option<StoredToken> => |value| value.is_some(),
     Option<StoredDispatch> => |value| value.is_some(),
     Option<InboxItem> => |value| value.is_some(),

@@ -34,6 +34,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::file::{self, File, words};
+use crate::store_support::vault;
 use crate::thread::{Plan, Thread, event, events};
 use crate::world::{
     Actor, REFERRAL, World, altered, b64url, directory_document, made, noon, party, read_chain,
@@ -808,7 +809,7 @@ pub fn station(
         trust: Trust::new(trust, Arc::new(clock.clone())),
         cache: VerifiedCache::new(64),
         directory: Arc::new(holder),
-        store: Arc::new(SqliteAuthority::open(&store).unwrap()),
+        store: Arc::new(SqliteAuthority::open(&store, vault()).unwrap()),
         clock: Arc::new(clock),
         entropy: Arc::new(SeededEntropy::new(2)),
         broken: tokio::sync::Notify::new(),

@@ -266,7 +266,9 @@ fn connect(path: &Path) -> Result<Connection, StoreFault> {
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "cell_size_check", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
+    // No temporary files; and what is deleted is overwritten, not only forgotten.
     conn.pragma_update(None, "temp_store", "memory")?;
+    conn.pragma_update(None, "secure_delete", true)?;
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Apple's fsync does not reach the disk without these; elsewhere they do nothing.
     conn.pragma_update(None, "fullfsync", true)?;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::domain::party::{DfeCode, Organisation, Party};
-use crate::http::{Client, ClientFault, ClientLimits, Credentials, Trust};
+use crate::domain::party::{DfeCode, Organisation, Party, TrustDomain};
+use crate::http::{Client, ClientFault, ClientLimits, Credentials, Endpoint, Line, Trust};
 use crate::protocol::message::{
     ACCEPTED, CERTIFICATES, DispatchAnswer, SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN,
 };
@@ -81,37 +81,48 @@ pub trait Courier: Send + Sync + 'static {
     fn bring<'a>(&'a self, delivery: &'a LeasedDelivery, endpoint: &'a str) -> Attempt<'a>;
 }
 
+/// How a line to a party at an endpoint is made. Connects to nobody yet.
+type Lines = Box<dyn Fn(Endpoint, Party) -> Arc<dyn Line> + Send + Sync>;
+
 /// HTTP over mutual TLS, to the addressee's SPIFFE ID and nobody else.
 pub struct MutualTlsCourier {
-    scheme: crate::domain::party::TrustDomain,
-    trust: Arc<Trust>,
-    credentials: Arc<Credentials>,
-    limits: ClientLimits,
-    clients: Mutex<BTreeMap<DfeCode, (String, Arc<Client>)>>,
+    scheme: TrustDomain,
+    open: Lines,
+    clients: Mutex<BTreeMap<DfeCode, (String, Arc<dyn Line>)>>,
 }
 
 impl MutualTlsCourier {
     /// A courier with the gateway's own TLS certificate.
     pub fn new(
-        scheme: crate::domain::party::TrustDomain,
+        scheme: TrustDomain,
         trust: Arc<Trust>,
         credentials: Arc<Credentials>,
         limits: ClientLimits,
     ) -> Self {
-        Self { scheme, trust, credentials, limits, clients: Mutex::new(BTreeMap::new()) }
+        Self::over(scheme, move |endpoint, expected| {
+            let (credentials, trust) = (Arc::clone(&credentials), Arc::clone(&trust));
+            let client = Client::new(endpoint, expected, credentials, trust);
+            Arc::new(client.with_limits(limits.clone()))
+        })
+    }
+
+    /// A courier over lines of another making, which must prove the addressee as [`Client`] does.
+    pub fn over(
+        scheme: TrustDomain,
+        open: impl Fn(Endpoint, Party) -> Arc<dyn Line> + Send + Sync + 'static,
+    ) -> Self {
+        Self { scheme, open: Box::new(open), clients: Mutex::new(BTreeMap::new()) }
     }
 
     /// The client of an authority, made anew when the directory names another endpoint.
-    fn client(&self, code: DfeCode, endpoint: &str) -> Result<Arc<Client>, Failure> {
+    fn client(&self, code: DfeCode, endpoint: &str) -> Result<Arc<dyn Line>, Failure> {
         let mut clients = self.clients.lock().unwrap_or_else(|e| e.into_inner());
         if let Some((_, client)) = clients.get(&code).filter(|(known, _)| known == endpoint) {
             return Ok(Arc::clone(client));
         }
         let expected = Party::organisation(self.scheme.clone(), Organisation::Authority(code));
         let parsed = endpoint.parse().map_err(|_| Failure::NoEndpoint)?;
-        let (credentials, trust) = (Arc::clone(&self.credentials), Arc::clone(&self.trust));
-        let client = Client::new(parsed, expected, credentials, trust);
-        let client = Arc::new(client.with_limits(self.limits.clone()));
+        let client = (self.open)(parsed, expected);
         clients.insert(code, (endpoint.to_owned(), Arc::clone(&client)));
         Ok(client)
     }

@@ -37,7 +37,9 @@ pub mod tls;
 mod trust;
 mod turns;
 
-pub use client::{Client, ClientFault, ClientLimits, ClientResponse, Endpoint, Fields};
+pub use client::{
+    Client, ClientFault, ClientLimits, ClientResponse, Endpoint, Fields, Line, Reply,
+};
 pub use exchange::Service;
 pub use limits::Limits;
 pub use listener::Server;

@@ -241,9 +241,10 @@ impl Network {
         to: Node,
         asked: Asked,
     ) -> Result<ClientResponse, ClientFault> {
+        let about = about(&asked.body);
         let note = |what: &str| {
             self.scheduler
-                .note(from, format_args!("{what}: {} {} to {to}", asked.method, asked.path));
+                .note(from, format_args!("{what}: {} {}{about} to {to}", asked.method, asked.path));
         };
         if self.process(to).is_none() || self.is_cut(from, to) {
             self.scheduler.turn(500, 3_000_000).await;
@@ -312,6 +313,14 @@ impl Network {
             _ => Ok(answer),
         }
     }
+}
+
+/// The referral that a body is about, for the trace.
+fn about(body: &[u8]) -> String {
+    const MEMBER: &[u8] = b"\"referral_id\":\"";
+    let at = body.windows(MEMBER.len()).position(|window| window == MEMBER);
+    let id = at.and_then(|at| body.get(at + MEMBER.len()..at + MEMBER.len() + 8));
+    id.map(|id| format!(" {}", String::from_utf8_lossy(id))).unwrap_or_default()
 }
 
 /// A way from one machine to one of several that are alike.

@@ -229,8 +229,11 @@ impl Network {
     }
 
     /// The time that something is on its way.
-    async fn transit(&self) {
+    async fn transit(&self, note: &impl Fn(&str)) {
         let late = self.chance(|w| w.late);
+        if late {
+            note("late");
+        }
         let (low, high) = if late { (1_000_000, 40_000_000) } else { (300, 30_000) };
         self.scheduler.turn(low, high).await;
     }
@@ -252,11 +255,14 @@ impl Network {
             return Err(ClientFault::Unreachable);
         }
         let to = match (to, self.chance(|w| w.misrouted)) {
-            (Node::Authority(place), true) => Node::Authority((place + 1) % 3),
+            (Node::Authority(place), true) => {
+                note("misrouted");
+                Node::Authority((place + 1) % 3)
+            }
             _ => to,
         };
         let breaks = self.chance(|w| w.broken).then(|| self.scheduler.random(|r| r.below(3)));
-        self.transit().await;
+        self.transit(&note).await;
         if breaks == Some(0) {
             note("breaks on the way");
             return Err(ClientFault::OutcomeUnknown);
@@ -292,7 +298,7 @@ impl Network {
             note("nobody answers");
             return Err(ClientFault::OutcomeUnknown);
         };
-        self.transit().await;
+        self.transit(&note).await;
         if breaks == Some(2) {
             note("breaks on the way back");
             return Err(ClientFault::OutcomeUnknown);

@@ -92,7 +92,7 @@ async fn store(
     // A receipt that others would refuse must not be stored: it would be repeated for ever.
     let own = station.cache.verify(&trust, identity.chain(), Purpose::Signing, now);
     own.map_err(|refusal| Trouble::OwnCertificate(refusal.0.id))?;
-    // A crash after this line leaves a number unused, which harms nobody.
+    // A crash after this leaves a number unused, which harms nobody; so does losing a race below.
     let year = now.in_england().0.year();
     let reference = station.store.next_reference(station.reference_prefix.clone(), year).await?;
     let noted = &verified.noted;

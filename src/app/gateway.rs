@@ -86,7 +86,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
     let service = Service {
         limits: settings.limits.listener.clone(),
-        ..Service::new(Arc::new(api), entropy)
+        ..Service::new(Arc::new(api), Arc::clone(&entropy))
     };
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
@@ -103,7 +103,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;
-    let worker = holder(&name);
+    let worker = holder(&name, &*entropy)?;
     let courier = Arc::new(MutualTlsCourier::new(
         party.trust_domain.clone(),
         Arc::clone(&parts.trust),
@@ -158,9 +158,12 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     if broken { Err(AppFault::new("gateway", "ended by a fault, see the log")) } else { Ok(()) }
 }
 
-/// Names this process among several gateways over one store.
-fn holder(name: &Name) -> String {
-    format!("{name}/{}", std::process::id())
+/// Names this process among several gateways over one store. By chance and not by its process
+/// number, which is 1 in every container: two that share a name would share every right.
+fn holder(name: &Name, entropy: &dyn Entropy) -> Result<String, AppFault> {
+    let mut own = [0; 8];
+    entropy.fill(&mut own).map_err(|fault| AppFault::new("the name of this process", fault))?;
+    Ok(format!("{name}/{:016x}", u64::from_be_bytes(own)))
 }
 
 fn tables(settings: &GatewaySettings) -> Result<RoutingTables, AppFault> {

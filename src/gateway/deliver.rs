@@ -130,10 +130,12 @@ pub async fn run(
             0 => look_every,
             _ => worker.until_due(look_every).await.max(pause),
         };
+        let clock = &worker.exchange.clock;
         tokio::select! {
-            () = worker.exchange.new_deliveries.notified() => tokio::time::sleep(GATHER).await,
-            () = tokio::time::sleep(due) => {}
+            biased;
             _ = stop.changed() => {}
+            () = worker.exchange.new_deliveries.notified() => clock.sleep(GATHER).await,
+            () = clock.sleep(due) => {}
         }
     }
     while attempts.join_next().await.is_some() {}
@@ -209,8 +211,8 @@ impl Worker {
     async fn attempt(&self, delivery: LeasedDelivery) {
         let authority = delivery.authority;
         let time = self.settings.lease_ms.saturating_sub(TO_SETTLE_MS).max(1_000).unsigned_abs();
-        let outcome =
-            tokio::time::timeout(Duration::from_millis(time), self.bring(&delivery)).await;
+        let limit = Duration::from_millis(time);
+        let outcome = self.exchange.clock.within(limit, self.bring(&delivery)).await;
         let too_long = Failure::Unreachable { cause: "too_long" };
         let outcome = outcome.unwrap_or(Err(Stopped::Failed(too_long)));
         let now = self.exchange.now();

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::telemetry::metric;
+use crate::telemetry::{burst, metric};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::RETRY_AFTER;
@@ -129,7 +129,9 @@ impl Exchange {
         let peer = request.peer.chain.party();
         let class = refused.refusal.class;
         let rule = refused.refusal.rule().map_or("unspecified", |r| r.id);
-        tracing::info!(rule, peer = %peer.organisation, "refused");
+        if let Some(left_out) = burst(rule, &peer.organisation, std::time::Instant::now()) {
+            tracing::info!(rule, peer = %peer.organisation, left_out, "refused");
+        }
         metrics::counter!(metric::REFUSED, "rule" => rule).increment(1);
         let mut problem = ProblemDocument::of(&refused.refusal);
         problem.help = Some(match refused.ring {
@@ -162,7 +164,9 @@ impl Exchange {
         if fault.is_final() {
             self.broken.notify_one();
         }
-        tracing::error!(fault = fault.label(), "a request failed here");
+        if let Some(left_out) = burst(fault.label(), (), std::time::Instant::now()) {
+            tracing::error!(fault = fault.label(), left_out, "a request failed here");
+        }
         metrics::counter!(metric::FAULTS, "fault" => fault.label()).increment(1);
         let refusal = Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT));
         let mut problem = ProblemDocument::of(&refusal.blame(Culprit::Gateway));

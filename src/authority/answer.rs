@@ -66,7 +66,7 @@ impl From<SigningFault> for Trouble {
 /// Receives one dispatch.
 pub async fn receive(station: &Station, request: &Request) -> Result<Receipt, Trouble> {
     let (directory, _) = station.directory.usable(station.now())?;
-    let received = Received::take(request, Arc::clone(directory.directory()))?;
+    let received = Received::take(request, Arc::clone(directory.directory()), &station.cache)?;
     let noted = Noted::verify(received, station)?;
     let key = DispatchKey {
         referral_id: noted.referral_id,

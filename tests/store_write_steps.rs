@@ -14,6 +14,7 @@ use ecaf::effects::SystemEntropy;
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
 use fault_lines::{Line, held};
+use store_support::vault;
 use write_steps::sqlite::File;
 use write_steps::{Trial, Trials, authority, gateway, try_step};
 
@@ -56,7 +57,7 @@ async fn the_gateways_write_steps_on_sqlite() {
             let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let path = folder.path().join(format!("gateway-{number}.db"));
             let settings = Settings::owner(&path).or_create();
-            let store = SqliteGateway::open(&settings, Arc::new(SystemEntropy::default()));
+            let store = SqliteGateway::open(&settings, vault(), Arc::new(SystemEntropy::default()));
             let store: Arc<dyn GatewayStore> = Arc::new(store.unwrap());
             Trial { store, below: Box::new(File(path)) }
         };
@@ -74,7 +75,8 @@ async fn the_authoritys_write_steps_on_sqlite() {
         let fresh = || {
             let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let path = folder.path().join(format!("authority-{number}.db"));
-            let store = SqliteAuthority::open(&Settings::owner(&path).or_create()).unwrap();
+            let store =
+                SqliteAuthority::open(&Settings::owner(&path).or_create(), vault()).unwrap();
             let store: Arc<dyn AuthorityStore> = Arc::new(store);
             Trial { store, below: Box::new(File(path)) }
         };

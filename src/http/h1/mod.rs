@@ -17,12 +17,12 @@ use tokio::sync::watch;
 
 #[cfg(fuzzing)]
 pub(super) use chunks::Chunks;
-pub(super) use head::content_length;
-#[cfg(fuzzing)]
-pub(super) use head::{Framing, parse};
 #[cfg(not(fuzzing))]
 use head::Framing;
 use head::Parsed;
+pub(super) use head::content_length;
+#[cfg(fuzzing)]
+pub(super) use head::{Framing, parse};
 pub(super) use wire::body_deadline;
 use wire::{Broken, Wire, Written};
 

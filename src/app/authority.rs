@@ -31,7 +31,7 @@ const CACHED_CHAINS: usize = 4_096;
 /// Runs an authority's endpoint until SIGTERM or SIGINT.
 pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> {
     let metrics = telemetry::install_metrics().ok();
-    Schema::referral_v1();
+    let schema = std::thread::spawn(Schema::referral_v1);
     let parts = parts::load(&settings.trust, &settings.identity, &[Purpose::TlsServer]).await?;
     let me = Organisation::Authority(settings.code);
     if parts.credentials.identity().party().organisation != me {
@@ -84,6 +84,8 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     let operator =
         operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
+    // A panic in there would be met again by the first dispatch.
+    let _ = schema.join();
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;

@@ -39,8 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Runs a gateway until SIGTERM or SIGINT.
 pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let metrics = telemetry::install_metrics().ok();
-    // Compiled and opened before the first request, not during it.
-    Schema::referral_v1();
+    // Compiled and unpacked beside all the rest, and before the first request.
+    let schema = std::thread::spawn(Schema::referral_v1);
+    let unpacked = std::thread::spawn(RoutingTables::embedded);
     let purposes = [Purpose::TlsServer, Purpose::TlsClient];
     let parts = parts::load(&settings.trust, &settings.identity, &purposes).await?;
     let party = parts.credentials.identity().party().clone();
@@ -102,6 +103,8 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let operator =
         operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
+    // A panic in there would be met again, and told, by whoever needs the schema or the tables first.
+    let _ = (schema.join(), unpacked.join());
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ecaf::cli::sandbox::AUTHORITIES;
 use ecaf::domain::ids::Digest;
+use ecaf::domain::time::DAY;
 use ecaf::effects::{Clock, SeededEntropy};
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::{AuthorityStore, DeliveryFilter, DeliverySelector, GatewayStore};
@@ -314,9 +315,13 @@ impl Trouble {
             }
             Trouble::Cut => cut(world).await,
             Trouble::Clock => {
-                let most = world.plan.clock_steps.map_or(0, |(_, most)| most) as i64 * 1_000;
+                let mut most = world.plan.clock_steps.map_or(0, |(_, most)| most) as i64 * 1_000;
                 let machines: Vec<_> = world.machines().collect();
                 let machine = machines[pick(world, machines.len())];
+                // Servers have a time service; a school's machine may stand a day off.
+                if matches!(machine.node, Node::School(_)) && world.chance(|r| r.chance(300)) {
+                    most = DAY;
+                }
                 let ms = world.chance(|r| r.between(0, 2 * most as u64)) as i64 - most;
                 world.scheduler.note(machine.node, format_args!("clock is wrong by {ms} ms"));
                 machine.clock.set_wrong_by(ms);

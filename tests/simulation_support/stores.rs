@@ -70,6 +70,9 @@ impl<S: ?Sized> Scheduled<S> {
         let disk = *self.disk.lock().unwrap();
         let slow = self.scheduler.random(|r| r.chance(disk.slow));
         let (low, high) = if slow { (1_000_000, 25_000_000) } else { (50, 4_000) };
+        if slow {
+            self.scheduler.note(&self.who, format_args!("slow: {name}"));
+        }
         self.scheduler.turn(low, high).await;
         if self.stopped.load(Ordering::SeqCst) {
             return Err(StoreFault::Stopped);

@@ -363,8 +363,9 @@ pub fn submission_outcome(file: &Value, case: &Value) -> String {
     let peer = chain_of(file, case, "peer");
     let request = request(&trust, (&peer, "/v1/referrals"), &fields, &document_of(file, case));
     let judge = || -> Result<(), Trouble> {
-        let received = Received::take(&request)?;
-        let authentic = Authentic::verify(received, &trust, &VerifiedCache::new(8), at)?;
+        let cache = VerifiedCache::new(8);
+        let received = Received::take(&request, &cache)?;
+        let authentic = Authentic::verify(received, &trust, &cache, at)?;
         let gateway = "london-1".parse().unwrap();
         let authorised = Authorised::check(authentic, directory_of(file), &gateway, at)?;
         Validated::check(authorised, &SeededEntropy::new(1), at)?;
@@ -857,7 +858,8 @@ pub fn dispatch_outcomes(world: &World) -> impl Fn(&Value, &Value) -> String {
         };
         let request = dispatch_request(&station.trust.store(), &peer, &dispatched);
         let judge = || -> Result<(), Refusal> {
-            let received = incoming::Received::take(&request, directory_of(file))?;
+            let directory = directory_of(file);
+            let received = incoming::Received::take(&request, directory, &station.cache)?;
             let noted = dispatch::Noted::verify(received, &station)?;
             dispatch::Verified::check(noted, &station).map(drop)
         };

@@ -195,6 +195,8 @@ pub(super) fn delivered(
 }
 
 /// Ends a lease without success: held until `next_attempt_at`, or undeliverable if there is none.
+/// Crash before the commit: the lease expires and there is another attempt, which fails or succeeds
+/// for itself.
 pub(super) fn failed(
     conn: &Connection,
     lease: Lease,
@@ -244,7 +246,8 @@ fn holds(
     })
 }
 
-/// Makes undeliverable ones due now.
+/// Makes undeliverable ones due now. Crash before the commit: none of them moved, the operator asks
+/// again. After it: asked again, none is left to move.
 pub(super) fn replay(
     conn: &Connection,
     selector: DeliverySelector,
@@ -273,7 +276,8 @@ pub(super) fn replay(
     Ok(changed as u64)
 }
 
-/// Takes one out of the exchange's hands.
+/// Takes one out of the exchange's hands. Crash before the commit: it is tried on, the operator asks
+/// again. After it: asked again, the answer is no, and the listing says that it is by hand.
 pub(super) fn by_hand(
     conn: &Connection,
     delivery: DeliveryId,

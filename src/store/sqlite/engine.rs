@@ -24,6 +24,10 @@ const BUSY_MS: u64 = 5_000;
 /// Page cache of the writer and of each reader, in KiB.
 const CACHE_KIB: i64 = 8_192;
 
+/// How long a commit waits for company while many ask. Larger batches cost less each, so that under
+/// load everybody waits less for it; without load nothing waits.
+const LINGER: Duration = Duration::from_micros(500);
+
 /// Who opens the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -43,15 +47,15 @@ pub struct Settings {
     pub create: bool,
     /// Owner or operator.
     pub access: Access,
-    /// Under load, how long a commit may wait for as many operations as the one before had. Zero
-    /// switches it off; more than a millisecond is cut to that.
+    /// Under load, how long a commit waits for company. Zero switches it off; more than a
+    /// millisecond is cut to that.
     pub linger: Duration,
 }
 
 impl Settings {
     /// The serving process's own store at `path`, which must exist.
     pub fn owner(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), create: false, access: Access::Owner, linger: Duration::ZERO }
+        Self { path: path.into(), create: false, access: Access::Owner, linger: LINGER }
     }
 
     /// The same, created if it is missing.

@@ -6,9 +6,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::directory_file::DirectoryFile;
-use super::operator::{Operator, Readiness};
+use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
-use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
 use crate::authority::api::Api;
 use crate::authority::station::Station;
 use crate::config::AuthoritySettings;
@@ -65,7 +65,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
             .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&station), settings.limits.body_bytes);
     let service = Service {
-        limits: settings.limits.listener.clone(),
+        limits: fit_to_open_files(&settings.limits.listener),
         ..Service::new(Arc::new(api), entropy)
     };
     let address = settings.listen.parties;
@@ -125,11 +125,13 @@ async fn upkeep(
 }
 
 fn readiness(station: Arc<Station>) -> super::operator::Ask {
+    let probe = Arc::new(CommitProbe::default());
     Box::new(move || {
-        let station = Arc::clone(&station);
+        let (station, probe) = (Arc::clone(&station), Arc::clone(&probe));
         Box::pin(async move {
             let signing = station.signing.load_full();
-            let commits = station.store.probe_writable(station.now()).await;
+            let now = station.now();
+            let commits = probe.ask(now, station.store.probe_writable(now)).await;
             Readiness::of_party(&station.trust, &signing, commits, &station.directory)
         })
     })

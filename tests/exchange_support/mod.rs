@@ -4,6 +4,7 @@
 
 mod documents;
 pub mod inside;
+pub mod load;
 mod proof;
 mod scene;
 mod sending;

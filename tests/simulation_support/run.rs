@@ -24,8 +24,11 @@ use super::schools::{Job, School};
 use super::sites::{Machine, Site};
 use super::stores::Disk;
 
-/// After this long without trouble everything must have come right.
-const LONGEST_QUIET_S: i64 = 6 * 3_600;
+/// After this long without trouble every sender must have an answer.
+const SENDERS_WAIT_S: i64 = 600;
+/// And after this long nothing may be open: a clock that was a quarter of an hour ahead may have put
+/// something off until then.
+const DELIVERIES_WAIT_S: i64 = 3_600;
 
 /// What became of a run.
 pub struct Outcome {
@@ -182,7 +185,10 @@ fn jobs(plan: &Plan, scheduler: &Scheduler) -> [Vec<Job>; SCHOOL_COUNT] {
                 false => stream.document(school, authority),
             };
             let starts_at = r.below(plan.trouble_s * 700_000);
-            let near = |r: &mut super::scheduler::Random| starts_at + r.below(3_000_000);
+            let near = |r: &mut super::scheduler::Random| {
+                let most = r.pick(&[8_000, 200_000, 3_000_000]);
+                starts_at + r.below(most)
+            };
             let mut job = Job::new(document.clone(), 0, starts_at);
             job.again = [0, 0, 1, 2][r.below(4) as usize];
             job.twice = r.chance(250);
@@ -411,7 +417,8 @@ async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
             replayed = true;
             to_its_end(store.replay(DeliverySelector::All, now)).unwrap();
         }
-        if world.scheduler.elapsed_ms() - began > LONGEST_QUIET_S * 1_000 {
+        let quiet_s = (world.scheduler.elapsed_ms() - began) / 1_000;
+        if quiet_s > DELIVERIES_WAIT_S || waiting > 0 && quiet_s > SENDERS_WAIT_S {
             return vec![format!(
                 "does not come to rest: {waiting} senders wait, {open} deliveries are open, {} \
                  tokens have no place",

@@ -12,6 +12,8 @@ use ecaf::effects::{Clock, SeededEntropy};
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::{AuthorityStore, DeliveryFilter, DeliverySelector, GatewayStore};
 
+use tokio::task::JoinHandle;
+
 use super::database::Database;
 use super::documents::{Document, Stream};
 use super::network::{Network, Node};
@@ -230,10 +232,10 @@ async fn live(world: &Arc<World>) -> Vec<String> {
     for school in &world.schools {
         school.start();
     }
-    begin_trouble(world);
+    let troubles = begin_trouble(world);
     world.scheduler.after(Duration::from_secs(world.plan.trouble_s)).await;
     world.scheduler.note("--", format_args!("trouble ends"));
-    end_trouble(world).await;
+    end_trouble(world, troubles).await;
     let mut problems = come_to_rest(world).await;
     if problems.is_empty() {
         problems.extend(ask_again(world).await);
@@ -241,16 +243,17 @@ async fn live(world: &Arc<World>) -> Vec<String> {
     problems
 }
 
-fn begin_trouble(world: &Arc<World>) {
+fn begin_trouble(world: &Arc<World>) -> Vec<JoinHandle<()>> {
     let plan = &world.plan;
-    let begin = |mean: Option<u64>, kind: Trouble| {
+    let mut troubles = Vec::new();
+    let mut begin = |mean: Option<u64>, kind: Trouble| {
         if let Some(mean) = mean {
             let world = Arc::clone(world);
-            tokio::spawn(async move {
+            troubles.push(tokio::spawn(async move {
                 while world.pause(mean).await {
                     kind.strike(&world).await;
                 }
-            });
+            }));
         }
     };
     begin(plan.gateway_crashes, Trouble::Gateway);
@@ -260,6 +263,7 @@ fn begin_trouble(world: &Arc<World>) {
     begin(plan.cuts, Trouble::Cut);
     begin(plan.clock_steps.map(|(mean, _)| mean), Trouble::Clock);
     begin(plan.operator, Trouble::Operator);
+    troubles
 }
 
 /// What strikes.
@@ -374,7 +378,7 @@ fn operate(world: &World) {
     world.scheduler.note("operator", format_args!("replays {replayed}"));
 }
 
-async fn end_trouble(world: &Arc<World>) {
+async fn end_trouble(world: &Arc<World>, troubles: Vec<JoinHandle<()>>) {
     world.quiet.store(true, Ordering::SeqCst);
     world.network.calm();
     *world.gateway_disk.lock().unwrap() = Disk::CALM;
@@ -382,7 +386,10 @@ async fn end_trouble(world: &Arc<World>) {
     for machine in world.machines() {
         machine.clock.set_wrong_by(0);
     }
-    // What struck last may still be about to mend something; it finds it mended.
+    // What struck last mends what it broke.
+    for trouble in troubles {
+        trouble.await.unwrap();
+    }
     for site in world.gateways.iter().chain(&world.authorities) {
         site.start();
     }
@@ -394,7 +401,7 @@ async fn end_trouble(world: &Arc<World>) {
 /// Waits until everybody has an answer and nothing is open.
 async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
     let began = world.scheduler.elapsed_ms();
-    let mut replayed = false;
+    let mut replayed_at = began;
     loop {
         world.scheduler.after(Duration::from_secs(5)).await;
         for site in world.gateways.iter().chain(&world.authorities) {
@@ -410,19 +417,22 @@ async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
         let counts = to_its_end(store.counts(now)).unwrap();
         let open = counts.held + counts.leased;
         if waiting == 0 && open == 0 && counts.unsequenced == 0 {
-            // What was given up in bad times is for an operator to try again in good ones.
-            if replayed || counts.undeliverable == 0 {
+            if counts.undeliverable == 0 {
                 return Vec::new();
             }
-            replayed = true;
-            to_its_end(store.replay(DeliverySelector::All, now)).unwrap();
+            // What was given up in bad times is for an operator to try again in good ones; once more
+            // where an authority's clock must first reach the time at which it was recorded.
+            if world.scheduler.elapsed_ms() - replayed_at > 60_000 {
+                replayed_at = world.scheduler.elapsed_ms();
+                to_its_end(store.replay(DeliverySelector::All, now)).unwrap();
+            }
         }
         let quiet_s = (world.scheduler.elapsed_ms() - began) / 1_000;
         if quiet_s > DELIVERIES_WAIT_S || waiting > 0 && quiet_s > SENDERS_WAIT_S {
             return vec![format!(
-                "does not come to rest: {waiting} senders wait, {open} deliveries are open, {} \
-                 tokens have no place",
-                counts.unsequenced
+                "does not come to rest: {waiting} senders wait, {open} deliveries are open, {} are \
+                 given up, {} tokens have no place",
+                counts.undeliverable, counts.unsequenced
             )];
         }
     }

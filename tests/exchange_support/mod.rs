@@ -5,6 +5,7 @@
 mod documents;
 pub mod inside;
 pub mod load;
+pub mod planting;
 mod proof;
 mod scene;
 mod sending;

@@ -34,6 +34,8 @@ pub struct Server {
     data: PathBuf,
     port: u16,
     child: Option<Child>,
+    /// Whether the template databases are made: a gateway's and an authority's.
+    templates: [tokio::sync::OnceCell<()>; 2],
 }
 
 /// The server that all tests of this binary share.
@@ -61,7 +63,7 @@ impl Server {
             write_as_server(&data.join(name), pem);
         }
         fs::write(folder.join("ca.crt"), &certificates.ca).unwrap();
-        let mut server = Self { folder, data, port: 0, child: None };
+        let mut server = Self { folder, data, port: 0, child: None, templates: Default::default() };
         server.write_settings();
         server.restart();
         server
@@ -181,23 +183,31 @@ impl Server {
         let port = self.port.to_string();
         let data = folder.join(format!("replica-{}", free_port()));
         run(server_program("pg_basebackup")
-            .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"])
+            .args([
+                "--write-recovery-conf",
+                "--wal-method=stream",
+                "--checkpoint=fast",
+                "--no-sync",
+            ])
             .args(["-U", "postgres", "-p", &port, "-h"])
             .arg(&folder)
             .arg("--pgdata")
             .arg(&data));
-        let mut replica = Self { folder, data, port: 0, child: None };
+        let mut replica =
+            Self { folder, data, port: 0, child: None, templates: Default::default() };
         replica.write_settings();
         replica.follow(self);
         replica.restart();
         if synchronous {
-            self.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{REPLICA}'"));
+            self.sql(
+                "postgres",
+                &format!("ALTER SYSTEM SET synchronous_standby_names = '{REPLICA}'"),
+            );
             self.sql("postgres", "SELECT pg_reload_conf()");
         }
-        self.wait_for(
-            "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'",
-            if synchronous { "AND sync_state = 'sync'" } else { "" },
-        );
+        let count = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        let and = if synchronous { " AND sync_state = 'sync'" } else { "" };
+        self.wait_until("postgres", &format!("{count}{and}"), "1");
         replica
     }
 
@@ -215,10 +225,11 @@ impl Server {
         write_as_server(&self.data.join("standby.signal"), "");
     }
 
-    fn wait_for(&self, sql: &str, and: &str) {
+    /// Asks until the answer is `wanted`.
+    pub fn wait_until(&self, database: &str, sql: &str, wanted: &str) {
         let until = Instant::now() + PATIENCE;
-        while self.sql("postgres", &format!("{sql} {and}")) != ["1"] {
-            assert!(Instant::now() < until, "no replica: {}", self.log());
+        while self.sql(database, sql) != [wanted] {
+            assert!(Instant::now() < until, "{sql} is never {wanted}: {}", self.log());
             pause();
         }
     }
@@ -292,7 +303,10 @@ fn new_folder() -> PathBuf {
     let mut watcher = Command::new("sh");
     // The servers end on their own; a few turns, because they write while they end.
     watcher
-        .args(["-c", "read _; for _ in 1 2 3 4 5 6 7 8; do rm -rf \"$1\" && break; sleep 0.5; done"])
+        .args([
+            "-c",
+            "read _; for _ in 1 2 3 4 5 6 7 8; do rm -rf \"$1\" && break; sleep 0.5; done",
+        ])
         .arg("sh")
         .arg(&folder)
         .stdin(Stdio::piped())

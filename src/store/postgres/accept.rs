@@ -112,8 +112,8 @@ struct Deliveries<'a> {
 /// The statements of [`VersionRows::insert`], prepared beforehand, so that they are sent together.
 pub(super) struct Inserts {
     documents: Statement,
-    tokens: Statement,
-    unsequenced: Statement,
+    pub tokens: Statement,
+    pub unsequenced: Statement,
     versions: Statement,
     deliveries: Statement,
 }

@@ -11,7 +11,7 @@ use super::batch::Waiting;
 use super::engine::Engine;
 use super::faults::{self, Trouble};
 use super::rows::{self, Evidence, small};
-use super::session::{DRAW, Session};
+use super::session::{DRAW, Session, Value};
 use crate::domain::ids::ReferralId;
 use crate::store::contract::{AcceptOutcome, Acceptance, StoreFault};
 
@@ -115,7 +115,7 @@ async fn insert(session: &Session, items: &[Arc<Acceptance>]) -> Result<Fast, Tr
     let insert_referrals = session.prepare(INSERT_REFERRALS).await?;
     let draw = session.prepare(DRAW).await?;
     let ahead = if session.numbers_left() < AHEAD as usize { AHEAD } else { 0 };
-    let ahead_value: [super::session::Value<'_>; 1] = [&ahead];
+    let ahead_value: [Value<'_>; 1] = [&ahead];
     let evidence_known = evidence.is_known(session);
     if !evidence_known {
         session.begin().await?;

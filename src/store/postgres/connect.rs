@@ -53,11 +53,6 @@ impl Connector {
         Ok(Self { settings: settings.clone(), kind, seen, last: AtomicUsize::new(0) })
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// The highest epoch seen.
     pub fn highest_epoch(&self) -> u64 {
         self.seen.highest()
@@ -85,8 +80,8 @@ impl Connector {
 
     async fn connect(&self, server: &Server, demands: Demands) -> Result<Session, StoreFault> {
         let (tls, required) = self.settings.tls.to(&server.host)?;
-        let connecting = self.config(server, required).connect(tls);
-        let connected = tokio::time::timeout(CONNECT, connecting).await;
+        let config = self.config(server, required);
+        let connected = tokio::time::timeout(CONNECT, config.connect(tls)).await;
         let connected = connected.map_err(|_| StoreFault::Unreachable)?;
         let (client, connection) = connected.map_err(|error| of_connecting(&error))?;
         let session = Session::new(client, connection, self.settings.durability);

@@ -8,7 +8,7 @@ use super::batch::Waiting;
 use super::engine::Engine;
 use super::faults::Trouble;
 use super::rows::{self, Evidence, TokenRows, UnsequencedRows, get, small};
-use super::session::Session;
+use super::session::{DRAW, Session, Value};
 use crate::domain::time::Timestamp;
 use crate::store::contract::{DeliveredTokens, Head, Lease, Settled, StoreFault};
 
@@ -115,11 +115,12 @@ async fn lock(
         FROM deliveries d JOIN referrals r ON r.ref = d.ref
         WHERE d.id = ANY ($1::bigint[]) ORDER BY d.id FOR UPDATE";
     let ids: Vec<i64> = items.iter().map(|item| item.lease.delivery.0).collect();
-    session.prepare(super::session::DRAW).await?;
+    let asked: [Value<'_>; 1] = [&ids];
+    session.prepare(DRAW).await?;
     session.prepare(LOCK).await?;
     let (found, numbers) = tokio::join!(
         biased;
-        session.query(LOCK, &[&ids]),
+        session.query(LOCK, &asked),
         rows::draw(session, 2 * items.len()),
     );
     let mut standing = Standing { deliveries: HashMap::new(), heads: HashMap::new() };
@@ -222,15 +223,15 @@ impl<'a> Rows<'a> {
         let inserts = Inserts::prepare(session).await?;
         let (move_heads, settle) = (session.prepare(MOVE).await?, session.prepare(SETTLE).await?);
         let client = session.client();
+        let heads: [Value<'_>; 3] = [&self.owners, &self.positions, &self.digests];
+        let ends: [Value<'_>; 4] =
+            [&self.deliveries, &self.settled, &self.delivered, &self.recorded];
         let (tokens, unsequenced, moved, settled, committed) = tokio::join!(
             biased;
             self.tokens.insert(session, &inserts.tokens),
             self.unsequenced.insert(session, &inserts.unsequenced),
-            client.execute(&move_heads, &[&self.owners, &self.positions, &self.digests]),
-            client.execute(
-                &settle,
-                &[&self.deliveries, &self.settled, &self.delivered, &self.recorded],
-            ),
+            client.execute(&move_heads, &heads),
+            client.execute(&settle, &ends),
             session.commit(),
         );
         match tokens

@@ -138,7 +138,8 @@ pub(super) async fn load(
     let mut found: Vec<LeasedDelivery> = Vec::with_capacity(leases.len());
     let mut fault = if rows.len() < leases.len() { Some(StoreFault::Corrupt) } else { None };
     for lease in leases {
-        let row = rows.iter().find(|row| row.try_get(0) == Ok(lease.delivery.0));
+        let row =
+            rows.iter().find(|row| row.try_get(0).is_ok_and(|id: i64| id == lease.delivery.0));
         match row.map(|row| leased_row(row, *lease)) {
             Some(Ok(delivery)) => found.push(delivery),
             Some(Err(bad)) => fault = Some(bad),

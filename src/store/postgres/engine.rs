@@ -56,10 +56,7 @@ impl Engine {
         let pool = Pool::builder(sessions).config(config).build();
         let pool = pool.map_err(|_| StoreFault::Unavailable)?;
         let engine = Self { pool, patience: settings.patience };
-        engine.session().await.map_err(|fault| match fault {
-            Trouble::Fault(fault) => fault,
-            _ => StoreFault::Unavailable,
-        })?;
+        drop(engine.session().await.map_err(|trouble| trouble.in_the_end(false))?);
         Ok(Arc::new(engine))
     }
 

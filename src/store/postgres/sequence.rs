@@ -3,7 +3,7 @@
 use super::faults::Trouble;
 use super::read::read_all;
 use super::rows::{self, get, token_columns};
-use super::session::Session;
+use super::session::{Session, Value};
 use crate::domain::party::Organisation;
 use crate::domain::time::Timestamp;
 use crate::store::contract::{FeedEntry, Fence, LogEntry, Sequencing, StoreFault};
@@ -29,8 +29,7 @@ pub(super) async fn acquire(
         WHERE r.holder = $2 OR r.expires_at <= $3
         RETURNING epoch";
     session.begin().await?;
-    let values: [super::session::Value<'_>; 4] =
-        [&name, &holder, &now.millis(), &expires_at.millis()];
+    let values: [Value<'_>; 4] = [&name, &holder, &now.millis(), &expires_at.millis()];
     let Some(row) = session.first(TAKE, &values).await? else {
         session.roll_back().await?;
         return Ok(None);
@@ -125,8 +124,7 @@ pub(super) async fn feed(
         " FROM feeds f JOIN tokens t ON t.id = f.token JOIN referrals r ON r.ref = t.owner
          WHERE f.party = $1 AND f.position > $2 ORDER BY f.position LIMIT $3"
     );
-    let values: [super::session::Value<'_>; 3] =
-        [&party.to_string(), &rows::number(after), &i64::from(limit)];
+    let values: [Value<'_>; 3] = [&party.to_string(), &rows::number(after), &i64::from(limit)];
     read_all(session.query(FIND, &values).await?, |row| {
         Ok(FeedEntry {
             position: rows::count(row, 0)?,

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 /// Runs each case on a fresh store of each implementation and re-checks every invariant afterwards.
 macro_rules! run_against {
-    ($($module:ident: $open:path, $sound:path;)* $cases:tt) => {
+    ([$($module:ident: $open:path, $sound:path;)*] $cases:tt) => {
         $(run_against!(@one $module, $open, $sound, $cases);)*
     };
     (@one $module:ident, $open:path, $sound:path, [$($case:ident),* $(,)?]) => {
@@ -35,8 +35,10 @@ macro_rules! run_against {
 }
 
 run_against! {
-    gateway_sqlite: super::sqlite_gateway, super::assert_sound_gateway;
-    gateway_postgres: super::postgres_gateway, super::assert_sound_gateway;
+    [
+        gateway_sqlite: super::sqlite_gateway, super::assert_sound_gateway;
+        gateway_postgres: super::postgres_gateway, super::assert_sound_gateway;
+    ]
     [
         a_version_is_stored_whole,
         the_same_submission_gets_the_first_receipt,
@@ -62,8 +64,10 @@ run_against! {
 }
 
 run_against! {
-    authority_sqlite: super::sqlite_authority, super::assert_sound_authority;
-    authority_postgres: super::postgres_authority, super::assert_sound_authority;
+    [
+        authority_sqlite: super::sqlite_authority, super::assert_sound_authority;
+        authority_postgres: super::postgres_authority, super::assert_sound_authority;
+    ]
     [
         a_dispatch_is_stored_whole,
         the_same_dispatch_gets_the_first_receipt,

@@ -20,6 +20,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub use database::*;
 
 /// How long a server may take to start, to stop, or to catch up.
@@ -98,7 +99,7 @@ impl Server {
         let until = Instant::now() + PATIENCE;
         loop {
             let mut ready = program("pg_isready");
-            ready.arg("-q").arg("-h").arg(&self.folder).arg("-p").arg(self.port.to_string());
+            ready.args(["-q", "-U", "postgres", "-h"]).arg(&self.folder).arg("-p").arg(self.port.to_string());
             if ready.status().unwrap().success() {
                 return;
             }

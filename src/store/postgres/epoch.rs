@@ -63,7 +63,7 @@ pub async fn promote(settings: &Settings, kind: Kind) -> Result<u64, StoreFault>
     let session = connector.first_primary(connect::Demands::OPERATOR).await?;
     // One statement, one commit. Crash before it: the epoch is as it was, and is advanced again.
     let advanced = session
-        .query("UPDATE epoch SET epoch = epoch + 1 WHERE only = 1 RETURNING epoch", &[])
+        .query("UPDATE epoch SET epoch = epoch + 1 WHERE sole = 1 RETURNING epoch", &[])
         .await
         .map_err(|trouble| trouble.in_the_end(true))?;
     let row = advanced.first().ok_or(StoreFault::Corrupt)?;

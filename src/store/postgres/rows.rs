@@ -276,9 +276,9 @@ const PROBE_BYTES: i32 = 128 * 1_024;
 /// Commits a row that says nothing but "at this time, writing worked". Crash: nothing depends on it.
 pub(super) async fn probe(session: &Session, now: Timestamp) -> Result<(), Trouble> {
     session.begin().await?;
-    const WRITE: &str = "INSERT INTO probe (only, at, room)
+    const WRITE: &str = "INSERT INTO probe (sole, at, room)
         VALUES (1, $1::bigint, convert_to(repeat(md5($1::bigint::text), $2::integer / 32), 'SQL_ASCII'))
-        ON CONFLICT (only) DO UPDATE SET at = excluded.at, room = excluded.room";
+        ON CONFLICT (sole) DO UPDATE SET at = excluded.at, room = excluded.room";
     session.execute(WRITE, &[&now.millis(), &PROBE_BYTES]).await?;
     session.commit().await
 }

@@ -116,7 +116,7 @@ async fn steps(session: &Session, kind: Kind) -> Result<Migrated, Trouble> {
 /// The table that says what the database holds. Open-ended: the kind follows.
 const STORE: &str = "
     CREATE TABLE store (
-        only smallint PRIMARY KEY DEFAULT 1 CHECK (only = 1),
+        sole smallint PRIMARY KEY DEFAULT 1 CHECK (sole = 1),
         kind text NOT NULL,
         version integer NOT NULL DEFAULT 0
     );

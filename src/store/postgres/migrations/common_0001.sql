@@ -11,10 +11,10 @@ CREATE SEQUENCE row_numbers AS bigint CACHE 1;
 -- Counts promotions of a replica to primary. A primary with a lower number than one that was seen
 -- before is an old one that came back, and is refused.
 CREATE TABLE epoch (
-    only smallint PRIMARY KEY CHECK (only = 1),
+    sole smallint PRIMARY KEY CHECK (sole = 1),
     epoch bigint NOT NULL
 );
-INSERT INTO epoch (only, epoch) VALUES (1, 1);
+INSERT INTO epoch (sole, epoch) VALUES (1, 1);
 
 -- Written so that a commit of our own says that everything found before it is as durable.
 CREATE TABLE barriers (
@@ -38,7 +38,7 @@ CREATE TABLE crls (
 
 -- Written to prove that a commit of the size of a referral is possible.
 CREATE TABLE probe (
-    only smallint PRIMARY KEY CHECK (only = 1),
+    sole smallint PRIMARY KEY CHECK (sole = 1),
     at bigint NOT NULL,
     room bytea NOT NULL
 );

@@ -27,7 +27,7 @@ const LONGEST_FILE: usize = 500;
 const LONG_FILES: [&str; 1] = ["src/store/contract/gateway.rs"];
 /// The only fields and placeholders of log lines: ids, codes, counts, times, and words of our own.
 /// Nothing that a peer wrote in free text may hide behind one of them.
-const LOG_FIELDS: [&str; 21] = [
+const LOG_FIELDS: [&str; 22] = [
     "attempt",
     "authority",
     "detail",
@@ -36,6 +36,7 @@ const LOG_FIELDS: [&str; 21] = [
     "faults",
     "gateway",
     "kind",
+    "left_out",
     "level",
     "peer",
     "purpose",

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use ecaf::domain::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use ecaf::effects::{Clock, FixedClock, SystemClock};
-use ecaf::http::{Client, ClientResponse};
+use ecaf::http::{ClientResponse, Line};
 use ecaf::protocol::evidence::{Bundle, Says};
 use ecaf::protocol::hash::sha256;
 use ecaf::protocol::jws::Unverified;
@@ -24,7 +24,7 @@ use ecaf::store::InboxFilter;
 use exchange_support::inside::{self, Authority, Gateway, eager};
 use exchange_support::{
     Arrived, Document, HACKNEY, HARINGEY, NEWHAM, Proof, QUICK, Scene, Sent, Stream, eventually,
-    example, json_fields, post, problem, receipt_of, sign, signed_fields, wire,
+    example, json_fields, post, problem, receipt_of, sign, signed_fields, vault, wire,
 };
 use http::HeaderValue;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ impl Stage {
 
     async fn state(&self, sent: &Sent) -> Value {
         let path = format!("/v1/referrals/{}", sent.document.id);
-        good(&self.schools[sent.document.school].client, &path).await
+        good(&*self.schools[sent.document.school].client, &path).await
     }
 
     /// Waits until the first delivery is in this state.
@@ -123,11 +123,11 @@ impl Stage {
     }
 }
 
-async fn get(client: &Client, path: &str) -> ClientResponse {
+async fn get(client: &dyn Line, path: &str) -> ClientResponse {
     client.get(path, Vec::new()).await.unwrap()
 }
 
-async fn good(client: &Client, path: &str) -> Value {
+async fn good(client: &dyn Line, path: &str) -> Value {
     let answer = get(client, path).await;
     assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
     serde_json::from_slice(&answer.body).unwrap()
@@ -199,7 +199,8 @@ impl Stage {
     fn inbox(&self, index: usize) -> std::path::PathBuf {
         use ecaf::store::sqlite::{Settings, SqliteAuthority};
         let path = self.scene.inbox_store(index);
-        drop(SqliteAuthority::open(&Settings::owner(&path).or_create()).unwrap());
+        let settings = Settings::owner(&path).or_create();
+        drop(SqliteAuthority::open(&settings, vault(&path)).unwrap());
         path
     }
 }
@@ -228,7 +229,7 @@ async fn a10_sent_again_and_again_it_is_one_case_with_one_receipt() {
         let connection = wire::send(&stage.scene, school, &fields, &lost.bytes).await;
         let path = format!("/v1/referrals/{}", lost.id);
         eventually("it was taken all the same", async || {
-            (get(&sender.client, &path).await.status == 200).then_some(())
+            (get(&*sender.client, &path).await.status == 200).then_some(())
         })
         .await;
         drop(connection);
@@ -480,8 +481,8 @@ async fn strangers_cannot_tell_a_referral_from_none() {
         (caller(HACKNEY).await, caller(HARINGEY).await, caller(NEWHAM).await);
     for stranger in [&stage.schools[LEA_BRIDGE].client, &newham] {
         for path in ["", &format!("/documents/{digest}"), "/evidence"] {
-            let theirs = get(stranger, &format!("/v1/referrals/{id}{path}")).await;
-            let none = get(stranger, &format!("/v1/referrals/{never}{path}")).await;
+            let theirs = get(&**stranger, &format!("/v1/referrals/{id}{path}")).await;
+            let none = get(&**stranger, &format!("/v1/referrals/{never}{path}")).await;
             assert_eq!(theirs.status, 404);
             assert_eq!(blind(&theirs), blind(&none), "{path}");
             let names = |r: &ClientResponse| r.headers.keys().cloned().collect::<Vec<_>>();
@@ -491,16 +492,16 @@ async fn strangers_cannot_tell_a_referral_from_none() {
     }
     // The holder sees everything; the authority where the child is sees its own delivery only.
     let path = format!("/v1/referrals/{id}");
-    let purposes = async |client: &Client| {
+    let purposes = async |client: &dyn Line| {
         let state = good(client, &path).await;
         let rows = state["deliveries"].as_array().unwrap().clone();
         rows.iter().map(|d| text(&d["purpose"]).to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(purposes(&stage.schools[MARSH_LANE].client).await, ["accountable", "linked"]);
-    assert_eq!(purposes(&hackney).await, ["accountable", "linked"]);
-    assert_eq!(purposes(&haringey).await, ["linked"]);
+    assert_eq!(purposes(&*stage.schools[MARSH_LANE].client).await, ["accountable", "linked"]);
+    assert_eq!(purposes(&*hackney).await, ["accountable", "linked"]);
+    assert_eq!(purposes(&*haringey).await, ["linked"]);
     for (client, notes) in [(&hackney, 2), (&haringey, 1)] {
-        let evidence = good(client, &format!("{path}/evidence")).await;
+        let evidence = good(&**client, &format!("{path}/evidence")).await;
         let bundle: Bundle = serde_json::from_value(evidence).unwrap();
         let sender = &stage.schools[MARSH_LANE];
         let proven = bundle.verify(&sender.trust.store(), sender.scheme()).unwrap();
@@ -510,7 +511,7 @@ async fn strangers_cannot_tell_a_referral_from_none() {
     }
     // Another document than its own is not to be had under its id, nor anything by a bad name.
     for odd in [format!("{path}/documents/{}", sha256(b"x")), "/v1/referrals/1".into()] {
-        assert_eq!(get(&stage.schools[MARSH_LANE].client, &odd).await.status, 404);
+        assert_eq!(get(&*stage.schools[MARSH_LANE].client, &odd).await.status, 404);
     }
 
     // An allegation about a member of staff: an organisation's certificate sees not even that.
@@ -520,9 +521,9 @@ async fn strangers_cannot_tell_a_referral_from_none() {
     let sent = stage.accepted(lado).await;
     assert_eq!(stage.state(&sent).await["authority"]["code"], "309", "she sees it");
     for client in [&stage.schools[MARSH_LANE].client, &haringey, &newham] {
-        let theirs = get(client, &format!("/v1/referrals/{}", sent.document.id)).await;
+        let theirs = get(&**client, &format!("/v1/referrals/{}", sent.document.id)).await;
         assert_eq!(theirs.status, 404);
-        assert_eq!(blind(&theirs), blind(&get(client, &format!("/v1/referrals/{never}")).await));
+        assert_eq!(blind(&theirs), blind(&get(&**client, &format!("/v1/referrals/{never}")).await));
     }
 }
 
@@ -546,32 +547,33 @@ async fn documents_evidence_certificates_and_schemas_can_be_read() {
     let state = stage.state(&sent).await;
     assert_eq!(state["documents"], json!([sent.document.sha256.to_string()]));
     assert_eq!(state["sender"], "school/900001");
-    let document = get(&sender.client, &format!("{path}/documents/{}", sent.document.sha256)).await;
+    let document =
+        get(&*sender.client, &format!("{path}/documents/{}", sent.document.sha256)).await;
     assert_eq!(document.body, sent.document.bytes);
     assert_eq!(document.headers["cache-control"], "no-store");
-    let evidence = good(&sender.client, &format!("{path}/evidence")).await;
+    let evidence = good(&*sender.client, &format!("{path}/evidence")).await;
     let bundle: Bundle = serde_json::from_value(evidence).unwrap();
     let proven = bundle.verify(&sender.trust.store(), sender.scheme()).unwrap();
     assert_eq!(proven.statements.len(), 3, "submission, accepted, note");
 
     let own = sender.signing.as_ref().unwrap();
     for chain in [&sent.receipt.chain, own.chain()] {
-        let answer = good(&sender.client, &format!("/v1/certificates/{}", chain.x5t())).await;
+        let answer = good(&*sender.client, &format!("/v1/certificates/{}", chain.x5t())).await;
         let found = Chain::from_header(text(&answer["certificates"])).unwrap();
         assert_eq!(found.certificates(), chain.certificates());
     }
     let unknown = format!("/v1/certificates/{}", sha256(b"unknown"));
-    assert_eq!(get(&sender.client, &unknown).await.status, 404);
+    assert_eq!(get(&*sender.client, &unknown).await.status, 404);
 
-    let speaks = good(&sender.client, "/.well-known/ecaf").await;
+    let speaks = good(&*sender.client, "/.well-known/ecaf").await;
     assert_eq!(speaks["protocol"], "1.0");
     assert_eq!(speaks["gateway"], "spiffe://demo.ecaf.example/gateway/sandbox");
     assert_eq!(speaks["directory_version"], 1);
     assert_eq!(speaks["schemas"], json!([Schema::referral_v1_id()]));
     let path = Schema::referral_v1_id().strip_prefix("https://ecaf.example").unwrap();
-    let schema = good(&sender.client, path).await;
+    let schema = good(&*sender.client, path).await;
     assert_eq!(schema["$id"], Schema::referral_v1_id());
-    assert_eq!(get(&sender.client, "/schemas/none.json").await.status, 404);
+    assert_eq!(get(&*sender.client, "/schemas/none.json").await.status, 404);
 
     let asked = Bytes::from_static(b"{\"postcode\":\"E13 0JN\"}");
     let route = sender.client.post("/v1/routes", json_fields(), asked).await.unwrap();

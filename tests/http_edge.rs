@@ -275,21 +275,41 @@ async fn connections_are_counted_by_address_and_given_back() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait() {
-    let limits = Limits { connections: 1, ..Limits::default() };
-    let (_scheme, server, school) = world(limits).await;
-    let mut first = Wire::new(&server, &school).await;
-    let config = Raw::default().config(Some(&school));
-    let second = Wire::open(&server, config);
-    tokio::pin!(second);
-    first.send(format!("GET /who HTTP/1.1\r\n{HOST}\r\n")).await;
-    tokio::select! {
-        biased;
-        _ = &mut second => panic!("a second connection was taken"),
-        answer = first.answer() => assert_eq!(answer.unwrap().status, 200),
+async fn connections_beyond_the_limit_are_told_so_and_ended() {
+    for (limits, status, rule) in [
+        (Limits { connections: 1, ..Limits::default() }, 503, "http.busy"),
+        (
+            Limits { connections_per_party: 1, ..Limits::default() },
+            429,
+            "http.too-many-connections",
+        ),
+    ] {
+        let (_scheme, server, school) =
+            world(Limits { linger: Duration::from_millis(50), ..limits }).await;
+        let mut first = Wire::new(&server, &school).await;
+        first.send(post("/echo", "Content-Length: 2\r\n", "ok")).await;
+        assert_eq!(first.answer().await.unwrap().text(), "ok");
+        let mut second = Wire::new(&server, &school).await;
+        second.send(post("/echo", "Content-Length: 2\r\n", "no")).await;
+        let refused = second.answer().await.unwrap();
+        assert_eq!((refused.status, refused.rule().as_str()), (status, rule));
+        assert!(refused.head.contains("\r\nretry-after: "), "{}", refused.head);
+        assert_eq!(second.closed().await, b"");
+        // Those who are in stay, and the place of one who leaves is free again.
+        first.send(post("/echo", "Content-Length: 2\r\n", "ok")).await;
+        assert_eq!(first.answer().await.unwrap().text(), "ok");
+        drop(first);
+        within(async {
+            loop {
+                let mut next = Wire::new(&server, &school).await;
+                next.send(post("/echo", "Content-Length: 2\r\n", "ok")).await;
+                if next.answer().await.unwrap().status == 200 {
+                    return;
+                }
+            }
+        })
+        .await;
     }
-    drop(first);
-    within(second).await.unwrap();
 }
 
 #[tokio::test]
@@ -318,7 +338,12 @@ async fn a_party_that_asks_too_often_is_told_when_to_ask_again_and_others_are_se
 
 #[tokio::test]
 async fn one_party_cannot_take_all_places_or_all_memory() {
-    let limits = Limits { party_concurrency: 2, bytes_in_flight: 4_000, ..Limits::default() };
+    let limits = Limits {
+        party_concurrency: 2,
+        party_waiting: 0,
+        bytes_in_flight: 4_000,
+        ..Limits::default()
+    };
     let (scheme, server, school) = world(limits).await;
     let hold = post("/hold", "Content-Length: 1\r\n", "x");
     let (mut a, mut b) = (Wire::new(&server, &school).await, Wire::new(&server, &school).await);

@@ -10,6 +10,7 @@ use super::directory_file::DirectoryFile;
 use super::operator::{Operator, Readiness};
 use super::parts::{self, AppFault};
 use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use super::vault::open_vault;
 use crate::config::GatewaySettings;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 use crate::domain::party::{Name, Organisation, Role};
@@ -26,6 +27,7 @@ use crate::http::{ClientLimits, Server, Service};
 use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
+use crate::store::sealing::Vault;
 use crate::store::sqlite::{Settings, SqliteGateway};
 use crate::telemetry::{self, MetricsHandle};
 
@@ -37,8 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Runs a gateway until SIGTERM or SIGINT.
 pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let metrics = telemetry::install_metrics().ok();
-    // Compiled and opened before the first request, not during it.
-    Schema::referral_v1();
+    // Compiled and unpacked beside all the rest, and before the first request.
+    let schema = std::thread::spawn(Schema::referral_v1);
+    let unpacked = std::thread::spawn(RoutingTables::embedded);
     let purposes = [Purpose::TlsServer, Purpose::TlsClient];
     let parts = parts::load(&settings.trust, &settings.identity, &purposes).await?;
     let party = parts.credentials.identity().party().clone();
@@ -50,7 +53,8 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let tables = tables(&settings)?;
     let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
-    let store = SqliteGateway::open(&store, Arc::clone(&entropy))
+    let vault = open_vault(&settings.keys, settings.trust.demo)?;
+    let store = SqliteGateway::open(&store, Arc::clone(&vault), Arc::clone(&entropy))
         .map_err(|fault| AppFault::at(&settings.store, fault))?;
     let mut directory =
         DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
@@ -85,22 +89,24 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
     let service = Service {
         limits: settings.limits.listener.clone(),
-        ..Service::new(Arc::new(api), entropy)
+        ..Service::new(Arc::new(api), Arc::clone(&entropy))
     };
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let ask = readiness(Arc::clone(&exchange), health);
+    let ask = readiness(Arc::clone(&exchange), vault, health);
     let operator = Arc::new(Operator { metrics: metrics.clone(), ask });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
     let operator =
         operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
+    // A panic in there would be met again, and told, by whoever needs the schema or the tables first.
+    let _ = (schema.join(), unpacked.join());
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;
-    let worker = holder(&name);
+    let worker = holder(&name, &*entropy)?;
     let courier = Arc::new(MutualTlsCourier::new(
         party.trust_domain.clone(),
         Arc::clone(&parts.trust),
@@ -155,9 +161,12 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     if broken { Err(AppFault::new("gateway", "ended by a fault, see the log")) } else { Ok(()) }
 }
 
-/// Names this process among several gateways over one store.
-fn holder(name: &Name) -> String {
-    format!("{name}/{}", std::process::id())
+/// Names this process among several gateways over one store. By chance and not by its process
+/// number, which is 1 in every container: two that share a name would share every right.
+fn holder(name: &Name, entropy: &dyn Entropy) -> Result<String, AppFault> {
+    let mut own = [0; 8];
+    entropy.fill(&mut own).map_err(|fault| AppFault::new("the name of this process", fault))?;
+    Ok(format!("{name}/{:016x}", u64::from_be_bytes(own)))
 }
 
 fn tables(settings: &GatewaySettings) -> Result<RoutingTables, AppFault> {
@@ -232,15 +241,21 @@ async fn gauges(exchange: &Exchange) {
 }
 
 /// Ready means: can sign, can commit, trust data fresh.
-fn readiness(exchange: Arc<Exchange>, health: Arc<ReloadHealth>) -> super::operator::Ask {
+fn readiness(
+    exchange: Arc<Exchange>,
+    vault: Arc<Vault>,
+    health: Arc<ReloadHealth>,
+) -> super::operator::Ask {
     Box::new(move || {
         let (exchange, health) = (Arc::clone(&exchange), Arc::clone(&health));
+        let vault = Arc::clone(&vault);
         Box::pin(async move {
             let now = exchange.now();
             let signing = exchange.signing.load_full();
             let commits = exchange.store.probe_writable(now).await;
             let (trust, directory) = (&exchange.trust, &exchange.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
+            found.keys(&vault, now);
             for fault in health.faults() {
                 found.lines.push(format!("warning: {fault}"));
             }

@@ -34,7 +34,7 @@ pub async fn open_sender(settings: &SchoolSettings) -> Result<Sender, AppFault> 
     Ok(Sender {
         signing,
         gateway: settings.gateway.identity.clone(),
-        client: client.with_limits(limits),
+        client: Box::new(client.with_limits(limits)),
         trust: parts.trust,
         state: settings.state_dir.clone(),
         give_up_after: settings.gateway.give_up_after,

@@ -1,6 +1,6 @@
 //! The authority's endpoint: one call that matters, and one that says who this is.
 
-use crate::telemetry::metric;
+use crate::telemetry::{burst, metric};
 use std::sync::Arc;
 
 use http::header::RETRY_AFTER;
@@ -66,7 +66,10 @@ impl Api {
         let refusal = match trouble {
             Trouble::Refused(refusal) => {
                 let rule = refusal.rule().map_or("unspecified", |r| r.id);
-                tracing::info!(rule, peer = %request.peer.chain.party().organisation, "refused");
+                let peer = &request.peer.chain.party().organisation;
+                if let Some(left_out) = burst(rule, peer, std::time::Instant::now()) {
+                    tracing::info!(rule, %peer, left_out, "refused");
+                }
                 metrics::counter!(metric::REFUSED, "rule" => rule).increment(1);
                 refusal
             }
@@ -98,7 +101,9 @@ impl Api {
 }
 
 fn our_fault(label: &'static str) -> Refusal {
-    tracing::error!(fault = label, "a dispatch failed here");
+    if let Some(left_out) = burst(label, (), std::time::Instant::now()) {
+        tracing::error!(fault = label, left_out, "a dispatch failed here");
+    }
     metrics::counter!(metric::FAULTS, "fault" => label).increment(1);
     Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT)).blame(Culprit::Authority)
 }

@@ -147,9 +147,10 @@ fn document(noted: &Noted, claims: &Submission) -> Result<Checked, Refusal> {
     let bytes = &noted.received.document;
     // What a gateway let through and we do not is the gateway's to mend.
     let gateway = |class, violations| Refusal { class, culprit: Culprit::Gateway, violations };
-    let value = json::parse(bytes, bytes.len()).map_err(|v| gateway(Class::Malformed, vec![v]))?;
+    let read = json::read(bytes, bytes.len()).map_err(|v| gateway(Class::Malformed, vec![v]))?;
     let day = noted.note.recorded_at.in_england().0;
-    let checked = schema::check(&value, day).map_err(|all| gateway(Class::Invalid, all))?;
+    let checked = schema::check_read(read.root(), day);
+    let checked = checked.map_err(|all| gateway(Class::Invalid, all))?;
     claims.agrees_with(checked.header())?;
     if let Some(school) = claims.school() {
         one_school(checked.header(), school)?;

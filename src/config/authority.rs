@@ -6,7 +6,8 @@ use super::common::{
     IdentitySettings, LimitSettings, ListenSettings, LogSettings, TrustSettings, identity, limits,
     listen, log, trust,
 };
-use super::gateway::store;
+use super::store::{StoreSettings, store};
+use super::keys::{KeySettings, keys};
 use super::reader::{Environment, Mistakes, Section, read};
 use super::values::Line;
 use crate::domain::party::DfeCode;
@@ -26,8 +27,10 @@ pub struct AuthoritySettings {
     pub identity: IdentitySettings,
     /// The signed directory: which gateways count, which schools may be attested by whom.
     pub directory: PathBuf,
-    /// The database file.
-    pub store: PathBuf,
+    /// Where everything is kept.
+    pub store: StoreSettings,
+    /// What its documents are sealed with.
+    pub keys: KeySettings,
     /// Limits of the listener for parties.
     pub limits: LimitSettings,
     /// Logging.
@@ -48,7 +51,8 @@ pub(super) fn parse(
         let trust = root.section("trust", |s| trust(s, demo));
         let identity = root.section("identity", identity);
         let directory = root.section("directory", |s| s.required("file"));
-        let store = root.section("store", store);
+        let store = root.section("store", |s| store(s, "ecaf_authority"));
+        let keys = root.section("keys", |s| keys(s, store.as_ref().and_then(StoreSettings::file)));
         let limits = root.section("limits", limits);
         let log = root.section("log", log);
         Some(AuthoritySettings {
@@ -59,6 +63,7 @@ pub(super) fn parse(
             identity: identity?,
             directory: directory?,
             store: store?,
+            keys: keys?,
             limits,
             log,
         })

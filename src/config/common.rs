@@ -151,10 +151,17 @@ pub(super) fn limits(section: &mut Section<'_, '_>) -> LimitSettings {
     let mut count = |key, default: usize, most: u64| {
         usize::try_from(section.bounded(key, default as u64, (1, most))).unwrap_or(default)
     };
+    let handshakes = count("handshakes", d.handshakes, 100_000);
+    let handshake_rate = count("handshake_rate", d.handshake_rate as usize, 1_000_000);
+    let handshake_burst = count("handshake_burst", d.handshake_burst as usize, 1_000_000);
     let connections = count("connections", d.connections, 100_000);
     let connections_per_address =
         count("connections_per_address", d.connections_per_address, 100_000);
+    let connections_per_party = count("connections_per_party", d.connections_per_party, 100_000);
+    let concurrency = count("concurrency", d.concurrency, 10_000);
+    let waiting = count("waiting", d.waiting, 100_000);
     let party_concurrency = count("party_concurrency", d.party_concurrency, 10_000);
+    let party_waiting = count("party_waiting", d.party_waiting, 10_000);
     let party_rate = count("party_rate", d.party_rate as usize, 1_000_000);
     let party_burst = count("party_burst", d.party_burst as usize, 1_000_000);
     let streams = count("streams", d.streams as usize, 1_000);
@@ -168,13 +175,21 @@ pub(super) fn limits(section: &mut Section<'_, '_>) -> LimitSettings {
         section.bounded(key, Span(default), (seconds(1), Span(Duration::from_secs(86_400)))).0
     };
     let listener = Limits {
+        handshakes,
+        handshake_rate: u32::try_from(handshake_rate).unwrap_or(d.handshake_rate),
+        handshake_burst: u32::try_from(handshake_burst).unwrap_or(d.handshake_burst),
         connections,
         connections_per_address,
+        connections_per_party,
+        concurrency,
+        waiting,
         party_concurrency,
+        party_waiting,
         party_rate: u32::try_from(party_rate).unwrap_or(d.party_rate),
         party_burst: u32::try_from(party_burst).unwrap_or(d.party_burst),
         streams: u32::try_from(streams).unwrap_or(d.streams),
         bytes_in_flight,
+        turn: span("turn_timeout", d.turn),
         handshake: span("handshake_timeout", d.handshake),
         head: span("head_timeout", d.head),
         body: span("body_timeout", d.body),

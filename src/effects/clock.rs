@@ -1,14 +1,36 @@
-//! The wall clock as an argument.
+//! The wall clock as an argument, and waiting by it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use crate::domain::time::Timestamp;
+
+/// The end of a wait.
+pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Tells the time. Not required to be monotonic: the machine's clock may be stepped.
 pub trait Clock: Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// Ready when `wait` has passed. Steps of the machine's clock neither shorten nor lengthen it.
+    fn sleep(&self, wait: Duration) -> Sleep<'_> {
+        Box::pin(tokio::time::sleep(wait))
+    }
+}
+
+impl dyn Clock {
+    /// What `work` brings, or `None` once `limit` has passed; `work` is then dropped.
+    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.sleep(limit) => None,
+        }
+    }
 }
 
 /// The machine's clock.

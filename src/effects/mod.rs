@@ -7,6 +7,6 @@ mod entropy;
 pub mod files;
 mod signer;
 
-pub use clock::{Clock, FixedClock, SystemClock};
+pub use clock::{Clock, FixedClock, Sleep, SystemClock};
 pub use entropy::{Entropy, NoEntropy, SeededEntropy, SystemEntropy};
 pub use signer::{Algorithm, KeyFault, Signer, SigningKey};

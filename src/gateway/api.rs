@@ -11,8 +11,11 @@ use super::respond::{JSON, json_response};
 use super::trouble::Trouble;
 use super::{accept, check};
 use crate::domain::ids::Digest;
+use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Refusal, Violation};
 use crate::http::{Answer, Handler, Request, Response};
+use crate::protocol::jws::Unverified;
+use crate::protocol::message::TOKEN;
 use crate::protocol::schema::{Schema, resources};
 use crate::protocol::trust::Purpose;
 use crate::telemetry::metric;
@@ -174,6 +177,18 @@ impl Handler for Api {
 
     fn methods(&self, path: &str) -> &'static str {
         Call::of(path).map_or("", Call::method)
+    }
+
+    /// Submissions that say they are urgent, and those that say nothing: a school without a key of its
+    /// own has no token to say it in.
+    fn is_urgent(&self, request: &Request) -> bool {
+        if Call::of(&request.path) != Some(Call::Submit) {
+            return false;
+        }
+        let Ok(Some(token)) = request.single(&TOKEN) else { return true };
+        let claims = Unverified::parse(token).ok().and_then(|token| token.peek());
+        let urgency = claims.as_ref().and_then(|claims| claims["urgency"].as_str());
+        urgency.and_then(Urgency::from_code).is_some_and(Urgency::is_urgent)
     }
 }
 

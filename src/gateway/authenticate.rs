@@ -55,9 +55,8 @@ pub(super) enum Backing {
         signer: VerifiedChain,
         chain: Chain,
     },
-    /// The certificate of the connection; the gateway may attest it. The document was parsed to
-    /// find its id.
-    Connection { document: Box<serde_json::Value>, peer: VerifiedChain },
+    /// The certificate of the connection; the gateway may attest it.
+    Connection { peer: VerifiedChain },
 }
 
 impl Authentic {
@@ -130,17 +129,17 @@ impl Authentic {
         let peer = cache
             .verify(trust, certificates, Purpose::TlsClient, now)
             .map_err(|refusal| refuse(refusal.0))?;
-        let document = json::parse(&received.document, received.document.len())
+        // Read only to find its id; what it says is believed after the check alone.
+        let document = json::read(&received.document, received.document.len())
             .map_err(|violation| Refusal::new(Class::Malformed, violation))?;
         let key = || {
-            let id = document.get("referral_id")?.as_str()?.parse().ok()?;
-            let version = u32::try_from(document.get("version")?.as_u64()?).ok()?;
+            let id = document.root().at("referral_id").as_str()?.parse().ok()?;
+            let version = u32::try_from(document.root().at("version").as_i64()?).ok()?;
             Some((id, version))
         };
         let no_key = || Refusal::new(Class::Invalid, Violation::whole(NO_KEY));
         let (referral_id, version) = key().ok_or_else(no_key)?;
-        let backing = Backing::Connection { document: Box::new(document), peer };
-        Ok(Self { received, referral_id, version, backing })
+        Ok(Self { received, referral_id, version, backing: Backing::Connection { peer } })
     }
 }
 

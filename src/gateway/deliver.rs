@@ -130,10 +130,12 @@ pub async fn run(
             0 => look_every,
             _ => worker.until_due(look_every).await.max(pause),
         };
+        let clock = &worker.exchange.clock;
         tokio::select! {
-            () = worker.exchange.new_deliveries.notified() => tokio::time::sleep(GATHER).await,
-            () = tokio::time::sleep(due) => {}
+            biased;
             _ = stop.changed() => {}
+            () = worker.exchange.new_deliveries.notified() => clock.sleep(GATHER).await,
+            () = clock.sleep(due) => {}
         }
     }
     while attempts.join_next().await.is_some() {}
@@ -209,8 +211,8 @@ impl Worker {
     async fn attempt(&self, delivery: LeasedDelivery) {
         let authority = delivery.authority;
         let time = self.settings.lease_ms.saturating_sub(TO_SETTLE_MS).max(1_000).unsigned_abs();
-        let outcome =
-            tokio::time::timeout(Duration::from_millis(time), self.bring(&delivery)).await;
+        let limit = Duration::from_millis(time);
+        let outcome = self.exchange.clock.within(limit, self.bring(&delivery)).await;
         let too_long = Failure::Unreachable { cause: "too_long" };
         let outcome = outcome.unwrap_or(Err(Stopped::Failed(too_long)));
         let now = self.exchange.now();
@@ -279,7 +281,8 @@ impl Worker {
         self.settle(delivery, acknowledged, &desk).await.map_err(Stopped::Fault)
     }
 
-    /// Stores the authority's receipt with our record of it. If the thread moved meanwhile the
+    /// Stores the authority's receipt with our record of it. A crash before it is committed: the lease
+    /// runs out, the authority is asked again and answers with the same receipt. If the thread moved meanwhile the
     /// record is signed again on top of the new head; each turn is another's progress, so the loop
     /// ends.
     async fn settle(
@@ -331,6 +334,8 @@ impl Worker {
         }
     }
 
+    /// Ends the lease without success. A crash or a fault here: the lease runs out, and the delivery
+    /// falls due again as if the attempt had never been made.
     async fn put_off(&self, delivery: &LeasedDelivery, failure: &Failure, now: Timestamp) {
         let (id, authority) = (delivery.referral_id, delivery.authority);
         let (attempt, reason) = (delivery.lease.attempt, failure.reason());

@@ -33,9 +33,10 @@ pub async fn run(exchange: Arc<Exchange>, holder: String, mut stop: watch::Recei
             }
         }
         tokio::select! {
-            () = exchange.new_tokens.notified() => tokio::time::sleep(GATHER).await,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            biased;
             _ = stop.changed() => {}
+            () = exchange.new_tokens.notified() => exchange.clock.sleep(GATHER).await,
+            () = exchange.clock.sleep(LOOK_EVERY) => {}
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The edge: answers and troubles become responses. The one place where a refusal gets its status,
 //! its signature, and the number to ring.
 
-use crate::telemetry::metric;
+use std::borrow::Cow;
+
+use crate::telemetry::{burst, metric};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::RETRY_AFTER;
@@ -42,16 +44,16 @@ pub struct AuthorityName {
 
 /// The answer to a submission.
 #[derive(Debug, Clone, Serialize)]
-struct ReceiptAnswer {
+struct ReceiptAnswer<'a> {
     /// The `accepted` token: the same bytes for the same submission, for ever.
-    accepted: String,
+    accepted: &'a str,
     /// The chain of its signer, as in `Ecaf-Certificates`.
-    certificates: String,
+    certificates: Cow<'a, str>,
     /// The submission that it names, for the sender's evidence: the first one of this document, or
     /// the gateway's attestation.
-    submission: String,
+    submission: &'a str,
     /// The chain of the submission's signer.
-    submission_certificates: String,
+    submission_certificates: Cow<'a, str>,
     /// What it means, in words that promise no more than the token.
     state: String,
     authority: AuthorityName,
@@ -75,20 +77,22 @@ impl Exchange {
     /// 201 for a submission accepted now, 200 for the same one again; the token is the same.
     pub async fn receipt_response(&self, receipt: Receipt) -> Response {
         let (certificates, submission_certificates) = match &receipt.signers {
-            Some([gateway, sender]) => (gateway.to_header(), sender.to_header()),
+            Some([gateway, sender]) => {
+                (Cow::Borrowed(gateway.header()), Cow::Borrowed(sender.header()))
+            }
             None => {
                 let certificates = self.chain_of(&receipt.accepted).await;
                 match (certificates, self.chain_of(&receipt.submission).await) {
-                    (Ok(gateway), Ok(sender)) => (gateway, sender),
+                    (Ok(gateway), Ok(sender)) => (gateway.into(), sender.into()),
                     (Err(fault), _) | (_, Err(fault)) => return self.fault_response(fault),
                 }
             }
         };
         let authority = self.authority_name(receipt.authority);
         let answer = ReceiptAnswer {
-            accepted: receipt.accepted,
+            accepted: &receipt.accepted,
             certificates,
-            submission: receipt.submission,
+            submission: &receipt.submission,
             submission_certificates,
             state: format!("Held by the exchange; {} does not have it yet", authority.name),
             authority,
@@ -125,7 +129,9 @@ impl Exchange {
         let peer = request.peer.chain.party();
         let class = refused.refusal.class;
         let rule = refused.refusal.rule().map_or("unspecified", |r| r.id);
-        tracing::info!(rule, peer = %peer.organisation, "refused");
+        if let Some(left_out) = burst(rule, &peer.organisation, std::time::Instant::now()) {
+            tracing::info!(rule, peer = %peer.organisation, left_out, "refused");
+        }
         metrics::counter!(metric::REFUSED, "rule" => rule).increment(1);
         let mut problem = ProblemDocument::of(&refused.refusal);
         problem.help = Some(match refused.ring {
@@ -158,7 +164,9 @@ impl Exchange {
         if fault.is_final() {
             self.broken.notify_one();
         }
-        tracing::error!(fault = fault.label(), "a request failed here");
+        if let Some(left_out) = burst(fault.label(), (), std::time::Instant::now()) {
+            tracing::error!(fault = fault.label(), left_out, "a request failed here");
+        }
         metrics::counter!(metric::FAULTS, "fault" => fault.label()).increment(1);
         let refusal = Refusal::new(Class::Unavailable, Violation::whole(OUR_FAULT));
         let mut problem = ProblemDocument::of(&refusal.blame(Culprit::Gateway));

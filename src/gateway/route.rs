@@ -10,6 +10,7 @@ use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::routing::decide::Decision;
 use crate::domain::time::Timestamp;
 use crate::protocol::document;
+use crate::protocol::json;
 use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::tokens::Purpose;
 
@@ -136,7 +137,10 @@ impl Routed {
             Err(none) => {
                 // Carried by hand: the text to read out or to send by secure e-mail.
                 let school = &authorised.school_name;
-                let readable = none.by_phone.then(|| readable(&validated.document, school));
+                // Read once more: of a good referral nothing but what routing needs was kept.
+                let bytes = &authorised.authentic.received.document;
+                let document = none.by_phone.then(|| json::parse(bytes, bytes.len()).ok());
+                let readable = document.flatten().map(|document| readable(&document, school));
                 let (ring, refused) = (none.ring, Refused::of(none.refusal));
                 Err(Trouble::Refused(Box::new(Refused { ring, readable, ..refused })))
             }

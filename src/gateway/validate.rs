@@ -18,32 +18,28 @@ use super::trouble::{Refused, Trouble};
 /// A document that fits the schema and agrees with everything that was said about it.
 pub struct Validated {
     pub(super) authorised: Authorised,
-    pub(super) document: Value,
     pub(super) checked: Checked,
 }
 
 impl Validated {
     /// Reads the document for the first time (the second for an attested one).
     pub fn check(
-        mut authorised: Authorised,
+        authorised: Authorised,
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<Self, Trouble> {
-        let authentic = &mut authorised.authentic;
-        let document = match &mut authentic.backing {
-            Backing::Connection { document, .. } => std::mem::take(&mut **document),
-            Backing::Signed { .. } => {
-                let bytes = &authentic.received.document;
-                json::parse(bytes, bytes.len()).map_err(|v| Refusal::new(Class::Malformed, v))?
-            }
-        };
-        let checked = schema::check(&document, now.in_england().0)
-            .map_err(|violations| refused(violations, &document, entropy, now))?;
+        let authentic = &authorised.authentic;
+        let bytes = &authentic.received.document;
+        let document = json::read(bytes, bytes.len());
+        let document = document.map_err(|v| Refusal::new(Class::Malformed, v))?;
+        let document = document.root();
+        let checked = schema::check_read(document, now.in_england().0)
+            .map_err(|violations| refused(violations, &document.to_value(), entropy, now))?;
         if let Backing::Signed { claims, .. } = &authentic.backing {
             claims.agrees_with(checked.header())?;
         }
         one_school(checked.header(), &authentic.received.school)?;
-        Ok(Self { authorised, document, checked })
+        Ok(Self { authorised, checked })
     }
 }
 

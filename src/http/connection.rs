@@ -1,44 +1,57 @@
 //! The life of one connection: handshake, requests, and the reasons to end.
 
-use crate::telemetry::metric;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::doors::Door;
 use super::exchange::{Conversation, Edge, Phase, reached};
 use super::message::{Alpn, Peer};
 use super::tls::{Reason, ServerTls, rules};
 use super::{h1, h2};
+use crate::telemetry::{burst, metric};
 
 /// Serves one accepted socket until it ends, for whatever reason.
 pub(super) async fn serve(
     socket: TcpStream,
-    address: SocketAddr,
+    mut door: Door,
     tls: Arc<ServerTls>,
     edge: Arc<Edge>,
     mut listener: watch::Receiver<Phase>,
 ) {
     // Watched from before the handshake, so that no publication falls between check and watch.
     let mut trust = tls.trust().changes();
-    let handshake = timeout(edge.service.limits.handshake, tls.accept(socket, address));
+    let handshake = timeout(edge.service.limits.handshake, tls.accept(socket, door.peer()));
+    let failed = |rule| Err(Reason { rule, x5t: None });
+    let shaking = Open::new(metric::HANDSHAKES_OPEN);
     let accepted = tokio::select! {
         biased;
         () = reached(&mut listener, Phase::WindingDown) => return,
-        accepted = handshake => accepted,
+        () = door.displaced() => failed(rules::DISPLACED),
+        accepted = handshake => accepted.unwrap_or(failed(rules::TIMEOUT)),
     };
-    let (stream, peer) = match accepted.unwrap_or(Err(Reason { rule: rules::TIMEOUT, x5t: None })) {
+    drop(shaking);
+    let (stream, peer) = match accepted {
         Ok(accepted) => accepted,
-        Err(reason) => return log_refused(&reason),
+        Err(reason) => return refused(&reason),
     };
     metrics::counter!(metric::HANDSHAKES, "key_exchange" => peer.key_exchange,
         "resumed" => if peer.resumed { "yes" } else { "no" })
     .increment(1);
     let (peer, limits) = (Arc::new(peer), edge.service.limits.clone());
+    let seat = edge.admission.connect(&peer.chain.party().organisation, Instant::now());
+    // Whoever has no seat is told why, and keeps its place among the handshakes meanwhile: such
+    // connections are as few as those, and give way like them.
+    let (_address, mut standing) = match &seat {
+        Ok(_) => (Some(door.through()), None),
+        Err(_) => (None, Some(door)),
+    };
+    let _open = Open::new(metric::HTTP_CONNECTIONS_OPEN);
+    let given_up = if seat.is_ok() { limits.age } else { limits.linger };
     let (phase, observed) = watch::channel(Phase::Open);
-    let conversation = Conversation { edge, peer: peer.clone(), phase: observed.clone() };
+    let conversation = Conversation { edge, peer: peer.clone(), phase: observed.clone(), seat };
     let work = async {
         match peer.alpn {
             Alpn::H2 => h2::serve(stream, Arc::new(conversation), observed).await,
@@ -46,7 +59,7 @@ pub(super) async fn serve(
         }
     };
     tokio::pin!(work);
-    let mut deadline = Instant::now() + limits.age;
+    let mut deadline = Instant::now() + given_up;
     loop {
         tokio::select! {
             () = &mut work => return,
@@ -60,14 +73,22 @@ pub(super) async fn serve(
                 phase.send_replace(Phase::WindingDown);
                 deadline = Instant::now() + limits.drain;
             }
+            () = displaced(&mut standing) => return,
             () = sleep_until(deadline) => {
-                if *phase.borrow() != Phase::Open {
+                if *phase.borrow() != Phase::Open || standing.is_some() {
                     return;
                 }
                 phase.send_replace(Phase::WindingDown);
                 deadline = Instant::now() + limits.drain;
             }
         }
+    }
+}
+
+async fn displaced(door: &mut Option<Door>) {
+    match door {
+        Some(door) => door.displaced().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -81,11 +102,28 @@ fn still_trusted(tls: &ServerTls, peer: &Peer) -> bool {
     checked.is_ok()
 }
 
-fn log_refused(reason: &Reason) {
+fn refused(reason: &Reason) {
     let rule = reason.rule.id;
     metrics::counter!(metric::HANDSHAKES_REFUSED, "rule" => rule).increment(1);
+    let Some(left_out) = burst(rule, reason.x5t, Instant::now().into_std()) else { return };
     match reason.x5t {
-        Some(x5t) => tracing::warn!(rule, %x5t, "handshake refused"),
-        None => tracing::warn!(rule, "handshake refused"),
+        Some(x5t) => tracing::warn!(rule, %x5t, left_out, "handshake refused"),
+        None => tracing::warn!(rule, left_out, "handshake refused"),
+    }
+}
+
+/// Counts what is open.
+struct Open(&'static str);
+
+impl Open {
+    fn new(what: &'static str) -> Self {
+        metrics::gauge!(what).increment(1);
+        Self(what)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!(self.0).decrement(1);
     }
 }

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::admission::{Admission, Room};
+use super::admission::{Admission, Room, Seat};
 use super::head::Head;
 use super::limits::Limits;
 use super::message::{Handler, Peer, Request, RequestId, Response, TraceParent};
 use super::refusal::{EdgeRefusal, Problem, default_problem};
+use crate::domain::refusal::Rule;
 use crate::effects::{Clock, Entropy};
-use crate::telemetry::metric;
+use crate::telemetry::{burst, metric};
 
 /// What a listener serves, and within which limits.
 #[derive(Clone)]
@@ -62,18 +63,21 @@ pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, least: Phase) {
 /// One side of the exchange that reads requests and writes answers, for both versions of HTTP.
 pub(super) trait Serve: Send + Sync + 'static {
     /// Proof that a request was admitted; what it holds is given back on drop.
-    type Admitted: Send;
+    type Admitted: Send + Sync + 'static;
     /// Admits a request by its head; the most bytes of body that may follow.
     fn admit(&self, head: &Head) -> Result<(usize, Self::Admitted), EdgeRefusal>;
-    /// Answers; `None` if nothing may be answered any more.
+    /// Answers; `None` if nothing may be answered any more. What the request still holds is to be
+    /// dropped when the answer is written, and not before.
     fn answer(
         &self,
         head: Head,
         body: Bytes,
         admitted: Self::Admitted,
-    ) -> impl Future<Output = Option<Response>> + Send;
+    ) -> impl Future<Output = Option<(Response, Option<Self::Admitted>)>> + Send;
     /// Renders a refusal.
     fn refuse(&self, refusal: EdgeRefusal) -> Response;
+    /// The connection is ended for what the peer does to it; told to the log.
+    fn ended(&self, rule: Rule);
     /// The clock of `Date`.
     fn clock(&self) -> &dyn Clock;
     /// The limits.
@@ -94,18 +98,26 @@ pub(super) struct Conversation {
     pub(super) edge: Arc<Edge>,
     pub(super) peer: Arc<Peer>,
     pub(super) phase: watch::Receiver<Phase>,
+    /// The place of this connection among those of its organisation, or why there is none.
+    pub(super) seat: Result<Seat, EdgeRefusal>,
+}
+
+impl Conversation {
+    /// When a line about `what` shall be written: how many were left out since the last one.
+    fn line(&self, what: &'static str) -> Option<u64> {
+        burst(what, self.peer.chain.x5t(), Instant::now().into_std())
+    }
 }
 
 impl Serve for Conversation {
     type Admitted = Room;
 
     fn admit(&self, head: &Head) -> Result<(usize, Room), EdgeRefusal> {
-        let chain = &self.peer.chain;
-        if self.edge.clock.now() > chain.not_after() {
+        let seat = self.seat.as_ref().map_err(|refusal| *refusal)?;
+        if self.edge.clock.now() > self.peer.chain.not_after() {
             return Err(EdgeRefusal::PeerNoLongerTrusted);
         }
-        let enter =
-            |bytes| self.edge.admission.enter(&chain.party().organisation, bytes, Instant::now());
+        let enter = |bytes| seat.enter(bytes, Instant::now());
         match head.body_limit(&*self.edge.service.handler) {
             Ok(limit) => {
                 let declared = head.length.and_then(|length| usize::try_from(length).ok());
@@ -116,10 +128,15 @@ impl Serve for Conversation {
         }
     }
 
-    async fn answer(&self, head: Head, body: Bytes, room: Room) -> Option<Response> {
+    async fn answer(
+        &self,
+        head: Head,
+        body: Bytes,
+        mut room: Room,
+    ) -> Option<(Response, Option<Room>)> {
         let mut id = [0; 16];
         if self.edge.service.entropy.fill(&mut id).is_err() {
-            return Some(self.refuse(EdgeRefusal::Fault));
+            return Some((self.refuse(EdgeRefusal::Fault), None));
         }
         let request_id = RequestId(id);
         let traceparent = head.headers.get("traceparent").and_then(|v| v.to_str().ok());
@@ -136,10 +153,15 @@ impl Serve for Conversation {
         // A task of its own, so that a peer that hangs up never cuts a handler in the middle, and so
         // that a panic ends the one request only.
         let handler = self.edge.service.handler.clone();
+        if let Err(refusal) = room.turn(|| handler.is_urgent(&request)).await {
+            return Some((self.refuse(refusal), None));
+        }
         let running = self.edge.running.clone();
         let task = tokio::spawn(async move {
-            let _held = (room, running);
-            handler.handle(request).await
+            let _running = running;
+            let response = handler.handle(request).await;
+            let held = room.answered(response.body.len());
+            (response, held, room)
         });
         let mut phase = self.phase.clone();
         let outcome = tokio::select! {
@@ -147,19 +169,35 @@ impl Serve for Conversation {
             () = reached(&mut phase, Phase::Ended) => return None,
             outcome = task => outcome,
         };
-        let response = outcome.unwrap_or_else(|_| {
-            tracing::error!(%request_id, "a handler panicked");
-            self.refuse(EdgeRefusal::Fault)
-        });
+        let (response, room) = match outcome {
+            Ok((response, Ok(()), room)) => (response, Some(room)),
+            Ok((_, Err(refusal), _)) => (self.refuse(refusal), None),
+            Err(_) => {
+                tracing::error!(%request_id, "a handler panicked");
+                (self.refuse(EdgeRefusal::Fault), None)
+            }
+        };
         metrics::counter!(metric::HTTP_REQUESTS, "status" => class(&response)).increment(1);
-        Some(finish(response, Some(request_id)))
+        Some((finish(response, Some(request_id)), room))
     }
 
     fn refuse(&self, refusal: EdgeRefusal) -> Response {
         let rule = refusal.rule().id;
         metrics::counter!(metric::HTTP_REFUSALS, "rule" => rule).increment(1);
-        tracing::info!(rule, x5t = %self.peer.chain.x5t(), "request refused at the edge");
+        if let Some(left_out) = self.line(rule) {
+            let x5t = self.peer.chain.x5t();
+            tracing::info!(rule, %x5t, left_out, "request refused at the edge");
+        }
         finish(refusal.response(self.edge.service.problem), None)
+    }
+
+    fn ended(&self, rule: Rule) {
+        let rule = rule.id;
+        metrics::counter!(metric::HTTP_CONNECTIONS_ENDED, "rule" => rule).increment(1);
+        if let Some(left_out) = self.line(rule) {
+            let x5t = self.peer.chain.x5t();
+            tracing::warn!(rule, %x5t, left_out, "connection ended");
+        }
     }
 
     fn clock(&self) -> &dyn Clock {

@@ -1,9 +1,10 @@
 //! HTTP/2, the listening side, over hyper: framing is the library's, limits and refusals are ours.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,12 +32,25 @@ use super::refusal::{EdgeRefusal, rules};
 const LAST_FRAMES: Duration = Duration::from_millis(500);
 
 /// What the streams of one connection tell it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Activity {
     under_way: AtomicUsize,
     served: AtomicU64,
-    /// Bytes that have come since a request last made progress.
-    idle_bytes: Arc<AtomicU64>,
+    meter: Arc<Meter>,
+    /// Answers that the library still holds, by age: numbers only grow.
+    unread: Mutex<BTreeMap<u64, Instant>>,
+    answers: AtomicU64,
+}
+
+impl Activity {
+    fn unread(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an answer has waited to be read since before `time`.
+    fn unread_since(&self, time: Instant) -> bool {
+        self.unread().first_key_value().is_some_and(|(_, since)| *since <= time)
+    }
 }
 
 /// Serves requests, several at a time, until the connection ends.
@@ -46,21 +60,17 @@ where
     S: Serve,
 {
     let limits = service.limits().clone();
-    let activity = Arc::new(Activity {
-        under_way: AtomicUsize::new(0),
-        served: AtomicU64::new(0),
-        idle_bytes: Arc::default(),
-    });
-    let io =
-        Metered { io, idle_bytes: activity.idle_bytes.clone(), most: limits.bytes_without_request };
+    let activity = Arc::new(Activity::default());
+    let meter = activity.meter.clone();
+    let io = Metered { io, meter: meter.clone(), most: limits.bytes_without_request };
     let streams = {
-        let (activity, phase) = (activity.clone(), phase.clone());
+        let (service, activity, phase) = (service.clone(), activity.clone(), phase.clone());
         service_fn(move |request| stream(request, service.clone(), activity.clone(), phase.clone()))
     };
     let connection = builder(&limits).serve_connection(TokioIo::new(io), streams);
     tokio::pin!(connection);
     let mut winding = phase.clone();
-    let mut ticks = interval((limits.idle / 4).max(Duration::from_millis(1)));
+    let mut ticks = interval((limits.idle.min(limits.write) / 4).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut served_before, mut quiet_since) = (0, Instant::now());
     let mut winding_down: Option<Instant> = None;
@@ -68,24 +78,34 @@ where
         tokio::select! {
             biased;
             () = reached(&mut phase, Phase::Ended) => break,
-            _ = &mut connection => return,
+            outcome = &mut connection => {
+                // The library's own limits, and broken frames; whoever just left did nothing wrong.
+                if outcome.is_err() && !meter.gone.load(Ordering::Relaxed) {
+                    service.ended(rules::FRAMES);
+                }
+                return;
+            }
             () = reached(&mut winding, Phase::WindingDown), if winding_down.is_none() => {
                 connection.as_mut().graceful_shutdown();
                 // From here on the listener's deadline counts.
                 winding_down = Some(Instant::now() + limits.drain);
             }
             _ = ticks.tick() => {
+                let now = Instant::now();
+                if now.checked_sub(limits.write).is_some_and(|time| activity.unread_since(time)) {
+                    return service.ended(rules::NOT_READ);
+                }
                 let served = activity.served.load(Ordering::Relaxed);
                 if served != served_before || activity.under_way.load(Ordering::Relaxed) > 0 {
-                    (served_before, quiet_since) = (served, Instant::now());
+                    (served_before, quiet_since) = (served, now);
                 }
                 let tired = served >= limits.requests_per_connection;
                 match winding_down {
                     None if tired || quiet_since.elapsed() >= limits.idle => {
                         connection.as_mut().graceful_shutdown();
-                        winding_down = Some(Instant::now() + limits.write);
+                        winding_down = Some(now + limits.write);
                     }
-                    Some(deadline) if Instant::now() >= deadline => return,
+                    Some(deadline) if now >= deadline => return,
                     _ => {}
                 }
             }
@@ -105,7 +125,7 @@ fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(limits.stream_window)
         .initial_connection_window_size(limits.stream_window.saturating_mul(4))
         .max_frame_size(16_384)
-        .max_send_buf_size(256 * 1_024)
+        .max_send_buf_size(64 * 1_024)
         // Rapid reset (CVE-2023-44487): streams that the peer opens and resets at once.
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(64)
@@ -148,30 +168,30 @@ async fn stream<S: Serve>(
     activity: Arc<Activity>,
     mut phase: watch::Receiver<Phase>,
 ) -> Result<::http::Response<Full<Bytes>>, NotAnswered> {
-    let under_way = UnderWay::new(activity);
+    let under_way = UnderWay::new(activity.clone());
+    activity.meter.explained(service.limits().head_bytes);
     let (parts, body) = request.into_parts();
     let answered = async {
         let outcome = async {
             let head = head(parts, service.limits())?;
             let (limit, admitted) = service.admit(&head)?;
-            let body = read_body(body, &head, limit, service.limits(), &under_way.0).await?;
+            let body = read_body(body, &head, limit, service.limits(), &activity.meter).await?;
             Ok((head, body, admitted))
         };
         match outcome.await {
-            Ok((head, body, admitted)) => {
-                under_way.0.idle_bytes.store(0, Ordering::Relaxed);
-                service.answer(head, body, admitted).await
-            }
-            Err(Some(refusal)) => Some(service.refuse(refusal)),
+            Ok((head, body, admitted)) => service.answer(head, body, admitted).await,
+            Err(Some(refusal)) => Some((service.refuse(refusal), None)),
             Err(None) => None,
         }
     };
-    let response = tokio::select! {
+    let answer = tokio::select! {
         biased;
         () = reached(&mut phase, Phase::Ended) => None,
-        response = answered => response,
+        answer = answered => answer,
     };
-    response.map(render).ok_or(NotAnswered)
+    drop(under_way);
+    let (response, held) = answer.ok_or(NotAnswered)?;
+    Ok(render(response, held, activity))
 }
 
 /// The checks that HTTP/1.1 makes while parsing; the library has refused malformed frames and fields
@@ -217,7 +237,7 @@ async fn read_body(
     head: &Head,
     limit: usize,
     limits: &Limits,
-    activity: &Activity,
+    meter: &Meter,
 ) -> Result<Bytes, Option<EdgeRefusal>> {
     let start = Instant::now();
     let declared = head.length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
@@ -231,15 +251,22 @@ async fn read_body(
         if data.len() > limit - whole.len() {
             return Err(Some(EdgeRefusal::BodyTooLarge));
         }
-        if !data.is_empty() {
-            activity.idle_bytes.store(0, Ordering::Relaxed);
-        }
+        meter.explained(data.len());
         whole.extend_from_slice(&data);
     }
 }
 
-fn render(response: Response) -> ::http::Response<Full<Bytes>> {
-    let mut rendered = ::http::Response::new(Full::new(response.body));
+/// The library holds a body until the peer has taken it or reset its stream, both of which can take as
+/// long as the peer likes; so the body itself holds what the request was given.
+fn render<H: Send + 'static>(
+    response: Response,
+    held: Option<H>,
+    activity: Arc<Activity>,
+) -> ::http::Response<Full<Bytes>> {
+    let number = activity.answers.fetch_add(1, Ordering::Relaxed);
+    activity.unread().insert(number, Instant::now());
+    let body = Bytes::from_owner(Unread { bytes: response.body, number, activity, _held: held });
+    let mut rendered = ::http::Response::new(Full::new(body));
     *rendered.status_mut() = response.status;
     let headers = rendered.headers_mut();
     if let Some(content_type) = response.content_type {
@@ -251,11 +278,47 @@ fn render(response: Response) -> ::http::Response<Full<Bytes>> {
     rendered
 }
 
+/// The body of an answer that was not read yet.
+struct Unread<H> {
+    bytes: Bytes,
+    number: u64,
+    activity: Arc<Activity>,
+    _held: Option<H>,
+}
+
+impl<H> AsRef<[u8]> for Unread<H> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<H> Drop for Unread<H> {
+    fn drop(&mut self) {
+        self.activity.unread().remove(&self.number);
+    }
+}
+
+/// Bytes that came and that no request explains: each explains a whole head and its body.
+#[derive(Debug, Default)]
+struct Meter {
+    unexplained: AtomicU64,
+    /// The peer closed the connection, or it broke.
+    gone: AtomicBool,
+}
+
+impl Meter {
+    fn explained(&self, bytes: usize) {
+        let less = |before: u64| Some(before.saturating_sub(bytes as u64));
+        // Never fails: the closure always gives a value.
+        let _ = self.unexplained.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
 /// Ends a connection whose bytes never become requests: floods of small frames (PING, SETTINGS, empty
 /// DATA, CONTINUATION, RST_STREAM) cost the sender its connection.
 struct Metered<IO> {
     io: IO,
-    idle_bytes: Arc<AtomicU64>,
+    meter: Arc<Meter>,
     most: u64,
 }
 
@@ -268,8 +331,20 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Metered<IO> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(context, buffer);
         let read = (buffer.filled().len() - before) as u64;
-        if self.idle_bytes.fetch_add(read, Ordering::Relaxed) + read > self.most {
+        if matches!(polled, Poll::Ready(Err(_))) || (polled.is_ready() && read == 0) {
+            self.meter.gone.store(true, Ordering::Relaxed);
+        }
+        if self.meter.unexplained.fetch_add(read, Ordering::Relaxed) + read > self.most {
             return Poll::Ready(Err(io::Error::other("too many bytes without a request")));
+        }
+        polled
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Metered<IO> {
+    fn written<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if matches!(polled, Poll::Ready(Err(_))) {
+            self.meter.gone.store(true, Ordering::Relaxed);
         }
         polled
     }
@@ -281,7 +356,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Metered<IO> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.written(polled)
     }
 
     fn poll_write_vectored(
@@ -289,7 +365,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Metered<IO> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, buffers)
+        let polled = Pin::new(&mut self.io).poll_write_vectored(context, buffers);
+        self.written(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -297,7 +374,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Metered<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let polled = Pin::new(&mut self.io).poll_flush(context);
+        self.written(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

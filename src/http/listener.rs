@@ -1,6 +1,5 @@
 //! The listening socket: accepts, counts, and winds down.
 
-use crate::telemetry::metric;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -8,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::admission::{Addresses, Admission};
+use super::admission::Admission;
 use super::connection;
+use super::doors::Doors;
 use super::exchange::{Edge, Phase, Service};
 use super::tls::ServerTls;
+use crate::telemetry::{burst, metric};
 
 /// Out of file descriptors: accepting again at once would only spin.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -59,39 +61,46 @@ impl Server {
             service,
             running: running.clone(),
         });
-        let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        let addresses = Arc::new(Addresses::default());
+        let doors = Doors::new(&limits);
         tokio::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                accepted = async {
-                    let place = places.clone().acquire_owned().await.ok();
-                    (place, listener.accept().await)
-                } => accepted,
+                accepted = listener.accept() => accepted,
             };
-            let (place, (socket, address)) = match accepted {
-                (place, Ok(accepted)) => (place, accepted),
-                (_, Err(error)) => {
-                    tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
+            let (socket, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if let Some(left_out) = burst("accept", error.kind(), Instant::now().into_std())
+                    {
+                        let kind = error.kind();
+                        tracing::warn!(%kind, left_out, "a connection could not be accepted");
+                    }
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             };
             metrics::counter!(metric::HTTP_CONNECTIONS).increment(1);
-            let most = limits.connections_per_address;
-            let Some(address_place) = addresses.enter(address.ip(), most) else {
-                metrics::counter!(metric::HTTP_CONNECTIONS_REFUSED).increment(1);
-                continue;
+            let door = match doors.enter(address, Instant::now()) {
+                Ok(door) => door,
+                Err(closed) => {
+                    let rule = closed.label();
+                    metrics::counter!(metric::HTTP_CONNECTIONS_REFUSED, "rule" => rule)
+                        .increment(1);
+                    if let Some(left_out) = burst(rule, (), Instant::now().into_std()) {
+                        tracing::warn!(rule, left_out, "connection closed before its handshake");
+                    }
+                    continue;
+                }
             };
             // Small answers must not wait for the peer's acknowledgement of the one before.
             let _ = socket.set_nodelay(true);
             let (tls, edge, observed) = (tls.clone(), edge.clone(), observed.clone());
             let running = running.clone();
             tokio::spawn(async move {
-                let _held = (place, address_place, running, Open::new());
-                connection::serve(socket, address, tls, edge, observed).await;
+                let _held = running;
+                connection::serve(socket, door, tls, edge, observed).await;
             });
         }
         drop(listener);
@@ -100,21 +109,5 @@ impl Server {
         // Ends when the last holder of `running` is gone: nothing is ever sent. Connections keep to the
         // deadline by themselves; a handler that does not is left behind.
         let _ = tokio::time::timeout(limits.drain + LAST, all_done.recv()).await;
-    }
-}
-
-/// Counts open connections.
-struct Open;
-
-impl Open {
-    fn new() -> Self {
-        metrics::gauge!(metric::HTTP_CONNECTIONS_OPEN).increment(1);
-        Self
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        metrics::gauge!(metric::HTTP_CONNECTIONS_OPEN).decrement(1);
     }
 }

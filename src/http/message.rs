@@ -109,6 +109,12 @@ pub trait Handler: Send + Sync + 'static {
         ""
     }
 
+    /// Whether this request goes before others where requests have to wait. Asked only then. It may
+    /// believe what the peer says: a party that calls everything urgent waits behind itself.
+    fn is_urgent(&self, _request: &Request) -> bool {
+        false
+    }
+
     /// Whether a query is allowed here. Queries end up in logs along the way, so the default is no.
     fn takes_query(&self, _method: &Method, _path: &str) -> bool {
         false

@@ -9,7 +9,9 @@
 //! | [`trust`](Trust) | the trust data in use, published as snapshots |
 //! | `tls/` | TLS 1.3 with certificates on both sides, for both sides |
 //! | `reload` | trust data and certificates from files, without a restart |
-//! | `admission` | who may ask now: addresses, parties, bytes in memory |
+//! | `doors` | who may shake hands now, by address |
+//! | `admission`, `turns` | what each party may have, and whose request is next |
+//! | `allowance` | rates |
 //! | `listener`, `connection`, `exchange` | sockets, one connection, one request |
 //! | `h1/` | HTTP/1.1, our own parser: it answers what it refuses, see there |
 //! | `h2` | HTTP/2 over hyper |
@@ -17,9 +19,13 @@
 //! | `client/` | requests to one addressee |
 
 mod admission;
+mod allowance;
 pub mod client;
 mod connection;
+mod doors;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod h1;
 mod h2;
 mod head;
@@ -31,8 +37,11 @@ mod refusal;
 pub mod reload;
 pub mod tls;
 mod trust;
+mod turns;
 
-pub use client::{Client, ClientFault, ClientLimits, ClientResponse, Endpoint, Fields};
+pub use client::{
+    Client, ClientFault, ClientLimits, ClientResponse, Endpoint, Fields, Line, Reply,
+};
 pub use exchange::Service;
 pub use limits::Limits;
 pub use listener::Server;

@@ -19,6 +19,7 @@ use super::head::Head;
 use super::limits::Limits;
 use super::message::{Answer, Response};
 use super::refusal::{EdgeRefusal, Problem, default_problem, rules};
+use crate::domain::refusal::Rule;
 use crate::effects::Clock;
 
 /// Answers the operator.
@@ -128,11 +129,19 @@ impl Serve for Operator {
         Ok((OperatorListener::BODY, ()))
     }
 
-    async fn answer(&self, head: Head, body: Bytes, (): ()) -> Option<Response> {
+    async fn answer(
+        &self,
+        head: Head,
+        body: Bytes,
+        (): (),
+    ) -> Option<(Response, Option<Self::Admitted>)> {
         let Head { method, path, query, .. } = head;
         let response = self.handler.handle(OperatorRequest { method, path, query, body }).await;
-        Some(finish(response, None))
+        Some((finish(response, None), None))
     }
+
+    /// Whoever it was sits at this machine.
+    fn ended(&self, _: Rule) {}
 
     fn refuse(&self, refusal: EdgeRefusal) -> Response {
         finish(refusal.response(self.problem), None)

@@ -33,7 +33,9 @@ pub enum EdgeRefusal {
     TooOften(u32),
     /// This party has too many requests under way; seconds to wait (429).
     TooManyAtOnce(u32),
-    /// No room for the body at present; seconds to wait (503).
+    /// This party has too many connections open; seconds to wait (429).
+    TooManyConnections(u32),
+    /// No room for this request at present; seconds to wait (503).
     Busy(u32),
     /// Shutting down; ask again (503).
     ShuttingDown,
@@ -91,6 +93,13 @@ pub mod rules {
         TOO_MANY_AT_ONCE = "http.too-many-at-once",
             "this organisation has too many requests under way",
             "Wait for answers, then ask again";
+        TOO_MANY_CONNECTIONS = "http.too-many-connections",
+            "this organisation has too many connections open",
+            "Send further requests on connections that are open";
+        FRAMES = "http.frames", "the frames of this connection break HTTP/2 or flood it",
+            "Speak HTTP/2 as RFC 9113 has it; send requests, and few frames without one";
+        NOT_READ = "http.not-read", "an answer was not read in time",
+            "Read answers as they come, and keep the flow-control window open";
         BUSY = "http.busy", "there is no room for this request at present",
             "Wait for the seconds in Retry-After; the same request may be sent again";
         SHUTTING_DOWN = "http.shutting-down", "this server is shutting down",
@@ -120,7 +129,9 @@ impl EdgeRefusal {
             Self::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::TooOften(_) | Self::TooManyAtOnce(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooOften(_) | Self::TooManyAtOnce(_) | Self::TooManyConnections(_) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Busy(_) | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::PeerNoLongerTrusted => StatusCode::FORBIDDEN,
             Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
@@ -141,6 +152,7 @@ impl EdgeRefusal {
             Self::HeadTooLarge => rules::HEAD_TOO_LARGE,
             Self::TooOften(_) => rules::TOO_OFTEN,
             Self::TooManyAtOnce(_) => rules::TOO_MANY_AT_ONCE,
+            Self::TooManyConnections(_) => rules::TOO_MANY_CONNECTIONS,
             Self::Busy(_) => rules::BUSY,
             Self::ShuttingDown => rules::SHUTTING_DOWN,
             Self::PeerNoLongerTrusted => rules::PEER_NO_LONGER_TRUSTED,
@@ -159,7 +171,9 @@ impl EdgeRefusal {
             Self::NoSuchPath => Class::NotFound,
             Self::BodyTooLarge | Self::HeadTooLarge => Class::TooLarge,
             Self::Compressed => Class::UnsupportedType,
-            Self::TooOften(_) | Self::TooManyAtOnce(_) => Class::TooMany,
+            Self::TooOften(_) | Self::TooManyAtOnce(_) | Self::TooManyConnections(_) => {
+                Class::TooMany
+            }
             Self::Busy(_) | Self::ShuttingDown | Self::Fault => Class::Unavailable,
             Self::PeerNoLongerTrusted => Class::Forbidden,
         };
@@ -175,7 +189,10 @@ impl EdgeRefusal {
         let mut response = problem(self.status(), &self.refusal());
         response.status = self.status();
         match self {
-            Self::TooOften(seconds) | Self::TooManyAtOnce(seconds) | Self::Busy(seconds) => {
+            Self::TooOften(seconds)
+            | Self::TooManyAtOnce(seconds)
+            | Self::TooManyConnections(seconds)
+            | Self::Busy(seconds) => {
                 response.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
             }
             Self::ShuttingDown => response.headers.push((RETRY_AFTER, HeaderValue::from(1))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::domain::party::{Party, TrustDomain};
 use crate::effects::{Clock, Entropy};
-use crate::http::{Client, Trust};
+use crate::http::{Line, Trust};
 use crate::protocol::signing::SigningIdentity;
 
 /// A school's machine.
@@ -18,7 +18,7 @@ pub struct Sender {
     /// The gateway that it sends to.
     pub gateway: Party,
     /// The way there.
-    pub client: Client,
+    pub client: Box<dyn Line>,
     /// Certificates and revocation lists.
     pub trust: Arc<Trust>,
     /// Where it keeps what it sent.

@@ -155,7 +155,7 @@ pub async fn submit(
         }
         // The same bytes again, a little later each time: at most five seconds, a child waits.
         let wait = Duration::from_millis(200 << attempts.min(5)).min(Duration::from_secs(5));
-        tokio::time::sleep(wait).await;
+        sender.clock.sleep(wait).await;
     };
     match response.status {
         StatusCode::OK | StatusCode::CREATED => {

@@ -9,6 +9,7 @@
 
 pub mod contract;
 pub mod postgres;
+pub mod sealing;
 pub mod sqlite;
 
 pub use contract::*;

@@ -8,10 +8,12 @@ use super::AlreadyInstalled;
 pub const HTTP_CONNECTIONS_OPEN: &str = "ecaf_http_connections";
 /// Connections that came in.
 pub const HTTP_CONNECTIONS: &str = "ecaf_http_connections_total";
-/// Connections refused for their number.
+/// Connections closed before their handshake, by `rule`.
 pub const HTTP_CONNECTIONS_REFUSED: &str = "ecaf_http_connections_refused_total";
-/// Connections ended because a certificate no longer held, by `rule`.
+/// Connections ended by us, by `rule`: a certificate no longer held, a flood, answers not read.
 pub const HTTP_CONNECTIONS_ENDED: &str = "ecaf_http_connections_ended_total";
+/// TLS handshakes under way.
+pub const HANDSHAKES_OPEN: &str = "ecaf_http_handshakes";
 /// TLS handshakes done, by `key_exchange` and `resumed`.
 pub const HANDSHAKES: &str = "ecaf_http_handshakes_total";
 /// TLS handshakes refused, by `rule`.

@@ -4,10 +4,12 @@
 //! literal messages, or with `tracing` and no other fields than `tests/architecture.rs` lists. Log
 //! lines of other crates, which know nothing of this rule, are not shown.
 
+mod burst;
 mod logs;
 pub mod metric;
 mod safe;
 
+pub use burst::burst;
 pub use logs::{AlreadyInstalled, LogFormat, LogLevel, init, writing_to};
 pub use metric::{MetricsHandle, install_metrics};
 pub use safe::{Safe, shown};

@@ -18,7 +18,7 @@ use ecaf::gateway::exchange::Exchange;
 use ecaf::gateway::{self, publish};
 use ecaf::http::reload::{IdentityFiles, TrustFiles};
 use ecaf::http::tls::ServerTls;
-use ecaf::http::{Client, ClientLimits, Credentials, Handler, Server, Service, Trust};
+use ecaf::http::{Client, ClientLimits, Credentials, Handler, Line, Server, Service, Trust};
 use ecaf::protocol::directory::{DirectoryHolder, accept};
 use ecaf::protocol::routing_data::RoutingTables;
 use ecaf::protocol::signing::SigningIdentity;
@@ -140,7 +140,10 @@ impl Gateway {
             cache: VerifiedCache::new(1_024),
             directory: directory(&settings.directory, &trust),
             tables: ArcSwap::from_pointee(RoutingTables::embedded().unwrap()),
-            store: Arc::new(SqliteGateway::open(&store, Arc::clone(&entropy)).unwrap()),
+            store: {
+                let vault = ecaf::app::open_vault(&settings.keys, true).unwrap();
+                Arc::new(SqliteGateway::open(&store, vault, Arc::clone(&entropy)).unwrap())
+            },
             clock: Arc::clone(clock),
             entropy: Arc::clone(&entropy),
             new_deliveries: Notify::new(),
@@ -216,7 +219,10 @@ impl Authority {
             trust: Arc::clone(&trust),
             cache: VerifiedCache::new(1_024),
             directory: directory(&settings.directory, &trust),
-            store: Arc::new(SqliteAuthority::open(&store).unwrap()),
+            store: {
+                let vault = ecaf::app::open_vault(&settings.keys, true).unwrap();
+                Arc::new(SqliteAuthority::open(&store, vault).unwrap())
+            },
             clock: Arc::clone(clock),
             entropy: Arc::clone(&entropy),
             broken: Notify::new(),
@@ -250,7 +256,7 @@ pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Send
     let (gateway, party) =
         (settings.gateway.identity.clone(), credentials.identity().party().clone());
     Sender {
-        client: Client::new(endpoint, gateway.clone(), credentials, Arc::clone(&trust)),
+        client: Box::new(Client::new(endpoint, gateway.clone(), credentials, Arc::clone(&trust))),
         signing,
         gateway,
         trust,
@@ -263,10 +269,15 @@ pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Send
 }
 
 /// An authority as a caller of the gateway.
-pub async fn authority_caller(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Client {
+pub async fn authority_caller(
+    scene: &Scene,
+    index: usize,
+    clock: &Arc<dyn Clock>,
+) -> Box<dyn Line> {
     let settings = config::load_authority(&scene.world.authority_config(index)).unwrap();
     let trust = trust(&settings.trust, clock).await;
     let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;
     let school = config::load_school(&scene.world.school_config(0)).unwrap().gateway;
-    Client::new(school.url.as_str().parse().unwrap(), school.identity, credentials, trust)
+    let url = school.url.as_str().parse().unwrap();
+    Box::new(Client::new(url, school.identity, credentials, trust))
 }

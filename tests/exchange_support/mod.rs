@@ -10,7 +10,7 @@ mod sending;
 pub mod wire;
 
 pub use documents::{Document, HACKNEY, HARINGEY, NEWHAM, Stream, example};
-pub use proof::{Arrived, Proof, all_settled, gateway_store, inbox, inbox_store};
+pub use proof::{Arrived, Proof, all_settled, gateway_store, inbox, inbox_store, vault};
 pub use scene::{QUICK, Scene, ecaf, ends_well, eventually, still_open, to_deliver};
 pub use sending::{Receipt, Sent, json_fields, post, problem, receipt_of, sign, signed_fields};
 

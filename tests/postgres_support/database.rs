@@ -10,6 +10,7 @@ use ecaf::protocol::trust::pem;
 use ecaf::store::postgres::{
     Durability, Host, Kind, Login, PostgresAuthority, PostgresGateway, Settings, Tls, migrate,
 };
+use ecaf::store::sealing::Vault;
 use ecaf::store::{AuthorityStore, GatewayStore};
 use zeroize::Zeroizing;
 
@@ -89,25 +90,25 @@ impl Server {
     }
 
     /// A gateway's store in a fresh database, opened as the gateway's role; the database's name.
-    pub async fn gateway(&self) -> (Arc<dyn GatewayStore>, String) {
+    pub async fn gateway(&self, vault: Arc<Vault>) -> (Arc<dyn GatewayStore>, String) {
         let name = self.database(Kind::Gateway).await;
-        (open_gateway(&self.settings(&name, GATEWAY)).await, name)
+        (open_gateway(&self.settings(&name, GATEWAY), vault).await, name)
     }
 
     /// An authority's store in a fresh database, opened as the authority's role; the database's name.
-    pub async fn authority(&self) -> (Arc<dyn AuthorityStore>, String) {
+    pub async fn authority(&self, vault: Arc<Vault>) -> (Arc<dyn AuthorityStore>, String) {
         let name = self.database(Kind::Authority).await;
-        (open_authority(&self.settings(&name, AUTHORITY)).await, name)
+        (open_authority(&self.settings(&name, AUTHORITY), vault).await, name)
     }
 }
 
 /// Opens a gateway's store as a serving process does.
-pub async fn open_gateway(settings: &Settings) -> Arc<dyn GatewayStore> {
+pub async fn open_gateway(settings: &Settings, vault: Arc<Vault>) -> Arc<dyn GatewayStore> {
     let entropy = Arc::new(SystemEntropy::default());
-    Arc::new(PostgresGateway::open(settings, entropy).await.expect("a gateway's store"))
+    Arc::new(PostgresGateway::open(settings, vault, entropy).await.expect("a gateway's store"))
 }
 
 /// Opens an authority's store as a serving process does.
-pub async fn open_authority(settings: &Settings) -> Arc<dyn AuthorityStore> {
-    Arc::new(PostgresAuthority::open(settings).await.expect("an authority's store"))
+pub async fn open_authority(settings: &Settings, vault: Arc<Vault>) -> Arc<dyn AuthorityStore> {
+    Arc::new(PostgresAuthority::open(settings, vault).await.expect("an authority's store"))
 }

@@ -99,7 +99,11 @@ impl Server {
         let until = Instant::now() + PATIENCE;
         loop {
             let mut ready = program("pg_isready");
-            ready.args(["-q", "-U", "postgres", "-h"]).arg(&self.folder).arg("-p").arg(self.port.to_string());
+            ready
+                .args(["-q", "-U", "postgres", "-h"])
+                .arg(&self.folder)
+                .arg("-p")
+                .arg(self.port.to_string());
             if ready.status().unwrap().success() {
                 return;
             }

@@ -3,6 +3,7 @@
 
 mod connect;
 mod endpoint;
+mod line;
 mod watched;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use self::connect::{Link, Sender};
 pub use self::endpoint::{Endpoint, NotAnEndpoint};
+pub use self::line::{Line, Reply};
 use super::tls::{ClientTls, Credentials, Reason};
 use super::trust::Trust;
 use crate::domain::party::Party;

@@ -15,13 +15,20 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+#[cfg(fuzzing)]
+pub(super) use chunks::Chunks;
+#[cfg(not(fuzzing))]
+use head::Framing;
+use head::Parsed;
 pub(super) use head::content_length;
-use head::{Framing, Parsed};
+#[cfg(fuzzing)]
+pub(super) use head::{Framing, parse};
 pub(super) use wire::body_deadline;
-use wire::{Broken, Wire};
+use wire::{Broken, Wire, Written};
 
+use super::Response;
 use super::exchange::{Phase, Serve, reached};
-use super::refusal::EdgeRefusal;
+use super::refusal::{EdgeRefusal, rules};
 
 /// A refused body of this length is read to its end, so that the connection can be kept.
 const DISCARDED: u64 = 64 * 1_024;
@@ -56,14 +63,19 @@ where
             () = reached(&mut ended, Phase::Ended) => break,
             outcome = one(&mut wire, service, parsed) => outcome,
         };
-        let (response, end) = match outcome {
-            Ok((response, read_whole)) => (response, !read_whole),
-            Err(Broken::Refused(refusal)) => (service.refuse(refusal), true),
+        let (response, held, end) = match outcome {
+            Ok(Answered { response, held, read_whole }) => (response, held, !read_whole),
+            Err(Broken::Refused(refusal)) => (service.refuse(refusal), None, true),
             Err(Broken::Gone) => break,
         };
         let close = end || last || *phase.borrow() > Phase::Open;
-        if !wire.write(&response, close, only_head, service.clock()).await {
-            break;
+        match wire.write(&response, close, only_head, service.clock()).await {
+            Written::Whole => drop(held),
+            Written::Gone => break,
+            Written::TooSlow => {
+                service.ended(rules::NOT_READ);
+                return;
+            }
         }
         if end {
             wire.linger().await;
@@ -75,12 +87,18 @@ where
     wire.close().await;
 }
 
-/// One request: the answer, and whether the whole of its body was read.
+/// An answer, what it holds until it is written, and whether the request's body was read to its end.
+struct Answered<H> {
+    response: Response,
+    held: Option<H>,
+    read_whole: bool,
+}
+
 async fn one<IO, S>(
     wire: &mut Wire<'_, IO>,
     service: &S,
     parsed: Parsed,
-) -> Result<(super::Response, bool), Broken>
+) -> Result<Answered<S::Admitted>, Broken>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
     S: Serve,
@@ -92,11 +110,13 @@ where
                 Framing::Length(0) => Bytes::new(),
                 framing => wire.read_body(framing, limit).await?,
             };
-            let answer = service.answer(head, body, admitted).await.ok_or(Broken::Gone)?;
-            Ok((answer, true))
+            let answer = service.answer(head, body, admitted).await;
+            let (response, held) = answer.ok_or(Broken::Gone)?;
+            Ok(Answered { response, held, read_whole: true })
         }
-        Err(EdgeRefusal::PeerNoLongerTrusted) => {
-            Err(Broken::Refused(EdgeRefusal::PeerNoLongerTrusted))
+        // These hold for the whole connection: nothing that follows on it would be served.
+        Err(refusal @ (EdgeRefusal::PeerNoLongerTrusted | EdgeRefusal::TooManyConnections(_))) => {
+            Err(Broken::Refused(refusal))
         }
         Err(refusal) => {
             let read_whole = match framing {
@@ -107,7 +127,7 @@ where
                 }
                 _ => false,
             };
-            Ok((service.refuse(refusal), read_whole))
+            Ok(Answered { response: service.refuse(refusal), held: None, read_whole })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reads and writes one HTTP/1.1 connection, each step within its time.
 
 use std::fmt::Write as _;
+use std::io;
 use std::time::Duration;
 
 use ::http::StatusCode;
@@ -28,6 +29,17 @@ pub(super) enum Broken {
     Refused(EdgeRefusal),
     /// Nobody is there to answer.
     Gone,
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// The peer, or the kernel on its behalf, has all of it.
+    Whole,
+    /// Nobody is there to read it.
+    Gone,
+    /// It was not read in time.
+    TooSlow,
 }
 
 /// A connection and what was read ahead on it.
@@ -117,20 +129,24 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Wire<'a, IO> {
         }
     }
 
-    /// Writes an answer; `false` if the peer did not take it.
+    /// Writes an answer.
     pub(super) async fn write(
         &mut self,
         response: &Response,
         close: bool,
         only_head: bool,
         clock: &dyn Clock,
-    ) -> bool {
+    ) -> Written {
         let raw = render(response, close, only_head, clock.now());
         let written = async {
             self.io.write_all(&raw).await?;
             self.io.flush().await
         };
-        matches!(timeout(self.limits.write, written).await, Ok(Ok(())))
+        match timeout(self.limits.write, written).await {
+            Ok(Ok(())) => Written::Whole,
+            Ok(Err::<_, io::Error>(_)) => Written::Gone,
+            Err(_) => Written::TooSlow,
+        }
     }
 
     /// Ends our side, then discards what still comes: closing over unread bytes would reset the

@@ -36,6 +36,8 @@ pub mod rules {
             "Look at the validity of our certificate, then ask the other side for its log line";
         TIMEOUT = "tls.timeout", "the handshake did not finish in time",
             "Check the network between the two";
+        DISPLACED = "tls.displaced", "the handshake gave way to others: all places were taken",
+            "Connect again; open few connections at a time from one address";
         CLOSED = "tls.closed", "the connection was closed during the handshake",
             "Check the network between the two";
         FAULT = "tls.fault", "the handshake failed", "Check the logs of both sides at this time";

@@ -5,23 +5,29 @@
 
 mod draft;
 mod position;
+mod tree;
 
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_json::map::{Entry, Map};
 
 use crate::domain::refusal::{Rule, Violation};
 
 pub use draft::{blank_comments, strip_comments};
 pub use position::{Position, position_of};
+pub use tree::{Json, Kind, Tree};
+use tree::{Node, Scalar};
 
 /// The limit for a referral, in bytes, unless configured otherwise.
 pub const DEFAULT_LIMIT: usize = 1 << 20;
 /// The deepest nesting of arrays and objects; the schema itself needs 9.
 pub const MAX_DEPTH: u8 = 32;
+/// Fewer bytes stand for one value in hardly any document: an estimate of the room that reading takes.
+const BYTES_PER_VALUE: usize = 16;
 
 /// More bytes than allowed.
 pub const TOO_LARGE: Rule = Rule {
@@ -94,6 +100,11 @@ pub const RULES: [Rule; 9] = [
 /// Parses one document of at most `limit` bytes. The violation names line and column, and never
 /// shows a part of the document. Costs one pass; a document that breaks a rule costs less.
 pub fn parse(bytes: &[u8], limit: usize) -> Result<Value, Violation> {
+    read(bytes, limit).map(|tree| tree.root().to_value())
+}
+
+/// The same, borrowing from the document: a quarter of the cost, and all that the checks need.
+pub fn read(bytes: &[u8], limit: usize) -> Result<Tree<'_>, Violation> {
     if bytes.len() > limit {
         return Err(Violation::whole(TOO_LARGE).with_detail(format!("at most {limit} bytes")));
     }
@@ -103,16 +114,21 @@ pub fn parse(bytes: &[u8], limit: usize) -> Result<Value, Violation> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Violation::whole(ENCODING).with_detail(format!("at byte {}", error.valid_up_to() + 1))
     })?;
+    let mut nodes = Vec::with_capacity(text.len() / BYTES_PER_VALUE + 1);
     let broken = Cell::new(None);
     let mut parser = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0, broken: &broken }
+    let strict = Strict { nodes: &mut nodes, name: Cow::Borrowed(""), depth: 0, broken: &broken };
+    let done = strict
         .deserialize(&mut parser)
         .map_err(|error| (broken.get().unwrap_or_else(|| rule_of(&error)), error))
-        .and_then(|value| parser.end().map(|()| value).map_err(|error| (TRAILING, error)));
-    value.map_err(|(rule, error)| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        Violation::whole(rule).with_detail(place)
-    })
+        .and_then(|()| parser.end().map_err(|error| (TRAILING, error)));
+    match done {
+        Ok(()) => Ok(Tree { nodes }),
+        Err((rule, error)) => {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            Err(Violation::whole(rule).with_detail(place))
+        }
+    }
 }
 
 fn rule_of(error: &serde_json::Error) -> Rule {
@@ -133,89 +149,179 @@ fn rule_of(error: &serde_json::Error) -> Rule {
     }
 }
 
-/// Builds a [`Value`] and notes in `broken` which rule of ours stopped it.
-#[derive(Clone, Copy)]
-struct Strict<'a> {
+/// Appends one value, with what is inside it, and notes in `broken` which rule of ours stopped it.
+struct Strict<'b, 'de> {
+    nodes: &'b mut Vec<Node<'de>>,
+    name: Cow<'de, str>,
     depth: u8,
-    broken: &'a Cell<Option<Rule>>,
+    broken: &'b Cell<Option<Rule>>,
 }
 
-impl Strict<'_> {
-    fn refuse<T, E: Error>(self, rule: Rule) -> Result<T, E> {
-        self.broken.set(Some(rule));
+impl<'de> Strict<'_, 'de> {
+    fn refuse<T, E: Error>(broken: &Cell<Option<Rule>>, rule: Rule) -> Result<T, E> {
+        broken.set(Some(rule));
         Err(E::custom(rule.id))
     }
 
-    fn inside<E: Error>(self) -> Result<Self, E> {
+    fn leaf<E>(self, value: Scalar<'de>) -> Result<(), E> {
+        self.nodes.push(Node { name: self.name, value, length: 1 });
+        Ok(())
+    }
+
+    /// Opens an array or object; its place.
+    fn open<E: Error>(&mut self, value: Scalar<'de>) -> Result<usize, E> {
         if self.depth == MAX_DEPTH {
-            return self.refuse(TOO_DEEP);
+            return Self::refuse(self.broken, TOO_DEEP);
         }
-        Ok(Self { depth: self.depth + 1, ..self })
+        let at = self.nodes.len();
+        self.nodes.push(Node { name: std::mem::take(&mut self.name), value, length: 1 });
+        Ok(at)
+    }
+
+    fn inside(&mut self, name: Cow<'de, str>) -> Strict<'_, 'de> {
+        Strict { nodes: self.nodes, name, depth: self.depth + 1, broken: self.broken }
+    }
+
+    /// Closes what was opened at a place.
+    fn close(self, at: usize) {
+        // A document is bounded to far fewer than 2^32 bytes.
+        let length = (self.nodes.len() - at) as u32;
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.length = length;
+        }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
+impl<'de> DeserializeSeed<'de> for Strict<'_, 'de> {
+    type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, parser: D) -> Result<Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, parser: D) -> Result<(), D::Error> {
         parser.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
+impl<'de> Visitor<'de> for Strict<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.leaf(Scalar::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.leaf(Scalar::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.leaf(Scalar::Number(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        i64::try_from(value).map(Value::from).or_else(|_| self.refuse(NUMBER))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
-        self.refuse(NUMBER)
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let inside = self.inside()?;
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(inside)? {
-            array.push(item);
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        match i64::try_from(value) {
+            Ok(value) => self.leaf(Scalar::Number(value)),
+            Err(_) => Self::refuse(self.broken, NUMBER),
         }
-        Ok(Value::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inside = self.inside()?;
-        let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            match object.entry(name) {
-                Entry::Occupied(_) => return self.refuse(DUPLICATE_MEMBER),
-                Entry::Vacant(place) => place.insert(members.next_value_seed(inside)?),
-            };
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Self::refuse(self.broken, NUMBER)
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
+        self.leaf(Scalar::Text(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.leaf(Scalar::Text(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        let at = self.open(Scalar::List)?;
+        while items.next_element_seed(self.inside(Cow::Borrowed("")))?.is_some() {}
+        self.close(at);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        let at = self.open(Scalar::Object)?;
+        let mut names = Names { count: 0, seen: HashSet::new() };
+        while let Some(name) = members.next_key_seed(Name)? {
+            if !names.is_new(&self.nodes[at..], &name) {
+                return Self::refuse(self.broken, DUPLICATE_MEMBER);
+            }
+            members.next_value_seed(self.inside(name))?;
         }
-        Ok(Value::Object(object))
+        self.close(at);
+        Ok(())
+    }
+}
+
+/// The name of a member, borrowed if it holds no escape.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, parser: D) -> Result<Self::Value, D::Error> {
+        parser.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+/// The names that one object has so far: compared one by one while they are few.
+struct Names<'de> {
+    count: usize,
+    seen: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> Names<'de> {
+    const FEW: usize = 16;
+
+    /// Whether no member of the object, the first of `nodes`, has this name yet.
+    fn is_new(&mut self, nodes: &[Node<'de>], name: &Cow<'de, str>) -> bool {
+        self.count += 1;
+        let mut members = Members { nodes, at: 1 };
+        if self.count <= Self::FEW {
+            return members.all(|member| member != name);
+        }
+        if self.seen.is_empty() {
+            self.seen.extend(members.cloned());
+        }
+        self.seen.insert(name.clone())
+    }
+}
+
+/// The names of the members of the first of some nodes.
+struct Members<'n, 'de> {
+    nodes: &'n [Node<'de>],
+    at: usize,
+}
+
+impl<'n, 'de> Iterator for Members<'n, 'de> {
+    type Item = &'n Cow<'de, str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let node = self.nodes.get(self.at)?;
+        self.at += node.length as usize;
+        Some(&node.name)
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Schema, advice, facts, references};
 use crate::domain::referral::{Header, RoutingFacts};
 use crate::domain::refusal::Violation;
 use crate::domain::time::Date;
+use crate::protocol::json::{Json, Tree};
 
 /// A referral that has passed the check. Only [`check`] makes it.
 #[derive(Clone)]
@@ -35,7 +36,12 @@ impl Checked {
 
 /// Checks a referral on the day `today`: all violations at once, or the proof that there are none.
 pub fn check(document: &Value, today: Date) -> Result<Checked, Vec<Violation>> {
-    let (broken, advice) = findings(document, today);
+    check_read(Tree::from(document).root(), today)
+}
+
+/// The same for a document just read.
+pub fn check_read(document: Json<'_>, today: Date) -> Result<Checked, Vec<Violation>> {
+    let (broken, advice) = findings_in(document, today);
     if !broken.is_empty() {
         return Err(broken.into_iter().map(|finding| finding.violation).collect());
     }
@@ -48,14 +54,18 @@ pub fn check(document: &Value, today: Date) -> Result<Checked, Vec<Violation>> {
 /// Violations, with their exact places, and advice. Advice is given only on a document that fits
 /// the schema: before that it would be noise.
 pub fn findings(document: &Value, today: Date) -> (Vec<Finding>, Vec<Violation>) {
-    let broken = Schema::referral_v1().findings(document);
+    findings_in(Tree::from(document).root(), today)
+}
+
+fn findings_in(document: Json<'_>, today: Date) -> (Vec<Finding>, Vec<Violation>) {
+    let broken = Schema::referral_v1().findings_in(document);
     if !broken.is_empty() {
         return (broken, Vec::new());
     }
     let references = references::violations(document);
     let mut advice = advice::advice(document, today);
     // An urgent referral is never stopped by a slip in its cross-references.
-    if matches!(document["urgency"].as_str(), Some("U0" | "U1")) {
+    if matches!(document.at("urgency").as_str(), Some("U0" | "U1")) {
         advice.extend(references);
         return (Vec::new(), advice);
     }

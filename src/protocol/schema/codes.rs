@@ -32,6 +32,9 @@ static LISTS: LazyLock<HashMap<&'static str, CodeList>> = LazyLock::new(|| {
     lists.collect()
 });
 
+static BY_SYSTEM: LazyLock<HashMap<&'static str, &'static CodeList>> =
+    LazyLock::new(|| LISTS.values().map(|list| (list.system.as_str(), list)).collect());
+
 /// The list of that name (`urgency`).
 pub fn list(name: &str) -> Option<&'static CodeList> {
     LISTS.get(name)
@@ -39,7 +42,7 @@ pub fn list(name: &str) -> Option<&'static CodeList> {
 
 /// The list of a code system.
 pub fn list_of_system(system: &str) -> Option<&'static CodeList> {
-    LISTS.values().find(|list| list.system == system)
+    BY_SYSTEM.get(system).copied()
 }
 
 /// What a code means, if this version of the list has it.

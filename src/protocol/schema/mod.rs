@@ -7,9 +7,11 @@ mod draft;
 mod facts;
 mod fields;
 mod minimal;
+mod quick;
 mod references;
 mod resources;
 mod shape;
+mod texts;
 mod violations;
 
 use std::sync::LazyLock;
@@ -20,8 +22,9 @@ use serde_json::Value;
 use crate::domain::ids::Digest;
 use crate::domain::refusal::Violation;
 use crate::protocol::hash::sha256;
+use crate::protocol::json::Json;
 
-pub use checked::{Checked, check, findings};
+pub use checked::{Checked, check, check_read, findings};
 pub use codes::{CodeList, label, list, list_of_system};
 pub use draft::Draft;
 pub use fields::reference as field_reference;
@@ -31,9 +34,12 @@ pub use resources::{Resource, resources};
 pub use shape::Shape;
 pub use violations::{Finding, MAX_LISTED, RULES};
 
+use quick::Quick;
+
 /// A compiled schema of the scheme.
 pub struct Schema {
     validator: Validator,
+    quick: Quick,
     names: violations::Names,
     digest: Digest,
 }
@@ -70,17 +76,20 @@ impl Schema {
         }
         let registry = registry.prepare().map_err(|e| e.to_string())?;
         let root = root.ok_or_else(|| format!("no schema with the $id {id}"))?;
-        let validator = jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
-            .with_registry(&registry)
-            .offline()
-            .should_validate_formats(true)
-            .should_ignore_unknown_formats(false)
-            // Linear time whatever the text: a pattern can never be an attack.
-            .with_pattern_options(PatternOptions::regex())
-            .build(&root)
-            .map_err(|e| e.to_string())?;
-        Ok(Self { validator, names, digest: digest_of(resources()) })
+        let build = |schema: &Value| {
+            jsonschema::options()
+                .with_draft(jsonschema::Draft::Draft202012)
+                .with_registry(&registry)
+                .offline()
+                .should_validate_formats(true)
+                .should_ignore_unknown_formats(false)
+                // Linear time whatever the text: a pattern can never be an attack.
+                .with_pattern_options(PatternOptions::regex())
+                .build(schema)
+                .map_err(|e| e.to_string())
+        };
+        let quick = Quick::compile(resources(), id, &build)?;
+        Ok(Self { validator: build(&root)?, quick, names, digest: digest_of(resources()) })
     }
 
     /// Identifies all schemas and code lists in use: SHA-256 over the lines `<sha256> <path>\n` of
@@ -94,7 +103,16 @@ impl Schema {
         self.validator.is_valid(document)
     }
 
-    /// Every violation of the schema, sorted by place; at most [`MAX_LISTED`] and one more.
+    /// Every violation of the schema, sorted by place; at most [`MAX_LISTED`] and one more. Of a
+    /// document just read: most are found good without the library.
+    pub fn findings_in(&self, document: Json<'_>) -> Vec<Finding> {
+        if self.quick.fits(document) {
+            return Vec::new();
+        }
+        self.findings(&document.to_value())
+    }
+
+    /// The same, by the library alone.
     pub fn findings(&self, document: &Value) -> Vec<Finding> {
         if self.fits(document) {
             return Vec::new();

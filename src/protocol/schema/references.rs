@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt::Write;
-
-use serde_json::Value;
 
 use crate::domain::refusal::{Rule, Violation};
+use crate::protocol::json::Json;
 
 /// Two things under one local id.
 pub const DUPLICATE_ID: Rule = Rule {
@@ -36,25 +34,6 @@ pub const RELATED_TO_SELF: Rule = Rule {
 /// The rules about local ids. They refuse a standard referral; of an urgent one they only warn.
 pub const RULES: [Rule; 4] = [DUPLICATE_ID, UNKNOWN_REFERENCE, NOT_A_CHILD, RELATED_TO_SELF];
 
-/// Members that name a child of the referral.
-const TO_CHILD: [&str; 2] = ["child", "children"];
-/// Members that name a person or a child.
-const TO_ANYONE: [&str; 13] = [
-    "residents",
-    "withhold_from",
-    "given_by",
-    "covers",
-    "persons",
-    "alleged_sources",
-    "witnesses",
-    "mother",
-    "father",
-    "said_by",
-    "adult",
-    "carer",
-    "person",
-];
-
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Child,
@@ -62,8 +41,20 @@ enum Kind {
     Thing,
 }
 
+/// What a member of this name names, if it names somebody of the referral.
+fn wanted(name: &str) -> Option<Kind> {
+    match name {
+        "child" | "children" => Some(Kind::Child),
+        "residents" | "withhold_from" | "given_by" | "covers" | "persons" | "alleged_sources"
+        | "witnesses" | "mother" | "father" | "said_by" | "adult" | "carer" | "person" => {
+            Some(Kind::Person)
+        }
+        _ => None,
+    }
+}
+
 /// Every broken reference of a document that fits the schema, in the order of the document.
-pub(super) fn violations(document: &Value) -> Vec<Violation> {
+pub(super) fn violations(document: Json<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut ids: HashMap<&str, Kind> = HashMap::new();
     for (list, kind) in [
@@ -72,8 +63,8 @@ pub(super) fn violations(document: &Value) -> Vec<Violation> {
         ("addresses", Kind::Thing),
         ("attachments", Kind::Thing),
     ] {
-        for (at, entry) in document[list].as_array().into_iter().flatten().enumerate() {
-            let Some(id) = entry["id"].as_str() else { continue };
+        for (at, entry) in document.at(list).items().enumerate() {
+            let Some(id) = entry.at("id").as_str() else { continue };
             // The first one keeps the id, so that one slip is told once.
             match ids.entry(id) {
                 Entry::Vacant(free) => drop(free.insert(kind)),
@@ -83,109 +74,45 @@ pub(super) fn violations(document: &Value) -> Vec<Violation> {
             }
         }
     }
-    let mut walk = Walk { ids, path: Vec::new(), found };
-    walk.value(document);
-    for (at, edge) in document["relationships"].as_array().into_iter().flatten().enumerate() {
-        walk.path = vec![Step::Name("relationships"), Step::Index(at)];
-        walk.reference("from", &edge["from"], Kind::Person);
-        walk.reference("to", &edge["to"], Kind::Child);
-        if edge["from"].is_string() && edge["from"] == edge["to"] {
-            walk.broken(RELATED_TO_SELF);
+    for (place, name, value) in document.all() {
+        let Some(wanted) = wanted(name) else { continue };
+        if let Some(rule) = broken(&ids, value, wanted) {
+            found.push(Violation::at(rule, document.pointer_to(place)));
+        }
+        for (at, item) in value.items().enumerate() {
+            if let Some(rule) = broken(&ids, item, wanted) {
+                found.push(Violation::at(rule, format!("{}/{at}", document.pointer_to(place))));
+            }
         }
     }
-    walk.found
+    for (at, edge) in document.at("relationships").items().enumerate() {
+        for (end, wanted) in [("from", Kind::Person), ("to", Kind::Child)] {
+            if let Some(rule) = broken(&ids, edge.at(end), wanted) {
+                found.push(Violation::at(rule, format!("/relationships/{at}/{end}")));
+            }
+        }
+        if edge.at("from").as_str().is_some() && edge.at("from") == edge.at("to") {
+            found.push(Violation::at(RELATED_TO_SELF, format!("/relationships/{at}")));
+        }
+    }
+    found
 }
 
-#[derive(Clone, Copy)]
-enum Step<'d> {
-    Name(&'d str),
-    Index(usize),
-}
-
-struct Walk<'d> {
-    ids: HashMap<&'d str, Kind>,
-    path: Vec<Step<'d>>,
-    found: Vec<Violation>,
-}
-
-impl<'d> Walk<'d> {
-    fn value(&mut self, value: &'d Value) {
-        match value {
-            Value::Object(members) => {
-                for (name, value) in members {
-                    if TO_CHILD.contains(&name.as_str()) {
-                        self.references(name, value, Kind::Child);
-                    } else if TO_ANYONE.contains(&name.as_str()) {
-                        self.references(name, value, Kind::Person);
-                    }
-                    self.inside(Step::Name(name), value);
-                }
-            }
-            Value::Array(items) => {
-                for (at, value) in items.iter().enumerate() {
-                    self.inside(Step::Index(at), value);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn inside(&mut self, step: Step<'d>, value: &'d Value) {
-        if matches!(value, Value::Object(_) | Value::Array(_)) {
-            self.path.push(step);
-            self.value(value);
-            self.path.pop();
-        }
-    }
-
-    fn references(&mut self, name: &'d str, value: &'d Value, wanted: Kind) {
-        match value {
-            Value::Array(items) => {
-                self.path.push(Step::Name(name));
-                for (at, item) in items.iter().enumerate() {
-                    self.step(Step::Index(at), item, wanted);
-                }
-                self.path.pop();
-            }
-            one => self.reference(name, one, wanted),
-        }
-    }
-
-    fn reference(&mut self, name: &'d str, value: &'d Value, wanted: Kind) {
-        self.step(Step::Name(name), value, wanted);
-    }
-
-    fn step(&mut self, step: Step<'d>, value: &'d Value, wanted: Kind) {
-        let Some(id) = value.as_str() else { return };
-        let rule = match (self.ids.get(id), wanted) {
-            (Some(Kind::Child), _) | (Some(Kind::Person), Kind::Person) => return,
-            (Some(Kind::Person | Kind::Thing), Kind::Child) => NOT_A_CHILD,
-            (Some(Kind::Thing) | None, _) => UNKNOWN_REFERENCE,
-            (Some(Kind::Person), Kind::Thing) => return,
-        };
-        self.path.push(step);
-        self.broken(rule);
-        self.path.pop();
-    }
-
-    fn broken(&mut self, rule: Rule) {
-        let mut pointer = String::new();
-        for step in &self.path {
-            // Writing to a String cannot fail.
-            let _ = match step {
-                Step::Name(name) => write!(pointer, "/{name}"),
-                Step::Index(at) => write!(pointer, "/{at}"),
-            };
-        }
-        self.found.push(Violation::at(rule, pointer));
+/// Which rule a value breaks that should be the id of something `wanted`; none if it is no text.
+fn broken(ids: &HashMap<&str, Kind>, value: Json<'_>, wanted: Kind) -> Option<Rule> {
+    match (ids.get(value.as_str()?), wanted) {
+        (Some(Kind::Child), _) | (Some(Kind::Person), Kind::Person | Kind::Thing) => None,
+        (Some(Kind::Person | Kind::Thing), Kind::Child) => Some(NOT_A_CHILD),
+        (Some(Kind::Thing) | None, _) => Some(UNKNOWN_REFERENCE),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::json::Tree;
     use crate::protocol::schema::resources;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn every_member_that_names_somebody_is_followed() {
@@ -196,9 +123,7 @@ mod tests {
                         .iter()
                         .any(|r| **r == json!("local_id.json"))
                         || member["pattern"] == json!("^[a-z][a-z0-9_-]{0,39}$");
-                    let followed = TO_CHILD.contains(&name.as_str())
-                        || TO_ANYONE.contains(&name.as_str())
-                        || file.ends_with("/relationship.json");
+                    let followed = wanted(name).is_some() || file.ends_with("/relationship.json");
                     assert!(!points || name == "id" || followed, "{file}: {name}");
                 }
             }
@@ -223,8 +148,10 @@ mod tests {
             "concerns": [{"children": ["c1", "p1"], "narrative": {"said_by": "c9"}}],
             "relationships": [{"from": "p1", "to": "c1"}, {"from": "p1", "to": "p1"}]
         });
-        let found: Vec<(&str, String)> =
-            violations(&document).into_iter().map(|v| (v.rule.id, v.pointer)).collect();
+        let found: Vec<(&str, String)> = violations(Tree::from(&document).root())
+            .into_iter()
+            .map(|v| (v.rule.id, v.pointer))
+            .collect();
         for expected in [
             ("referral.duplicate-id", "/children/1/id"),
             ("referral.unknown-reference", "/children/1/mother"),

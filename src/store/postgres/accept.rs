@@ -7,10 +7,21 @@ use super::read::{self, Thread};
 use super::rows::{self, DocumentRows, Evidence, TokenRows, UnsequencedRows, small};
 use super::session::Session;
 use crate::store::contract::{AcceptOutcome, Acceptance, Head, StoreFault, Token};
+use crate::store::sealing::Sealed;
+
+/// An acceptance with its document as it will lie in the database.
+pub(super) struct SealedAcceptance {
+    pub acceptance: Acceptance,
+    pub document: Sealed,
+}
 
 /// The whole acceptance, alone in its transaction. Crash before the commit: nothing of it exists, the
 /// sender has no receipt and sends again. After it: the same submission gets the stored receipt.
-pub(super) async fn accept(session: &Session, a: &Acceptance) -> Result<AcceptOutcome, Trouble> {
+pub(super) async fn accept(
+    session: &Session,
+    sealed: &SealedAcceptance,
+) -> Result<AcceptOutcome, Trouble> {
+    let a = &sealed.acceptance;
     check_shape(a)?;
     session.begin().await?;
     let owner = match claim(session, a).await? {
@@ -29,7 +40,7 @@ pub(super) async fn accept(session: &Session, a: &Acceptance) -> Result<AcceptOu
     // Drawn after the referral's row was locked: greater than the numbers of its earlier tokens.
     let mut numbers = rows::draw(session, numbers_for(a)).await?.into_iter();
     let mut rows = VersionRows::default();
-    rows.push(a, owner, &mut numbers)?;
+    rows.push(sealed, owner, &mut numbers)?;
     rows.insert(session, &Inserts::prepare(session).await?).await?;
     session.commit().await?;
     evidence.committed(session);
@@ -146,15 +157,16 @@ impl<'a> VersionRows<'a> {
     /// Adds the rows of one version of the referral in row `owner`.
     pub fn push(
         &mut self,
-        a: &'a Acceptance,
+        sealed: &'a SealedAcceptance,
         owner: i64,
         numbers: &mut impl Iterator<Item = i64>,
     ) -> Result<(), StoreFault> {
+        let a = &sealed.acceptance;
         let mut next = || numbers.next().ok_or(StoreFault::Misuse);
         let (version, position) = (small(a.version)?, small(head(a)?.position)?);
         let (at, urgency) = (a.recorded_at.millis(), i16::from(a.urgency));
         let document = next()?;
-        self.documents.push(document, &a.document);
+        self.documents.push(document, &sealed.document);
         // In this order: the sequencer follows the numbers.
         let submission = next()?;
         self.tokens.push(submission, owner, &a.submission.token, None, a.recorded_at);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_postgres::Statement;
 
-use super::accept::{self, Inserts, VersionRows};
+use super::accept::{self, Inserts, SealedAcceptance, VersionRows};
 use super::batch::Waiting;
 use super::engine::Engine;
 use super::faults::{self, Trouble};
@@ -16,7 +16,7 @@ use crate::domain::ids::ReferralId;
 use crate::store::contract::{AcceptOutcome, Acceptance, StoreFault};
 
 /// One acceptance that waits.
-pub(super) type Queued = Waiting<Arc<Acceptance>, AcceptOutcome>;
+pub(super) type Queued = Waiting<Arc<SealedAcceptance>, AcceptOutcome>;
 
 /// Row numbers drawn ahead, with a commit that is on its way anyway.
 const AHEAD: i64 = 1_024;
@@ -28,15 +28,18 @@ pub(super) async fn carry_out(engine: Arc<Engine>, batch: Vec<Queued>) {
     let (mut together, mut alone): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
     let mut ids = HashSet::new();
     for queued in batch {
-        let plain = queued.item.version == 1 && accept::check_shape(&queued.item).is_ok();
+        let plain = queued.item.acceptance.version == 1
+            && accept::check_shape(&queued.item.acceptance).is_ok();
         // Twins: the second one looks at what the first one stored.
-        let first = ids.insert(queued.item.referral_id);
+        let first = ids.insert(queued.item.acceptance.referral_id);
         if plain && first { together.push(queued) } else { alone.push(queued) }
     }
     for _ in 0..TURNS {
         if together.is_empty() {
             break;
         }
+        // In the order of ids, so that two gateways do not wait for each other crosswise.
+        together.sort_by_key(|queued| queued.item.acceptance.referral_id);
         let items: Arc<[_]> = together.iter().map(|queued| Arc::clone(&queued.item)).collect();
         match engine
             .run(true, move |session, _| {
@@ -54,7 +57,7 @@ pub(super) async fn carry_out(engine: Arc<Engine>, batch: Vec<Queued>) {
             Ok(Fast::Seen(seen)) => {
                 let (known, new): (Vec<_>, Vec<_>) = std::mem::take(&mut together)
                     .into_iter()
-                    .partition(|queued| seen.contains(&queued.item.referral_id));
+                    .partition(|queued| seen.contains(&queued.item.acceptance.referral_id));
                 alone.extend(known);
                 together = new;
             }
@@ -96,8 +99,8 @@ const INSERT_REFERRALS: &str = "INSERT INTO referrals
 
 /// All of them in one transaction, sent in one go with its commit; the unique key on the referral's id
 /// stops it if one of them is not new. Crash before the commit: nothing of it exists.
-async fn insert(session: &Session, items: &[Arc<Acceptance>]) -> Result<Fast, Trouble> {
-    let count = items.iter().map(|a| accept::numbers_for(a) + 1).sum();
+async fn insert(session: &Session, items: &[Arc<SealedAcceptance>]) -> Result<Fast, Trouble> {
+    let count = items.iter().map(|a| accept::numbers_for(&a.acceptance) + 1).sum();
     let mut numbers = match session.take_numbers(count) {
         Some(numbers) => numbers.into_iter(),
         None => rows::draw(session, count).await?.into_iter(),
@@ -105,10 +108,11 @@ async fn insert(session: &Session, items: &[Arc<Acceptance>]) -> Result<Fast, Tr
     let mut referrals = Referrals::default();
     let mut versions = VersionRows::default();
     let mut evidence = Evidence::default();
-    for a in items {
+    for sealed in items {
+        let a = &sealed.acceptance;
         let owner = numbers.next().ok_or(StoreFault::Misuse)?;
         referrals.push(a, owner)?;
-        versions.push(a, owner, &mut numbers)?;
+        versions.push(sealed, owner, &mut numbers)?;
         evidence.add(accept::tokens(a), &a.chains, &a.crls)?;
     }
     let inserts = Inserts::prepare(session).await?;
@@ -148,9 +152,9 @@ async fn insert(session: &Session, items: &[Arc<Acceptance>]) -> Result<Fast, Tr
 }
 
 /// Which of the ids are used. The one that stopped us has committed, and so is seen.
-async fn seen(session: &Session, items: &[Arc<Acceptance>]) -> Result<Fast, Trouble> {
+async fn seen(session: &Session, items: &[Arc<SealedAcceptance>]) -> Result<Fast, Trouble> {
     const FIND: &str = "SELECT referral_id FROM referrals WHERE referral_id = ANY ($1::bytea[])";
-    let ids: Vec<&[u8]> = items.iter().map(|a| &a.referral_id.as_bytes()[..]).collect();
+    let ids: Vec<&[u8]> = items.iter().map(|a| &a.acceptance.referral_id.as_bytes()[..]).collect();
     let rows = session.query(FIND, &[&ids]).await?;
     let seen = rows.iter().map(|row| rows::referral_id(row, 0)).collect::<Result<_, _>>()?;
     Ok(Fast::Seen(seen))

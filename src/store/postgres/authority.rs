@@ -7,36 +7,46 @@ use rustls::pki_types::CertificateDer;
 
 use super::batch::Batcher;
 use super::engine::Engine;
+use super::retention::{self, retention_store};
 use super::schema::Kind;
 use super::settings::Settings;
 use super::{check, inbox, rows};
-use crate::domain::ids::Digest;
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 use crate::store::contract::*;
+use crate::store::sealing::{KeyId, Place, Vault};
 
 /// The authority's store in a PostgreSQL database.
 pub struct PostgresAuthority {
     engine: Arc<Engine>,
-    dispatches: Batcher<Arc<Dispatch>, ReceiveOutcome>,
+    vault: Arc<Vault>,
+    dispatches: Batcher<Arc<inbox::SealedDispatch>, ReceiveOutcome>,
     references: Batcher<inbox::Series, String>,
 }
 
 impl PostgresAuthority {
     /// Connects as a process that serves: primary, schema, promotion epoch and replica are judged.
-    pub async fn open(settings: &Settings) -> Result<Self, StoreFault> {
-        Self::open_as(settings, true).await
+    /// Documents are sealed and opened by `vault`.
+    pub async fn open(settings: &Settings, vault: Arc<Vault>) -> Result<Self, StoreFault> {
+        Self::open_as(settings, vault, true).await
     }
 
     /// Connects for an operator's command beside the process that serves.
-    pub async fn open_beside(settings: &Settings) -> Result<Self, StoreFault> {
-        Self::open_as(settings, false).await
+    pub async fn open_beside(settings: &Settings, vault: Arc<Vault>) -> Result<Self, StoreFault> {
+        Self::open_as(settings, vault, false).await
     }
 
-    async fn open_as(settings: &Settings, service: bool) -> Result<Self, StoreFault> {
+    async fn open_as(
+        settings: &Settings,
+        vault: Arc<Vault>,
+        service: bool,
+    ) -> Result<Self, StoreFault> {
         let engine = Engine::open(settings, Kind::Authority, service).await?;
         let (receiving, counting) = (Arc::clone(&engine), Arc::clone(&engine));
         Ok(Self {
             engine,
+            vault,
             dispatches: Batcher::start(move |batch| {
                 inbox::carry_out(Arc::clone(&receiving), batch)
             }),
@@ -71,7 +81,12 @@ impl AuthorityStore for PostgresAuthority {
     }
 
     fn receive(&self, dispatch: Dispatch) -> Pending<'_, ReceiveOutcome> {
-        self.dispatches.submit(Arc::new(dispatch))
+        Box::pin(async move {
+            let place = place(&dispatch.key, dispatch.payload_sha256);
+            let document = self.vault.seal(&place, dispatch.received_at, &dispatch.document)?;
+            let sealed = inbox::SealedDispatch { dispatch, document };
+            self.dispatches.submit(Arc::new(sealed)).await
+        })
     }
 
     fn inbox(&self, filter: InboxFilter) -> Pending<'_, Vec<InboxEntry>> {
@@ -83,7 +98,12 @@ impl AuthorityStore for PostgresAuthority {
     }
 
     fn item(&self, entry: u64) -> Pending<'_, Option<InboxItem>> {
-        self.engine.read(move |session| Box::pin(inbox::item(session, entry)))
+        Box::pin(async move {
+            let read = self.engine.read(move |session| Box::pin(inbox::item(session, entry)));
+            let Some((entry, row, tokens)) = read.await? else { return Ok(None) };
+            let document = row.open(&self.vault, &place(&entry.key, entry.payload_sha256))?;
+            Ok(Some(InboxItem { entry, document, tokens }))
+        })
     }
 
     fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>> {
@@ -103,6 +123,12 @@ impl AuthorityStore for PostgresAuthority {
     }
 
     fn check(&self) -> Pending<'_, CheckReport> {
-        self.engine.check(check::AUTHORITY)
+        self.engine.check(check::AUTHORITY, &self.vault)
     }
 }
+
+fn place(key: &DispatchKey, sha256: Digest) -> Place {
+    Place::authority(key.referral_id, key.version, key.purpose.as_str(), sha256)
+}
+
+retention_store!(PostgresAuthority, &retention::AUTHORITY);

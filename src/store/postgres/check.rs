@@ -7,7 +7,8 @@ use super::rows::{self, get};
 use super::session::Session;
 use crate::domain::ids::Digest;
 use crate::protocol::hash::sha256;
-use crate::store::contract::CheckReport;
+use crate::store::contract::{CheckReport, Document, StoreFault};
+use crate::store::sealing::{Place, StoreKind, Vault};
 
 /// More problems than this are not listed one by one.
 const MOST: usize = 1_000;
@@ -18,8 +19,10 @@ const PAGE: i64 = 1_000;
 pub(super) struct Checks {
     /// Counts of referrals (or dispatches) and of log entries.
     pub counts: &'static str,
-    /// Pages of documents: two numbers that order them (after `$1`, `$2`), a name, the digest that
-    /// they must have, the bytes.
+    /// Whose documents they are.
+    pub store: StoreKind,
+    /// Pages of documents: two numbers that order them (after `$1`, `$2`), a name, the place, what
+    /// [`rows::document`] reads.
     pub documents: &'static str,
     /// Each invariant with a query that names the rows that break it.
     pub invariants: &'static [(&'static str, &'static str)],
@@ -35,8 +38,10 @@ const SHARED: &[(&str, &str)] = &[(
 /// An authority's store.
 pub(super) const AUTHORITY: &Checks = &Checks {
     counts: "SELECT (SELECT count(*) FROM dispatches), 0::bigint",
-    documents: "SELECT d.entry, 0::bigint, 'dispatch ' || d.entry, d.payload_sha256, b.body
-        FROM dispatches d JOIN documents b ON b.id = d.document
+    store: StoreKind::Authority,
+    documents: "SELECT d.entry, 0::bigint, 'dispatch ' || d.entry, d.referral_id, d.version,
+            d.purpose, d.payload_sha256, d.erased_at, d.erased_why, b.key_id, b.wrapped, b.body
+        FROM dispatches d LEFT JOIN documents b ON b.id = d.document
         WHERE (d.entry, 0::bigint) > ($1, $2) ORDER BY d.entry LIMIT $3",
     invariants: &[
         (
@@ -57,16 +62,15 @@ pub(super) const AUTHORITY: &Checks = &Checks {
             "SELECT 'token ' || id FROM tokens t
              WHERE NOT EXISTS (SELECT FROM dispatches d WHERE d.entry = t.owner)",
         ),
-        (
-            "has lost its document",
-            "SELECT 'dispatch ' || entry FROM dispatches d WHERE document IS NOT NULL
-             AND NOT EXISTS (SELECT FROM documents b WHERE b.id = d.document)",
-        ),
     ],
 };
 
 /// Everything, in one state of the database.
-pub(super) async fn run(session: &Session, checks: &Checks) -> Result<CheckReport, Trouble> {
+pub(super) async fn run(
+    session: &Session,
+    checks: &Checks,
+    vault: &Vault,
+) -> Result<CheckReport, Trouble> {
     session.begin_snapshot().await?;
     // Whole tables are read here: not what the settings for serving are made for.
     session
@@ -78,7 +82,7 @@ pub(super) async fn run(session: &Session, checks: &Checks) -> Result<CheckRepor
     let mut report = CheckReport::default();
     let evidence = check_evidence(session, &mut report).await?;
     check_tokens(session, &evidence, &mut report).await?;
-    check_documents(session, checks.documents, &mut report).await?;
+    check_documents(session, checks, vault, &mut report).await?;
     for (what, sql) in SHARED.iter().chain(checks.invariants) {
         for row in session.query(sql, &[]).await? {
             let name: String = get(&row, 0)?;
@@ -160,23 +164,44 @@ async fn check_tokens(
     }
 }
 
-/// Every document hashes to the digest that its version states.
+/// Every document opens in its place and hashes to the digest that its row states, or is erased.
 async fn check_documents(
     session: &Session,
-    page: &str,
+    checks: &Checks,
+    vault: &Vault,
     report: &mut CheckReport,
 ) -> Result<(), Trouble> {
     let mut last = (i64::MIN, i64::MIN);
     loop {
         // Documents can be large: few at a time.
-        let found = session.query(page, &[&last.0, &last.1, &(PAGE / 10)]).await?;
+        let found = session.query(checks.documents, &[&last.0, &last.1, &(PAGE / 10)]).await?;
         let Some(row) = found.last() else { return Ok(()) };
         last = (get(row, 0)?, get(row, 1)?);
         for row in &found {
-            report.documents += 1;
-            if sha256(get(row, 4)?) != rows::digest(row, 3)? {
-                let name: String = get(row, 2)?;
-                note(report, format!("{name} does not hash to its digest"));
+            let place = Place {
+                store: checks.store,
+                referral_id: rows::referral_id(row, 3)?,
+                version: rows::small_count(row, 4)?,
+                purpose: get(row, 5)?,
+                sha256: rows::digest(row, 6)?,
+            };
+            let name: String = get(row, 2)?;
+            match rows::document(row, 7).and_then(|document| document.open(vault, &place)) {
+                Ok(Document::Kept(bytes)) => {
+                    report.documents += 1;
+                    if sha256(&bytes) != place.sha256 {
+                        note(report, format!("{name} does not hash to its digest"));
+                    }
+                }
+                Ok(Document::Erased(_)) => report.erased += 1,
+                Err(StoreFault::UnknownKey) => {
+                    let what = "lies under a key that the key ring does not have";
+                    note(report, format!("{name} {what}"));
+                }
+                Err(StoreFault::Corrupt) => {
+                    note(report, format!("{name} does not open: it was altered, moved or lost"));
+                }
+                Err(fault) => return Err(fault.into()),
             }
         }
     }

@@ -1,13 +1,17 @@
 //! Cross-checking of everything in a gateway's database.
 
 use super::check::Checks;
+use crate::store::sealing::StoreKind;
 
 /// A gateway's store.
 pub(super) const CHECKS: &Checks = &Checks {
     counts: "SELECT (SELECT count(*) FROM referrals), (SELECT count(*) FROM log)",
+    store: StoreKind::Gateway,
     documents: "SELECT v.ref, v.version::bigint,
-            'version ' || v.version || ' of referral row ' || v.ref, v.payload_sha256, b.body
-        FROM versions v JOIN documents b ON b.id = v.document
+            'version ' || v.version || ' of referral row ' || v.ref, r.referral_id, v.version, '',
+            v.payload_sha256, v.erased_at, v.erased_why, b.key_id, b.wrapped, b.body
+        FROM versions v JOIN referrals r ON r.ref = v.ref
+        LEFT JOIN documents b ON b.id = v.document
         WHERE (v.ref, v.version) > ($1::bigint, $2::bigint) ORDER BY v.ref, v.version LIMIT $3",
     invariants: INVARIANTS,
 };
@@ -56,12 +60,6 @@ const INVARIANTS: &[(&str, &str)] = &[
         "belongs to no version",
         "SELECT 'document ' || id FROM documents b
          WHERE NOT EXISTS (SELECT FROM versions v WHERE v.document = b.id)",
-    ),
-    (
-        "has lost its document",
-        "SELECT 'version ' || v.version || ' of referral row ' || v.ref FROM versions v
-         WHERE v.document IS NOT NULL
-             AND NOT EXISTS (SELECT FROM documents b WHERE b.id = v.document)",
     ),
     (
         "belongs to no referral",

@@ -8,9 +8,10 @@ use crate::domain::ids::Digest;
 use crate::domain::party::DfeCode;
 use crate::domain::time::Timestamp;
 use crate::store::contract::{
-    DeliveryId, DeliverySelector, Head, Lease, LeaseRequest, LeasedDelivery, SeenChain, Settled,
-    StoreFault,
+    DeliveryId, DeliverySelector, Document, Head, Lease, LeaseRequest, LeasedDelivery, SeenChain,
+    Settled, StoreFault,
 };
+use crate::store::sealing::{Place, Vault};
 
 /// Looked at beyond those asked for, because other gateways may be leasing the first of them.
 const SPARE: i64 = 64;
@@ -114,12 +115,13 @@ fn lease_row(row: &tokio_postgres::Row, expires_at: Timestamp) -> Result<Lease, 
 /// leased and comes back; it does not stop the others.
 pub(super) async fn load(
     session: &Session,
+    vault: &Vault,
     leases: &[Lease],
 ) -> Result<Vec<LeasedDelivery>, Trouble> {
     const FIND: &str = concat!(
         "SELECT d.id, d.authority, d.purpose, d.urgency, r.sender, r.referral_id, d.version,
-                r.head_position, r.head_digest, v.payload_sha256, b.body, d.first_tried_at,
-                d.recorded_at, ",
+                r.head_position, r.head_digest, v.payload_sha256, d.first_tried_at,
+                d.recorded_at, v.erased_at, v.erased_why, b.key_id, b.wrapped, b.body, ",
         token_columns!("s"),
         ", ",
         token_columns!("a"),
@@ -127,7 +129,7 @@ pub(super) async fn load(
         token_columns!("n"),
         " FROM deliveries d JOIN referrals r ON r.ref = d.ref
          JOIN versions v ON v.ref = d.ref AND v.version = d.version
-         JOIN documents b ON b.id = v.document
+         LEFT JOIN documents b ON b.id = v.document
          JOIN tokens s ON s.id = v.submission
          JOIN tokens a ON a.id = v.accepted
          JOIN tokens n ON n.id = d.note
@@ -140,8 +142,8 @@ pub(super) async fn load(
     for lease in leases {
         let row =
             rows.iter().find(|row| row.try_get(0).is_ok_and(|id: i64| id == lease.delivery.0));
-        match row.map(|row| leased_row(row, *lease)) {
-            Some(Ok(delivery)) => found.push(delivery),
+        match row.map(|row| leased_row(row, vault, *lease)) {
+            Some(Ok(delivery)) => found.extend(delivery),
             Some(Err(bad)) => fault = Some(bad),
             None => {}
         }
@@ -168,26 +170,37 @@ pub(super) async fn load(
     }
 }
 
-fn leased_row(row: &tokio_postgres::Row, lease: Lease) -> Result<LeasedDelivery, StoreFault> {
-    const TOKENS: usize = 13;
-    Ok(LeasedDelivery {
+/// `None` if the document was erased meanwhile: the purge that follows ends the delivery.
+fn leased_row(
+    row: &tokio_postgres::Row,
+    vault: &Vault,
+    lease: Lease,
+) -> Result<Option<LeasedDelivery>, StoreFault> {
+    const TOKENS: usize = 17;
+    let (referral_id, version) = (rows::referral_id(row, 5)?, rows::small_count(row, 6)?);
+    let payload_sha256 = rows::digest(row, 9)?;
+    let place = Place::gateway(referral_id, version, payload_sha256);
+    let Document::Kept(document) = rows::document(row, 12)?.open(vault, &place)? else {
+        return Ok(None);
+    };
+    Ok(Some(LeasedDelivery {
         lease,
         authority: rows::dfe_code(row, 1)?,
         purpose: get(row, 2)?,
         urgency: rows::urgency(row, 3)?,
         sender: rows::organisation(row, 4)?,
-        referral_id: rows::referral_id(row, 5)?,
-        version: rows::small_count(row, 6)?,
+        referral_id,
+        version,
         head: Head { position: rows::small_count(row, 7)?, digest: rows::digest(row, 8)? },
-        payload_sha256: rows::digest(row, 9)?,
-        document: rows::bytes(row, 10)?,
+        payload_sha256,
+        document,
         submission: rows::token(row, TOKENS)?,
         accepted: rows::token(row, TOKENS + TOKEN_COLUMNS)?,
         note: rows::token(row, TOKENS + 2 * TOKEN_COLUMNS)?,
         chains: Vec::with_capacity(2),
-        first_tried_at: rows::time(row, 11)?,
-        recorded_at: rows::time(row, 12)?,
-    })
+        first_tried_at: rows::time(row, 10)?,
+        recorded_at: rows::time(row, 11)?,
+    }))
 }
 
 /// The chains of all tokens, each once.
@@ -269,7 +282,10 @@ pub(super) async fn replay(
         WHERE state = 'undeliverable'
           AND ($2::bigint IS NULL OR id = $2)
           AND ($3::bytea IS NULL OR ref = (SELECT ref FROM referrals WHERE referral_id = $3))
-          AND ($4::text IS NULL OR authority = $4)";
+          AND ($4::text IS NULL OR authority = $4)
+          -- There is nothing left to deliver of an erased one.
+          AND (SELECT document FROM versions v WHERE v.ref = deliveries.ref
+               AND v.version = deliveries.version) IS NOT NULL";
     let (id, referral, authority) = match selector {
         DeliverySelector::One(id) => (Some(id.0), None, None),
         DeliverySelector::Referral(id) => (None, Some(id.as_bytes().to_vec()), None),

@@ -17,6 +17,7 @@ use super::schema::Kind;
 use super::session::Session;
 use super::settings::Settings;
 use crate::store::contract::{CheckReport, Pending, StoreFault};
+use crate::store::sealing::Vault;
 
 /// One try of an operation over a session.
 pub(super) type Work<'s, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 's>>;
@@ -118,11 +119,15 @@ impl Engine {
     }
 
     /// Checks everything, for as long as that takes, in one state of the database.
-    pub fn check(self: &Arc<Self>, checks: &'static Checks) -> Pending<'static, CheckReport> {
-        let engine = Arc::clone(self);
+    pub fn check(
+        self: &Arc<Self>,
+        checks: &'static Checks,
+        vault: &Arc<Vault>,
+    ) -> Pending<'static, CheckReport> {
+        let (engine, vault) = (Arc::clone(self), Arc::clone(vault));
         Box::pin(async move {
             let session = engine.session().await.map_err(|trouble| trouble.in_the_end(false))?;
-            let report = check::run(&session, checks).await;
+            let report = check::run(&session, checks, &vault).await;
             if !session.is_idle() {
                 drop(Object::take(session));
             }

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
+use super::accept::SealedAcceptance;
 use super::batch::Batcher;
 use super::engine::Engine;
+use super::retention::{self, retention_store};
 use super::schema::Kind;
 use super::settings::Settings;
 use super::{accept_batch, check_gateway, delivered, deliveries, read, rows, sequence};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 use crate::effects::Entropy;
 use crate::store::contract::*;
+use crate::store::sealing::{KeyId, Place, Vault};
 
 /// Writers of acceptances. Two keep two cores of the server busy; an id always goes to the same one,
 /// so that a twin finds what came before it.
@@ -25,28 +29,35 @@ const MOST_LEASES: u32 = 1_024;
 /// The gateway's store in a PostgreSQL database that any number of gateways share.
 pub struct PostgresGateway {
     engine: Arc<Engine>,
+    vault: Arc<Vault>,
     entropy: Arc<dyn Entropy>,
-    accepts: Vec<Batcher<Arc<Acceptance>, AcceptOutcome>>,
+    accepts: Vec<Batcher<Arc<SealedAcceptance>, AcceptOutcome>>,
     receipts: Batcher<Arc<delivered::Receipt>, Settled>,
 }
 
 impl PostgresGateway {
     /// Connects as a process that serves: primary, schema, promotion epoch and replica are judged.
-    /// Random lease tokens come from `entropy`.
-    pub async fn open(settings: &Settings, entropy: Arc<dyn Entropy>) -> Result<Self, StoreFault> {
-        Self::open_as(settings, entropy, true).await
+    /// Documents are sealed and opened by `vault`; random lease tokens come from `entropy`.
+    pub async fn open(
+        settings: &Settings,
+        vault: Arc<Vault>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, StoreFault> {
+        Self::open_as(settings, vault, entropy, true).await
     }
 
     /// Connects for an operator's command beside the processes that serve.
     pub async fn open_beside(
         settings: &Settings,
+        vault: Arc<Vault>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StoreFault> {
-        Self::open_as(settings, entropy, false).await
+        Self::open_as(settings, vault, entropy, false).await
     }
 
     async fn open_as(
         settings: &Settings,
+        vault: Arc<Vault>,
         entropy: Arc<dyn Entropy>,
         service: bool,
     ) -> Result<Self, StoreFault> {
@@ -59,7 +70,7 @@ impl PostgresGateway {
         let settling = Arc::clone(&engine);
         let receipts =
             Batcher::start(move |batch| delivered::carry_out(Arc::clone(&settling), batch));
-        Ok(Self { engine, entropy, accepts, receipts })
+        Ok(Self { engine, vault, entropy, accepts, receipts })
     }
 }
 
@@ -79,7 +90,13 @@ impl GatewayStore for PostgresGateway {
 
     fn accept(&self, acceptance: Acceptance) -> Pending<'_, AcceptOutcome> {
         let writer = usize::from(acceptance.referral_id.as_bytes()[0]) % self.accepts.len();
-        self.accepts[writer].submit(Arc::new(acceptance))
+        Box::pin(async move {
+            let a = &acceptance;
+            let place = Place::gateway(a.referral_id, a.version, a.payload_sha256);
+            let document = self.vault.seal(&place, a.recorded_at, &a.document)?;
+            let sealed = SealedAcceptance { acceptance, document };
+            self.accepts[writer].submit(Arc::new(sealed)).await
+        })
     }
 
     fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>> {
@@ -104,9 +121,10 @@ impl GatewayStore for PostgresGateway {
             if leases.is_empty() {
                 return Ok(Vec::new());
             }
+            let vault = Arc::clone(&self.vault);
             let load = self.engine.read(move |session| {
-                let leases = Arc::clone(&leases);
-                Box::pin(async move { deliveries::load(session, &leases).await })
+                let (leases, vault) = (Arc::clone(&leases), Arc::clone(&vault));
+                Box::pin(async move { deliveries::load(session, &vault, &leases).await })
             });
             load.await
         })
@@ -166,11 +184,20 @@ impl GatewayStore for PostgresGateway {
     }
 
     fn timeline(&self, referral_id: ReferralId) -> Pending<'_, Option<Timeline>> {
-        self.engine.read(move |session| Box::pin(read::timeline(session, referral_id)))
+        let vault = Arc::clone(&self.vault);
+        self.engine.read(move |session| {
+            let vault = Arc::clone(&vault);
+            Box::pin(async move { read::timeline(session, &vault, referral_id).await })
+        })
     }
 
-    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Bytes>> {
-        self.engine.read(move |session| Box::pin(read::document(session, referral_id, sha256)))
+    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>> {
+        Box::pin(async move {
+            let read = self
+                .engine
+                .read(move |session| Box::pin(read::document(session, referral_id, sha256)));
+            read.await?.map(|(place, row)| row.open(&self.vault, &place)).transpose()
+        })
     }
 
     fn token(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<StoredToken>> {
@@ -234,6 +261,8 @@ impl GatewayStore for PostgresGateway {
     }
 
     fn check(&self) -> Pending<'_, CheckReport> {
-        self.engine.check(check_gateway::CHECKS)
+        self.engine.check(check_gateway::CHECKS, &self.vault)
     }
 }
+
+retention_store!(PostgresGateway, &retention::GATEWAY);

@@ -9,12 +9,15 @@ use super::batch::Waiting;
 use super::engine::Engine;
 use super::faults::Trouble;
 use super::read::read_all;
-use super::rows::{self, DocumentRows, Evidence, TokenRows, get, small, token_columns};
+use super::rows::{
+    self, DocumentRow, DocumentRows, Evidence, TokenRows, get, small, token_columns,
+};
 use super::session::{Session, Value};
 use crate::store::contract::{
-    Dispatch, DispatchKey, InboxEntry, InboxFilter, InboxItem, ReceiveOutcome, StoreFault,
-    StoredDispatch,
+    Dispatch, DispatchKey, InboxEntry, InboxFilter, ReceiveOutcome, StoreFault, StoredDispatch,
+    StoredToken,
 };
+use crate::store::sealing::Sealed;
 
 /// A series of reference numbers: `NEW` of 2026.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +74,13 @@ async fn count_on(session: &Session, series: &Series, by: i64) -> Result<i64, Tr
 }
 
 /// One dispatch that waits.
-pub(super) type Queued = Waiting<Arc<Dispatch>, ReceiveOutcome>;
+pub(super) type Queued = Waiting<Arc<SealedDispatch>, ReceiveOutcome>;
+
+/// A dispatch with its document as it will lie in the database.
+pub(super) struct SealedDispatch {
+    pub dispatch: Dispatch,
+    pub document: Sealed,
+}
 
 /// Carries out what was gathered, and answers each. If one of them is to blame for a failure, each
 /// gets a transaction of its own.
@@ -93,7 +102,7 @@ pub(super) async fn carry_out(engine: Arc<Engine>, batch: Vec<Queued>) {
 
 async fn together(
     engine: &Engine,
-    items: Vec<Arc<Dispatch>>,
+    items: Vec<Arc<SealedDispatch>>,
 ) -> Result<Vec<ReceiveOutcome>, StoreFault> {
     let items: Arc<[_]> = items.into();
     engine
@@ -108,8 +117,9 @@ async fn together(
 /// and sends it again. After it: the same dispatch gets the stored receipt.
 async fn receive(
     session: &Session,
-    items: &[Arc<Dispatch>],
+    sealed: &[Arc<SealedDispatch>],
 ) -> Result<Vec<ReceiveOutcome>, Trouble> {
+    let items: Vec<&Dispatch> = sealed.iter().map(|sealed| &sealed.dispatch).collect();
     if items.iter().any(|d| d.urgency > 3 || d.key.version == 0) {
         return Err(StoreFault::Misuse.into());
     }
@@ -117,19 +127,19 @@ async fn receive(
     let numbers = items.iter().map(|d| 5 + usize::from(d.accepted.is_some())).sum();
     let mut numbers = rows::draw(session, numbers).await?.into_iter();
     let mut claims = Claims::default();
-    for d in items {
+    for d in items.iter().copied() {
         claims.push(d, numbers.next(), numbers.next())?;
     }
     let stored = claims.insert(session).await?;
     let mut documents = DocumentRows::default();
     let mut tokens = TokenRows::default();
     let mut evidence = Evidence::default();
-    for (i, d) in items.iter().enumerate() {
+    for (i, d) in items.iter().copied().enumerate() {
         let (entry, document) = (claims.entries[i], claims.documents[i]);
         if !stored.contains(&entry) {
             continue;
         }
-        documents.push(document, &d.document);
+        documents.push(document, &sealed[i].document);
         // What the gateway recorded is judged at its time, our receipt at ours.
         let theirs = [Some(&d.submission), d.accepted.as_ref(), Some(&d.note)];
         for token in theirs.into_iter().flatten() {
@@ -276,7 +286,7 @@ pub(super) async fn received(
 /// The columns that [`entry`] reads.
 const ENTRY: &str =
     "entry, reference, referral_id, version, purpose, sender, request_type, urgency,
-                     payload_sha256, recorded_at, received_at, document";
+                     payload_sha256, recorded_at, received_at";
 
 pub(super) async fn inbox(
     session: &Session,
@@ -327,25 +337,28 @@ fn entry(row: &Row) -> Result<InboxEntry, StoreFault> {
     })
 }
 
-pub(super) async fn item(session: &Session, number: u64) -> Result<Option<InboxItem>, Trouble> {
+/// One entry with its tokens; the document as it lies there.
+pub(super) type Item = (InboxEntry, DocumentRow, Vec<StoredToken>);
+
+pub(super) async fn item(session: &Session, number: u64) -> Result<Option<Item>, Trouble> {
     session.begin_snapshot().await?;
     let found = item_in_snapshot(session, rows::number(number)).await?;
     session.roll_back().await?;
     Ok(found)
 }
 
-async fn item_in_snapshot(session: &Session, number: i64) -> Result<Option<InboxItem>, Trouble> {
-    let sql = format!("SELECT {ENTRY} FROM dispatches WHERE entry = $1");
+async fn item_in_snapshot(session: &Session, number: i64) -> Result<Option<Item>, Trouble> {
+    let sql = format!(
+        "SELECT {ENTRY}, erased_at, erased_why, b.key_id, b.wrapped, b.body
+         FROM dispatches LEFT JOIN documents b ON b.id = document WHERE entry = $1"
+    );
     let Some(row) = session.first(&sql, &[&number]).await? else { return Ok(None) };
     let entry = entry(&row)?;
-    let document: Option<i64> = get(&row, 11)?;
-    const BODY: &str = "SELECT body FROM documents WHERE id = $1";
-    let document = session.first(BODY, &[&document]).await?;
-    let document = document.map(|row| rows::bytes(&row, 0)).transpose()?;
+    let document = rows::document(&row, 11)?;
     const TOKENS: &str =
         concat!("SELECT ", token_columns!("t"), " FROM tokens t WHERE t.owner = $1 ORDER BY t.id");
     let tokens = read_all(session.query(TOKENS, &[&number]).await?, |row| rows::token(row, 0))?;
-    Ok(Some(InboxItem { entry, document, tokens }))
+    Ok(Some((entry, document, tokens)))
 }
 
 pub(super) async fn count(session: &Session) -> Result<u64, Trouble> {

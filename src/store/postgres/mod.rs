@@ -13,6 +13,7 @@
 //! | `rows` | values <-> columns, and what both stores write alike |
 //! | `accept`, `accept_batch`, `deliveries`, `delivered`, `sequence`, `read` | the gateway's operations |
 //! | `inbox` | the authority's operations |
+//! | `retention` | both kinds' keys, holds and erasure |
 //! | `gateway`, `authority` | the contracts' traits over them |
 //! | `check`, `check_gateway` | re-hashing and cross-checking of everything |
 
@@ -31,6 +32,7 @@ mod faults;
 mod gateway;
 mod inbox;
 mod read;
+mod retention;
 mod rows;
 mod schema;
 mod sequence;

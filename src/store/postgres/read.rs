@@ -1,10 +1,9 @@
 //! Reading what the gateway has stored.
 
-use bytes::Bytes;
 use tokio_postgres::Row;
 
 use super::faults::Trouble;
-use super::rows::{self, get, token_columns};
+use super::rows::{self, DocumentRow, get, token_columns};
 use super::session::{Session, Value};
 use crate::domain::delivery::{DELAYED_AFTER_MS, State};
 use crate::domain::ids::{Digest, ReferralId};
@@ -14,6 +13,7 @@ use crate::store::contract::{
     Counts, DeliveryFilter, DeliveryId, DeliveryRow, Head, Seen, StoreFault, StoredAcceptance,
     StoredToken, Timeline, TokenRow, VersionRow,
 };
+use crate::store::sealing::{Place, Vault};
 
 /// A referral's row.
 pub(super) struct Thread {
@@ -126,6 +126,7 @@ pub(super) async fn look_up(
 
 pub(super) async fn timeline(
     session: &Session,
+    vault: &Vault,
     id: ReferralId,
 ) -> Result<Option<Timeline>, Trouble> {
     session.begin_snapshot().await?;
@@ -137,7 +138,7 @@ pub(super) async fn timeline(
                 referral_id: id,
                 sender,
                 head,
-                versions: versions(session, owner).await?,
+                versions: versions(session, vault, id, owner).await?,
                 tokens: tokens(session, owner).await?,
                 deliveries: deliveries(session, filter).await?,
             })
@@ -147,16 +148,26 @@ pub(super) async fn timeline(
     Ok(found)
 }
 
-async fn versions(session: &Session, owner: i64) -> Result<Vec<VersionRow>, Trouble> {
+async fn versions(
+    session: &Session,
+    vault: &Vault,
+    id: ReferralId,
+    owner: i64,
+) -> Result<Vec<VersionRow>, Trouble> {
     const FIND: &str = "
         SELECT v.version, v.payload_sha256, v.request_type, v.urgency, v.authority, s.sha256,
-               a.sha256, v.recorded_at
+               a.sha256, v.recorded_at, v.erased_at, v.erased_why, d.key_id
         FROM versions v JOIN tokens s ON s.id = v.submission JOIN tokens a ON a.id = v.accepted
+        LEFT JOIN documents d ON d.id = v.document
         WHERE v.ref = $1 ORDER BY v.version";
     read_all(session.query(FIND, &[&owner]).await?, |row| {
+        let payload_sha256 = rows::digest(row, 1)?;
+        let key = rows::key_id(row, 10)?;
         Ok(VersionRow {
             version: rows::small_count(row, 0)?,
-            payload_sha256: rows::digest(row, 1)?,
+            payload_sha256,
+            // Erased from the moment at which its key is destroyed, purged a little later.
+            erased: rows::erasure(row, 8)?.or_else(|| vault.erased(id, payload_sha256, key)),
             request_type: get(row, 2)?,
             urgency: rows::urgency(row, 3)?,
             authority: rows::dfe_code(row, 4)?,
@@ -243,16 +254,21 @@ fn delivery_row(row: &Row) -> Result<DeliveryRow, StoreFault> {
     })
 }
 
+/// A document as it lies there, with its place.
 pub(super) async fn document(
     session: &Session,
     id: ReferralId,
     sha256: Digest,
-) -> Result<Option<Bytes>, Trouble> {
-    const FIND: &str = "SELECT d.body FROM referrals r JOIN versions v ON v.ref = r.ref
-        JOIN documents d ON d.id = v.document
+) -> Result<Option<(Place, DocumentRow)>, Trouble> {
+    const FIND: &str = "
+        SELECT v.version, v.erased_at, v.erased_why, d.key_id, d.wrapped, d.body
+        FROM referrals r JOIN versions v ON v.ref = r.ref
+        LEFT JOIN documents d ON d.id = v.document
         WHERE r.referral_id = $1 AND v.payload_sha256 = $2";
     let row = session.first(FIND, &[&&id.as_bytes()[..], &&sha256.as_bytes()[..]]).await?;
-    Ok(row.map(|row| rows::bytes(&row, 0)).transpose()?)
+    let Some(row) = row else { return Ok(None) };
+    let place = Place::gateway(id, rows::small_count(&row, 0)?, sha256);
+    Ok(Some((place, rows::document(&row, 1)?)))
 }
 
 pub(super) async fn token(

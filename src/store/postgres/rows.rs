@@ -11,33 +11,42 @@ use super::faults::Trouble;
 use super::session::{DRAW, Session};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation, Party};
+use crate::domain::retention::{Erasure, ErasureReason};
 use crate::domain::time::Timestamp;
 use crate::store::contract::{
-    NewToken, SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind,
+    Document, NewToken, SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind,
 };
+use crate::store::sealing::{KeyId, Place, Sealed, Vault};
 
-/// Digests of one `crls` column.
+/// Bytes of one digest in a `crls` column.
 const DIGEST: usize = 32;
 
 /// Documents to be inserted, column by column.
 #[derive(Default)]
 pub(super) struct DocumentRows<'a> {
     ids: Vec<i64>,
+    keys: Vec<&'a [u8]>,
+    wrapped: Vec<&'a [u8]>,
     bodies: Vec<&'a [u8]>,
 }
 
 impl<'a> DocumentRows<'a> {
     /// Inserts them all; prepared first, so that it can be sent together with others.
-    pub const INSERT: &'static str = "INSERT INTO documents (id, body)
-        SELECT * FROM unnest($1::bigint[], $2::bytea[])";
+    pub const INSERT: &'static str = "INSERT INTO documents (id, key_id, wrapped, body)
+        SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[])";
 
-    pub fn push(&mut self, id: i64, body: &'a [u8]) {
+    pub fn push(&mut self, id: i64, sealed: &'a Sealed) {
         self.ids.push(id);
-        self.bodies.push(body);
+        self.keys.push(sealed.key_id.as_bytes());
+        self.wrapped.push(&sealed.wrapped);
+        self.bodies.push(&sealed.body);
     }
 
     pub async fn insert(&self, session: &Session, insert: &Statement) -> Result<(), Trouble> {
-        session.client().execute(insert, &[&self.ids, &self.bodies]).await?;
+        session
+            .client()
+            .execute(insert, &[&self.ids, &self.keys, &self.wrapped, &self.bodies])
+            .await?;
         Ok(())
     }
 }
@@ -342,6 +351,47 @@ pub(super) fn time(row: &Row, column: usize) -> Result<Timestamp, StoreFault> {
 /// Reads a time that may be missing.
 pub(super) fn time_or_none(row: &Row, column: usize) -> Result<Option<Timestamp>, StoreFault> {
     Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_millis))
+}
+
+/// What a row says about its document: sealed, or erased.
+pub(super) enum DocumentRow {
+    Sealed(Sealed),
+    Erased(Erasure),
+}
+
+impl DocumentRow {
+    /// Opened, on the caller's task.
+    pub fn open(self, vault: &Vault, place: &Place) -> Result<Document, StoreFault> {
+        match self {
+            DocumentRow::Sealed(sealed) => vault.unseal(place, sealed),
+            DocumentRow::Erased(erasure) => Ok(Document::Erased(erasure)),
+        }
+    }
+}
+
+/// Reads `erased_at, erased_why, key_id, wrapped, body` from column `first` on, the last three NULL
+/// where there is no row in `documents`.
+pub(super) fn document(row: &Row, first: usize) -> Result<DocumentRow, StoreFault> {
+    if let Some(erasure) = erasure(row, first)? {
+        return Ok(DocumentRow::Erased(erasure));
+    }
+    let key_id = key_id(row, first + 2)?.ok_or(StoreFault::Corrupt)?;
+    let (wrapped, body) = (get(row, first + 3)?, get(row, first + 4)?);
+    Ok(DocumentRow::Sealed(Sealed { key_id, wrapped, body }))
+}
+
+/// Reads `erased_at, erased_why`.
+pub(super) fn erasure(row: &Row, first: usize) -> Result<Option<Erasure>, StoreFault> {
+    let Some(at) = time_or_none(row, first)? else { return Ok(None) };
+    let why = ErasureReason::from_name(get(row, first + 1)?).ok_or(StoreFault::Corrupt)?;
+    Ok(Some(Erasure { at, why }))
+}
+
+/// Reads the name of a period key that may be missing.
+pub(super) fn key_id(row: &Row, column: usize) -> Result<Option<KeyId>, StoreFault> {
+    let bytes: Option<&[u8]> = get(row, column)?;
+    let bytes = bytes.map(|bytes| bytes.try_into().map_err(|_| StoreFault::Corrupt));
+    Ok(bytes.transpose()?.map(KeyId::from_bytes))
 }
 
 /// Reads the id of a referral.

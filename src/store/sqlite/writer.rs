@@ -1,8 +1,8 @@
 //! The one thread that writes. It takes everything that waits, runs it in one transaction, and
 //! answers after the commit.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,8 @@ const LONGEST_LOG: i64 = 4 * CHECKPOINT_PAGES;
 const LAST_PAGES: i64 = 1_000;
 /// Operations between two looks at the size of the log.
 const LOOK_EVERY: usize = 64;
-/// A commit lingers only if the one before had at least this many operations.
+/// A commit lingers only if the one before had at least this many operations: then there are many
+/// who ask at the same time.
 const LINGER_FROM: usize = 4;
 
 /// An operation on its way. It may run more than once; what it did is undone in between.
@@ -59,24 +60,93 @@ where
     }
 }
 
+/// What waits for the writer. It is woken once for a batch, not for each operation of it: a wake-up
+/// costs the system more than many an operation.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Box<dyn Job>>,
+    /// The writer sleeps until there is something.
+    asleep: bool,
+    /// Nothing more will come.
+    closed: bool,
+    /// Nothing more will be done.
+    abandoned: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing is half-done when a holder panics: every change is one operation of the queue.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a job, unless nobody will ever take it.
+    fn push(&self, job: Box<dyn Job>) -> Result<(), StoreFault> {
+        let mut waiting = self.lock();
+        if waiting.closed || waiting.abandoned {
+            return Err(StoreFault::Stopped);
+        }
+        waiting.jobs.push_back(job);
+        let wake = std::mem::take(&mut waiting.asleep);
+        drop(waiting);
+        if wake {
+            self.bell.notify_one();
+        }
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.bell.notify_one();
+    }
+
+    /// Waits for a job, then for `linger` for others, and takes what is there. Empty once closed.
+    fn take(&self, linger: Duration) -> Vec<Box<dyn Job>> {
+        let mut waiting = self.lock();
+        while waiting.jobs.is_empty() {
+            if waiting.closed {
+                return Vec::new();
+            }
+            waiting.asleep = true;
+            waiting = self.bell.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.asleep = false;
+        let until = Instant::now() + linger;
+        while waiting.jobs.len() < LARGEST_BATCH && !waiting.closed {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            // Nobody rings meanwhile, but to close.
+            let waited = self.bell.wait_timeout(waiting, left);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let count = waiting.jobs.len().min(LARGEST_BATCH);
+        waiting.jobs.drain(..count).collect()
+    }
+}
+
 pub(super) struct Writer {
     turns: Arc<Semaphore>,
-    jobs: Mutex<Option<Sender<Box<dyn Job>>>>,
+    queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     /// `copier` copies the log of `conn`'s file.
     pub fn start(conn: Connection, copier: Copier, linger: Duration) -> Result<Self, StoreFault> {
-        let (jobs, queue) = channel();
+        let queue = Arc::new(Queue::default());
         let linger = linger.min(Duration::from_millis(1));
-        let work = move || Work { copier, conn, queue, linger, last_batch: 0, since_look: 0 }.run();
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(work);
-        Ok(Self {
-            turns: Arc::new(Semaphore::new(QUEUE)),
-            jobs: Mutex::new(Some(jobs)),
-            thread: Some(thread.map_err(|_| StoreFault::Unavailable)?),
-        })
+        let work =
+            Work { copier, conn, queue: queue.clone(), linger, last_batch: 0, since_look: 0 };
+        let thread = std::thread::Builder::new().name("store-writer".into());
+        let thread = thread.spawn(move || work.run()).map_err(|_| StoreFault::Unavailable)?;
+        Ok(Self { turns: Arc::new(Semaphore::new(QUEUE)), queue, thread: Some(thread) })
     }
 
     /// Queues `op` and waits for the commit that holds it. Once queued, it is carried out even if
@@ -89,13 +159,7 @@ impl Writer {
         let _turn = self.turns.clone().acquire_owned().await.map_err(|_| StoreFault::Stopped)?;
         let (answer, answered) = oneshot::channel();
         let result = Err(StoreFault::OutcomeUnknown);
-        let job = Box::new(Queued { op, result, answer, _turn });
-        {
-            let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-            let jobs = jobs.as_ref().ok_or(StoreFault::Stopped)?;
-            // The writer's thread has ended: nothing was done.
-            jobs.send(job).map_err(|_| StoreFault::Stopped)?;
-        }
+        self.queue.push(Box::new(Queued { op, result, answer, _turn }))?;
         // The thread ended with the job in its hands or in the queue.
         answered.await.unwrap_or(Err(StoreFault::OutcomeUnknown))
     }
@@ -104,7 +168,7 @@ impl Writer {
 impl Drop for Writer {
     /// Carries out what is queued, checkpoints and closes the file.
     fn drop(&mut self) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.close();
         if let Some(thread) = self.thread.take() {
             // A writer that panicked has told its callers; there is nothing to add.
             let _ = thread.join();
@@ -116,43 +180,39 @@ struct Work {
     // Ends before the connection closes, which then is the last and checkpoints.
     copier: Copier,
     conn: Connection,
-    queue: Receiver<Box<dyn Job>>,
+    queue: Arc<Queue>,
     linger: Duration,
     last_batch: usize,
     since_look: usize,
 }
 
+impl Drop for Work {
+    /// Also when the thread panics: whoever still waits learns that nobody knows.
+    fn drop(&mut self) {
+        let mut waiting = self.queue.lock();
+        waiting.abandoned = true;
+        let left = std::mem::take(&mut waiting.jobs);
+        drop(waiting);
+        drop(left);
+    }
+}
+
 impl Work {
     fn run(mut self) {
-        while let Ok(first) = self.queue.recv() {
-            let jobs = self.gather(first);
+        loop {
+            let alone = self.last_batch < LINGER_FROM;
+            let jobs = self.queue.take(if alone { Duration::ZERO } else { self.linger });
+            if jobs.is_empty() {
+                // Closing the last connection checkpoints too; a failure leaves the log for the next
+                // start.
+                return;
+            }
             self.last_batch = jobs.len();
             let healthy = self.carry_out(jobs).and_then(|()| self.checkpoint());
             if healthy.is_err_and(StoreFault::is_final) {
                 return self.refuse_the_rest();
             }
         }
-        // Closing the last connection checkpoints too; a failure leaves the log for the next start.
-    }
-
-    fn gather(&self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
-        let mut jobs = vec![first];
-        while jobs.len() < LARGEST_BATCH
-            && let Ok(job) = self.queue.try_recv()
-        {
-            jobs.push(job);
-        }
-        if self.linger.is_zero() || self.last_batch < LINGER_FROM {
-            return jobs;
-        }
-        let until = Instant::now() + self.linger;
-        while jobs.len() < self.last_batch.min(LARGEST_BATCH) {
-            match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(job) => jobs.push(job),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        jobs
     }
 
     /// All jobs in one transaction. If one of them fails, which is rare, each gets one of its own, so
@@ -222,11 +282,15 @@ impl Work {
     }
 
     /// After a failed sync: nothing is written or synced any more, not even on closing.
-    fn refuse_the_rest(self) {
+    fn refuse_the_rest(&self) {
         // Fails only for options that this SQLite does not know.
         let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        while let Ok(job) = self.queue.recv() {
-            job.tell(Err(StoreFault::Stopped));
+        loop {
+            let jobs = self.queue.take(Duration::ZERO);
+            if jobs.is_empty() {
+                return;
+            }
+            jobs.into_iter().for_each(|job| job.tell(Err(StoreFault::Stopped)));
         }
     }
 
@@ -257,7 +321,7 @@ mod tests {
     fn an_operation_that_fails_takes_nothing_of_its_batch_with_it() {
         let conn = Connection::open_in_memory().unwrap();
         conn.prepare("CREATE TABLE t (value INTEGER)").unwrap().execute([]).unwrap();
-        let (_, queue) = channel();
+        let queue = Arc::new(Queue::default());
         let copier = Copier::start(Connection::open_in_memory().unwrap()).unwrap();
         let linger = Duration::ZERO;
         let work = Work { copier, conn, queue, linger, last_batch: 0, since_look: 0 };

@@ -14,8 +14,13 @@ CREATE TABLE dispatches (
     reference text NOT NULL CONSTRAINT dispatches_by_reference UNIQUE,
     recorded_at bigint NOT NULL,
     received_at bigint NOT NULL,
-    CONSTRAINT dispatches_by_key UNIQUE (referral_id, version, purpose)
+    erased_at bigint,
+    erased_why text,
+    CONSTRAINT dispatches_by_key UNIQUE (referral_id, version, purpose),
+    CHECK ((document IS NULL) = (erased_at IS NOT NULL)),
+    CHECK ((erased_why IS NULL) = (erased_at IS NULL))
 );
+CREATE UNIQUE INDEX dispatches_by_document ON dispatches (document) WHERE document IS NOT NULL;
 
 -- The last number given out per prefix and year.
 CREATE TABLE reference_numbers (
@@ -26,8 +31,11 @@ CREATE TABLE reference_numbers (
 );
 
 GRANT SELECT ON ALL TABLES IN SCHEMA ecaf TO ecaf_authority;
-GRANT INSERT ON chains, crls, documents, tokens, dispatches, reference_numbers, probe
-    TO ecaf_authority;
-GRANT UPDATE ON reference_numbers, probe, barriers TO ecaf_authority;
+GRANT INSERT ON chains, crls, documents, tokens, dispatches, reference_numbers, probe, holds,
+    closures TO ecaf_authority;
+GRANT UPDATE ON reference_numbers, probe, barriers, closures TO ecaf_authority;
+GRANT UPDATE (key_id, wrapped) ON documents TO ecaf_authority;
+GRANT UPDATE (document, erased_at, erased_why) ON dispatches TO ecaf_authority;
+GRANT DELETE ON documents, holds TO ecaf_authority;
 GRANT USAGE, SELECT ON SEQUENCE row_numbers TO ecaf_authority;
 GRANT EXECUTE ON FUNCTION synchronous_standbys() TO ecaf_authority;

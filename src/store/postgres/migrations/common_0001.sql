@@ -44,15 +44,29 @@ CREATE TABLE probe (
 );
 ALTER TABLE probe ALTER COLUMN room SET STORAGE EXTERNAL;
 
--- A document, alone in its row, so that it can be erased alone. EXTERNAL: ciphertext does not
+-- Ciphertext, alone in its row, so that it can be erased alone. key_id names the period key under which
+-- the document's own key is wrapped; see src/store/sealing/form.rs. EXTERNAL: ciphertext does not
 -- compress, and trying costs a tenth of an insert.
 CREATE TABLE documents (
     id bigint PRIMARY KEY,
-    key_id bytea CHECK (length(key_id) = 8),
-    wrapped bytea,
+    key_id bytea NOT NULL CHECK (length(key_id) = 8),
+    wrapped bytea NOT NULL CHECK (length(wrapped) = 60),
     body bytea NOT NULL
 );
 ALTER TABLE documents ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE INDEX documents_by_key ON documents (key_id, id);
+
+-- What keeps a referral's documents beyond their period, and what lets them go at its end.
+CREATE TABLE holds (
+    referral_id bytea NOT NULL CHECK (length(referral_id) = 16),
+    code text NOT NULL,
+    placed_at bigint NOT NULL,
+    PRIMARY KEY (referral_id, code)
+);
+CREATE TABLE closures (
+    referral_id bytea PRIMARY KEY CHECK (length(referral_id) = 16),
+    closed_at bigint NOT NULL
+);
 
 -- Tokens are kept for ever. A position is given to 'accepted' and 'recorded' alone.
 CREATE TABLE tokens (

@@ -23,8 +23,14 @@ CREATE TABLE versions (
     submission bigint NOT NULL,
     accepted bigint NOT NULL,
     recorded_at bigint NOT NULL,
-    PRIMARY KEY (ref, version)
+    erased_at bigint,
+    erased_why text,
+    PRIMARY KEY (ref, version),
+    CHECK ((document IS NULL) = (erased_at IS NOT NULL)),
+    CHECK ((erased_why IS NULL) = (erased_at IS NULL))
 );
+-- From a document to its version: what is found under a key has a place.
+CREATE UNIQUE INDEX versions_by_document ON versions (document) WHERE document IS NOT NULL;
 
 -- due_at: of a held delivery its next attempt, of a leased one the end of the lease; NULL once
 -- nothing more is to be done. So one index finds new, postponed and abandoned work alike.
@@ -92,11 +98,14 @@ CREATE TABLE rights (
 ALTER TABLE unsequenced SET (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 20000);
 ALTER TABLE deliveries SET (autovacuum_vacuum_scale_factor = 0.02);
 
--- Least privilege: nothing is deleted but what was sequenced, nothing is changed but what moves.
+-- Least privilege: nothing is deleted but what was sequenced or erased, nothing is changed but what
+-- moves. Tokens, chains, lists, log and feeds are only added to.
 GRANT SELECT ON ALL TABLES IN SCHEMA ecaf TO ecaf_gateway;
 GRANT INSERT ON chains, crls, documents, tokens, referrals, versions, deliveries, unsequenced, log,
-    feeds, rights, probe TO ecaf_gateway;
-GRANT UPDATE ON referrals, deliveries, rights, probe, barriers TO ecaf_gateway;
-GRANT DELETE ON unsequenced TO ecaf_gateway;
+    feeds, rights, probe, holds, closures TO ecaf_gateway;
+GRANT UPDATE ON referrals, deliveries, rights, probe, barriers, closures TO ecaf_gateway;
+GRANT UPDATE (key_id, wrapped) ON documents TO ecaf_gateway;
+GRANT UPDATE (document, erased_at, erased_why) ON versions TO ecaf_gateway;
+GRANT DELETE ON unsequenced, documents, holds TO ecaf_gateway;
 GRANT USAGE, SELECT ON SEQUENCE row_numbers TO ecaf_gateway;
 GRANT EXECUTE ON FUNCTION synchronous_standbys() TO ecaf_gateway;

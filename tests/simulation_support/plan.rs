@@ -1,0 +1,114 @@
+//! What a seed decides before a run: who takes part, what is sent, and which kinds of trouble there are.
+//! Every kind is absent in some runs, so that one does not hide what another would show.
+
+use std::time::Duration;
+
+use ecaf::domain::delivery::{BreakerPolicy, RetryPolicy};
+use ecaf::gateway::deliver::DeliverySettings;
+
+use super::network::Weather;
+use super::planted::Bug;
+use super::scheduler::Random;
+use super::stores::Disk;
+
+/// Everything about a run that is decided before it begins.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    /// Gateways over one store.
+    pub gateways: usize,
+    /// Referrals that are sent, rivals not counted.
+    pub referrals: usize,
+    /// How long there is trouble.
+    pub trouble_s: u64,
+    pub weather: Weather,
+    pub gateway_disk: Disk,
+    pub authority_disk: Disk,
+    /// Mean seconds between two crashes of a gateway; none: never. The same for all below.
+    pub gateway_crashes: Option<u64>,
+    pub store_crashes: Option<u64>,
+    pub authority_crashes: Option<u64>,
+    pub school_crashes: Option<u64>,
+    pub cuts: Option<u64>,
+    /// Clocks are stepped by up to this many seconds.
+    pub clock_steps: Option<(u64, u64)>,
+    /// An operator replays what was given up, and sometimes hands over by hand.
+    pub operator: Option<u64>,
+    pub retry_base_ms: i64,
+    pub give_up_after_ms: i64,
+    pub lease_ms: i64,
+    pub parallel: usize,
+    pub parallel_per_authority: usize,
+    pub bug: Bug,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0x5eed_0f_0a11);
+        let r = &mut random;
+        let some = |r: &mut Random, light: u32, heavy: u32| {
+            let level = r.below(3);
+            [0, light, heavy][level as usize]
+        };
+        let weather = Weather {
+            late: some(r, 30, 200),
+            lost: some(r, 20, 150),
+            broken: some(r, 30, 250),
+            doubled: some(r, 50, 300),
+            swapped: some(r, 0, 100),
+            misrouted: some(r, 0, 100),
+        };
+        let disk = |r: &mut Random| Disk {
+            slow: some(r, 0, 20),
+            fails: some(r, 10, 120),
+            fails_though_done: some(r, 10, 120),
+        };
+        let (gateway_disk, authority_disk) = (disk(r), disk(r));
+        let every = |r: &mut Random, often: u64, seldom: u64| {
+            [None, Some(seldom), Some(often)][r.below(3) as usize]
+        };
+        let step_s = r.pick(&[2, 30, 240, 900]);
+        Self {
+            seed,
+            gateways: r.between(1, 3) as usize,
+            referrals: r.between(3, 9) as usize,
+            trouble_s: r.between(30, 200),
+            weather,
+            gateway_disk,
+            authority_disk,
+            gateway_crashes: every(r, 8, 60),
+            store_crashes: every(r, 10, 80),
+            authority_crashes: every(r, 8, 60),
+            school_crashes: every(r, 8, 60),
+            cuts: every(r, 6, 40),
+            clock_steps: every(r, 10, 50).map(|mean| (mean, step_s)),
+            operator: every(r, 20, 60),
+            retry_base_ms: r.pick(&[50, 1_000, 5_000]),
+            give_up_after_ms: r.pick(&[5_000, 60_000, 3_600_000, 7 * 86_400_000]),
+            lease_ms: r.pick(&[11_000, 15_000, 45_000]),
+            parallel: r.pick(&[1, 2, 8]),
+            parallel_per_authority: r.pick(&[1, 4]),
+            bug: Bug::None,
+        }
+    }
+
+    /// The same with a bug in it.
+    pub fn with(self, bug: Bug) -> Self {
+        Self { bug, ..self }
+    }
+
+    pub fn deliveries(&self) -> DeliverySettings {
+        DeliverySettings {
+            retry: RetryPolicy {
+                base_ms: self.retry_base_ms,
+                max_ms: 60_000,
+                give_up_after_ms: self.give_up_after_ms,
+            },
+            breaker: BreakerPolicy::default(),
+            parallel: self.parallel,
+            parallel_per_authority: self.parallel_per_authority,
+            lease_ms: self.lease_ms,
+            look_every: Duration::from_secs(5),
+        }
+    }
+}

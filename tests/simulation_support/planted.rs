@@ -1,0 +1,251 @@
+//! Bugs put in on purpose between the product and its real stores. The proof must find each of them:
+//! a proof that nothing can fail proves nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use ecaf::domain::ids::{Digest, ReferralId};
+use ecaf::domain::party::{DfeCode, Organisation};
+use ecaf::domain::time::Timestamp;
+use ecaf::store::*;
+use rustls::pki_types::CertificateDer;
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Nothing.
+    None,
+    /// The gateway's store says "committed" and forgets it: every third time.
+    LosesAccepted,
+    /// The gateway's store says "done" to a receipt and stores nothing.
+    LosesReceipts,
+    /// The gateway's store leaves the receipt out of its school's feed.
+    ForgetsAudience,
+    /// The authority's store says "stored" and forgets it, every third time.
+    LosesDispatches,
+    /// The authority's store keeps other bytes than it was given.
+    MixesDocuments,
+    /// The authority's store keeps every third dispatch under another purpose than its own, so that a
+    /// repetition would be stored twice.
+    StoresElsewhere,
+}
+
+impl Bug {
+    /// All that must be found.
+    pub const ALL: [Self; 6] = [
+        Self::LosesAccepted,
+        Self::LosesReceipts,
+        Self::ForgetsAudience,
+        Self::LosesDispatches,
+        Self::MixesDocuments,
+        Self::StoresElsewhere,
+    ];
+}
+
+/// The gateway's store with a bug, if the bug is there.
+pub fn gateway(bug: Bug, real: Arc<dyn GatewayStore>) -> Arc<dyn GatewayStore> {
+    match bug {
+        Bug::LosesAccepted | Bug::LosesReceipts | Bug::ForgetsAudience => {
+            Arc::new(Broken { bug, real, count: AtomicU64::new(0) })
+        }
+        _ => real,
+    }
+}
+
+/// The authority's store with a bug, if the bug is there.
+pub fn authority(bug: Bug, real: Arc<dyn AuthorityStore>) -> Arc<dyn AuthorityStore> {
+    match bug {
+        Bug::LosesDispatches | Bug::MixesDocuments | Bug::StoresElsewhere => {
+            Arc::new(Broken { bug, real, count: AtomicU64::new(0) })
+        }
+        _ => real,
+    }
+}
+
+struct Broken<S: ?Sized> {
+    bug: Bug,
+    real: Arc<S>,
+    count: AtomicU64,
+}
+
+impl<S: ?Sized> Broken<S> {
+    /// Every third time, the third first.
+    fn now(&self, bug: Bug) -> bool {
+        self.bug == bug && self.count.fetch_add(1, Ordering::SeqCst) % 3 == 2
+    }
+}
+
+impl GatewayStore for Broken<dyn GatewayStore> {
+    fn accept(&self, mut a: Acceptance) -> Pending<'_, AcceptOutcome> {
+        if self.now(Bug::LosesAccepted) {
+            return Box::pin(async { Ok(AcceptOutcome::Committed) });
+        }
+        if self.bug == Bug::ForgetsAudience {
+            a.accepted.audience.clear();
+        }
+        self.real.accept(a)
+    }
+
+    fn delivered(&self, lease: Lease, t: DeliveredTokens, now: Timestamp) -> Pending<'_, Settled> {
+        if self.bug == Bug::LosesReceipts {
+            return Box::pin(async { Ok(Settled::Done) });
+        }
+        self.real.delivered(lease, t, now)
+    }
+
+    fn look_up(&self, s: &Organisation, id: ReferralId, version: u32) -> Pending<'_, Seen> {
+        self.real.look_up(s, id, version)
+    }
+
+    fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>> {
+        self.real.lease_deliveries(request)
+    }
+
+    fn postponed(
+        &self,
+        lease: Lease,
+        next: Timestamp,
+        reason: &'static str,
+        now: Timestamp,
+    ) -> Pending<'_, Settled> {
+        self.real.postponed(lease, next, reason, now)
+    }
+
+    fn gave_up(&self, lease: Lease, reason: &'static str, now: Timestamp) -> Pending<'_, Settled> {
+        self.real.gave_up(lease, reason, now)
+    }
+
+    fn replay(&self, selector: DeliverySelector, now: Timestamp) -> Pending<'_, u64> {
+        self.real.replay(selector, now)
+    }
+
+    fn by_hand(&self, delivery: DeliveryId, now: Timestamp) -> Pending<'_, bool> {
+        self.real.by_hand(delivery, now)
+    }
+
+    fn deliveries(&self, filter: DeliveryFilter) -> Pending<'_, Vec<DeliveryRow>> {
+        self.real.deliveries(filter)
+    }
+
+    fn next_due(&self, excluded: Vec<DfeCode>) -> Pending<'_, Option<Timestamp>> {
+        self.real.next_due(excluded)
+    }
+
+    fn head(&self, id: ReferralId) -> Pending<'_, Option<Head>> {
+        self.real.head(id)
+    }
+
+    fn timeline(&self, id: ReferralId) -> Pending<'_, Option<Timeline>> {
+        self.real.timeline(id)
+    }
+
+    fn document(&self, id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>> {
+        self.real.document(id, sha256)
+    }
+
+    fn token(&self, id: ReferralId, sha256: Digest) -> Pending<'_, Option<StoredToken>> {
+        self.real.token(id, sha256)
+    }
+
+    fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>> {
+        self.real.chain(x5t)
+    }
+
+    fn crl(&self, sha256: Digest) -> Pending<'_, Option<Bytes>> {
+        self.real.crl(sha256)
+    }
+
+    fn counts(&self, now: Timestamp) -> Pending<'_, Counts> {
+        self.real.counts(now)
+    }
+
+    fn acquire(
+        &self,
+        name: &'static str,
+        holder: String,
+        now: Timestamp,
+        ttl_ms: i64,
+    ) -> Pending<'_, Option<Fence>> {
+        self.real.acquire(name, holder, now, ttl_ms)
+    }
+
+    fn release(&self, fence: Fence) -> Pending<'_, ()> {
+        self.real.release(fence)
+    }
+
+    fn sequence(&self, fence: &Fence, limit: u32, now: Timestamp) -> Pending<'_, Sequencing> {
+        self.real.sequence(fence, limit, now)
+    }
+
+    fn log(&self, first: u64, limit: u32) -> Pending<'_, Vec<LogEntry>> {
+        self.real.log(first, limit)
+    }
+
+    fn feed(&self, party: &Organisation, after: u64, limit: u32) -> Pending<'_, Vec<FeedEntry>> {
+        self.real.feed(party, after, limit)
+    }
+
+    fn probe_writable(&self, now: Timestamp) -> Pending<'_, ()> {
+        self.real.probe_writable(now)
+    }
+
+    fn check(&self) -> Pending<'_, CheckReport> {
+        self.real.check()
+    }
+}
+
+impl AuthorityStore for Broken<dyn AuthorityStore> {
+    fn receive(&self, mut d: Dispatch) -> Pending<'_, ReceiveOutcome> {
+        if self.now(Bug::LosesDispatches) {
+            return Box::pin(async { Ok(ReceiveOutcome::Stored) });
+        }
+        if self.bug == Bug::MixesDocuments {
+            // As a buffer that is used again would.
+            let mut mixed = d.document.to_vec();
+            let middle = mixed.len() / 2;
+            mixed[middle] ^= 1;
+            d.document = mixed.into();
+        }
+        if self.now(Bug::StoresElsewhere) {
+            d.key.purpose.push_str(" again");
+        }
+        self.real.receive(d)
+    }
+
+    fn received(&self, key: DispatchKey) -> Pending<'_, Option<StoredDispatch>> {
+        self.real.received(key)
+    }
+
+    fn next_reference(&self, prefix: String, year: i32) -> Pending<'_, String> {
+        self.real.next_reference(prefix, year)
+    }
+
+    fn inbox(&self, filter: InboxFilter) -> Pending<'_, Vec<InboxEntry>> {
+        self.real.inbox(filter)
+    }
+
+    fn item(&self, entry: u64) -> Pending<'_, Option<InboxItem>> {
+        self.real.item(entry)
+    }
+
+    fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>> {
+        self.real.chain(x5t)
+    }
+
+    fn crl(&self, sha256: Digest) -> Pending<'_, Option<Bytes>> {
+        self.real.crl(sha256)
+    }
+
+    fn received_count(&self) -> Pending<'_, u64> {
+        self.real.received_count()
+    }
+
+    fn probe_writable(&self, now: Timestamp) -> Pending<'_, ()> {
+        self.real.probe_writable(now)
+    }
+
+    fn check(&self) -> Pending<'_, CheckReport> {
+        self.real.check()
+    }
+}

@@ -1,0 +1,451 @@
+//! One run: people send, trouble comes, then it is quiet and everything has to come right.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ecaf::cli::sandbox::AUTHORITIES;
+use ecaf::domain::ids::Digest;
+use ecaf::domain::time::DAY;
+use ecaf::effects::{Clock, SeededEntropy};
+use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
+use ecaf::store::{AuthorityStore, DeliveryFilter, DeliverySelector, GatewayStore};
+
+use super::database::Database;
+use super::documents::{Document, Stream};
+use super::network::{Network, Node};
+use super::plan::Plan;
+use super::planted;
+use super::proof;
+use super::scheduler::{Scheduler, to_its_end};
+use super::scheme::SCHOOL_COUNT;
+use super::schools::{Job, School};
+use super::sites::{Machine, Site};
+use super::stores::Disk;
+use crate::store_support::vault;
+
+/// After this long without trouble everything must have come right.
+const LONGEST_QUIET_S: i64 = 6 * 3_600;
+
+/// What became of a run.
+pub struct Outcome {
+    pub digest: Digest,
+    pub trace: Vec<String>,
+    /// What is wrong, by invariant. Empty means that all hold.
+    pub problems: Vec<String>,
+    pub tally: Tally,
+}
+
+/// How much happened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    pub receipts: u64,
+    pub delivered: u64,
+    pub not_delivered: u64,
+    pub crashes: u64,
+    pub turns: u64,
+    pub virtual_s: u64,
+}
+
+/// Everything in one run.
+pub struct World {
+    pub plan: Plan,
+    pub scheduler: Arc<Scheduler>,
+    network: Arc<Network>,
+    pub gateway_store: Arc<Database<dyn GatewayStore>>,
+    pub authority_stores: Vec<Arc<Database<dyn AuthorityStore>>>,
+    gateways: Vec<Arc<Site>>,
+    authorities: Vec<Arc<Site>>,
+    pub schools: Vec<Arc<School>>,
+    gateway_disk: Arc<Mutex<Disk>>,
+    authority_disk: Arc<Mutex<Disk>>,
+    quiet: AtomicBool,
+    crashes: AtomicU64,
+}
+
+/// Runs a plan from beginning to end and re-checks everything.
+pub fn run(plan: &Plan) -> Outcome {
+    // In memory where there is such a folder; see `database`.
+    let memory = Path::new("/dev/shm");
+    let folder = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    let folder = folder.unwrap();
+    let scheduler = Scheduler::new(plan.seed);
+    let turns = Arc::clone(&scheduler);
+    // Neither timers nor sockets: whoever asks for one has left the simulation.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .on_thread_park(move || turns.step())
+        .build()
+        .unwrap();
+    let world = {
+        let _inside = runtime.enter();
+        Arc::new(World::new(plan, &scheduler, folder.path()))
+    };
+    let mut problems = runtime.block_on(live(&world));
+    let mut tally = Tally::default();
+    {
+        let _inside = runtime.enter();
+        problems.extend(proof::of(&world, &mut tally));
+    }
+    tally.crashes = world.crashes.load(Ordering::SeqCst);
+    tally.turns = scheduler.turns();
+    tally.virtual_s = scheduler.elapsed_ms() as u64 / 1_000;
+    Outcome { digest: scheduler.trace_digest(), trace: scheduler.trace(), problems, tally }
+}
+
+impl World {
+    fn new(plan: &Plan, scheduler: &Arc<Scheduler>, folder: &Path) -> Self {
+        let network = Network::new(scheduler, plan.weather);
+        let gateway_disk = Arc::new(Mutex::new(plan.gateway_disk));
+        let authority_disk = Arc::new(Mutex::new(plan.authority_disk));
+        let (bug, seed) = (plan.bug, plan.seed);
+        let open = move |folder: &Path, opening: u64| {
+            let settings = Settings::owner(folder.join("store.db")).or_create();
+            let entropy = Arc::new(SeededEntropy::new(seed.wrapping_mul(31) ^ opening));
+            planted::gateway(
+                bug,
+                Arc::new(SqliteGateway::open(&settings, vault(), entropy).unwrap()),
+            )
+        };
+        let gateway_store = Database::create(folder.join("gateway"), Box::new(open));
+        let open = move |folder: &Path, _: u64| {
+            let settings = Settings::owner(folder.join("store.db")).or_create();
+            planted::authority(bug, Arc::new(SqliteAuthority::open(&settings, vault()).unwrap()))
+        };
+        let authority_stores: Vec<_> = (0..AUTHORITIES.len())
+            .map(|place| Database::create(folder.join(format!("inbox-{place}")), Box::new(open)))
+            .collect();
+        let machine = |node, disk| Machine::new(node, scheduler, &network, disk);
+        let gateways = (0..plan.gateways).map(|place| {
+            let machine = machine(Node::Gateway(place), &gateway_disk);
+            Site::gateway(machine, &gateway_store, plan.deliveries())
+        });
+        let gateways = gateways.collect();
+        let authorities = authority_stores.iter().enumerate().map(|(place, store)| {
+            Site::authority(machine(Node::Authority(place), &authority_disk), place, store)
+        });
+        let authorities = authorities.collect();
+        let mut jobs = jobs(plan, scheduler);
+        let schools = (0..SCHOOL_COUNT).map(|place| {
+            let machine = machine(Node::School(place), &gateway_disk);
+            let jobs = std::mem::take(&mut jobs[place]);
+            let folder: PathBuf = folder.join("schools");
+            School::new(machine, place, folder, plan.gateways, jobs)
+        });
+        let schools = schools.collect();
+        Self {
+            plan: plan.clone(),
+            scheduler: Arc::clone(scheduler),
+            network: Arc::clone(&network),
+            gateway_store,
+            authority_stores,
+            gateways,
+            authorities,
+            schools,
+            gateway_disk,
+            authority_disk,
+            quiet: AtomicBool::new(false),
+            crashes: AtomicU64::new(0),
+        }
+    }
+
+    fn machines(&self) -> impl Iterator<Item = &Machine> {
+        let sites = self.gateways.iter().chain(&self.authorities).map(|site| &site.machine);
+        sites.chain(self.schools.iter().map(|school| &school.machine))
+    }
+
+    fn chance<T>(&self, draw: impl FnOnce(&mut super::scheduler::Random) -> T) -> T {
+        self.scheduler.random(draw)
+    }
+
+    /// Waits around `mean` seconds; false once it is quiet.
+    async fn pause(&self, mean_s: u64) -> bool {
+        let wait = mean_s * 1_000_000;
+        self.scheduler.turn(wait / 8, wait * 2).await;
+        !self.quiet.load(Ordering::SeqCst)
+    }
+
+    fn crashed(&self) {
+        self.crashes.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What is sent, by school.
+fn jobs(plan: &Plan, scheduler: &Scheduler) -> [Vec<Job>; SCHOOL_COUNT] {
+    let mut stream = Stream::new(plan.seed);
+    let mut jobs: [Vec<Job>; SCHOOL_COUNT] = Default::default();
+    scheduler.random(|r| {
+        for _ in 0..plan.referrals {
+            let school = r.below(SCHOOL_COUNT as u64) as usize;
+            let authority = r.below(AUTHORITIES.len() as u64) as usize;
+            let document = match r.chance(300) {
+                true => stream.unsafe_at_home(school, authority),
+                false => stream.document(school, authority),
+            };
+            let starts_at = r.below(plan.trouble_s * 700_000);
+            let near = |r: &mut super::scheduler::Random| starts_at + r.below(3_000_000);
+            let mut job = Job::new(document.clone(), 0, starts_at);
+            job.again = [0, 0, 1, 2][r.below(4) as usize];
+            job.twice = r.chance(250);
+            let rival = match r.below(8) {
+                // The same id with other words, from another desk of the school.
+                0 => Some(other_words(&document, &mut stream)),
+                // The same id from another school.
+                1 => Some(from_another_school(&document, &mut stream)),
+                _ => None,
+            };
+            if let Some(rival) = rival {
+                job.rival = true;
+                let mut rival = Job::new(rival, 1, near(r));
+                rival.rival = true;
+                jobs[rival.document.school].push(rival);
+            }
+            jobs[school].push(job);
+        }
+    });
+    jobs
+}
+
+fn other_words(document: &Document, stream: &mut Stream) -> Document {
+    let more = format!("Something else entirely: {}.", stream.word());
+    document.changed(|value| value["concerns"][0]["narrative"]["text"] = more.into())
+}
+
+fn from_another_school(document: &Document, stream: &mut Stream) -> Document {
+    let school = (document.school + 1) % SCHOOL_COUNT;
+    let id = document.id.to_string();
+    let other = stream.document(school, document.authority);
+    Document { linked: None, ..other.changed(|value| value["referral_id"] = id.into()) }
+}
+
+async fn live(world: &Arc<World>) -> Vec<String> {
+    for site in world.gateways.iter().chain(&world.authorities) {
+        site.start();
+    }
+    for school in &world.schools {
+        school.start();
+    }
+    begin_trouble(world);
+    world.scheduler.after(Duration::from_secs(world.plan.trouble_s)).await;
+    world.scheduler.note("--", format_args!("trouble ends"));
+    end_trouble(world).await;
+    let mut problems = come_to_rest(world).await;
+    if problems.is_empty() {
+        problems.extend(ask_again(world).await);
+    }
+    problems
+}
+
+fn begin_trouble(world: &Arc<World>) {
+    let plan = &world.plan;
+    let begin = |mean: Option<u64>, kind: Trouble| {
+        if let Some(mean) = mean {
+            let world = Arc::clone(world);
+            tokio::spawn(async move {
+                while world.pause(mean).await {
+                    kind.strike(&world).await;
+                }
+            });
+        }
+    };
+    begin(plan.gateway_crashes, Trouble::Gateway);
+    begin(plan.store_crashes, Trouble::Store);
+    begin(plan.authority_crashes, Trouble::Authority);
+    begin(plan.school_crashes, Trouble::School);
+    begin(plan.cuts, Trouble::Cut);
+    begin(plan.clock_steps.map(|(mean, _)| mean), Trouble::Clock);
+    begin(plan.operator, Trouble::Operator);
+}
+
+/// What strikes.
+#[derive(Clone, Copy)]
+enum Trouble {
+    Gateway,
+    Store,
+    Authority,
+    School,
+    Cut,
+    Clock,
+    Operator,
+}
+
+impl Trouble {
+    async fn strike(self, world: &Arc<World>) {
+        match self {
+            Trouble::Gateway => {
+                let site = &world.gateways[pick(world, world.gateways.len())];
+                match world.chance(|r| r.chance(200)) {
+                    true => site.stop().await,
+                    false => site.kill(),
+                }
+                world.crashed();
+                // A gateway that is alone with its store is the process that has it open.
+                if world.gateways.len() == 1 {
+                    world.gateway_store.crash();
+                }
+                world.scheduler.turn(100_000, 12_000_000).await;
+                site.start();
+            }
+            Trouble::Store => {
+                world.scheduler.note("store", format_args!("crashes and is opened again"));
+                if world.gateways.len() == 1 {
+                    world.gateways[0].kill();
+                }
+                world.gateway_store.crash();
+                world.crashed();
+                world.scheduler.turn(100_000, 5_000_000).await;
+                world.gateways[0].start();
+            }
+            Trouble::Authority => {
+                let site = &world.authorities[pick(world, world.authorities.len())];
+                site.kill();
+                world.crashed();
+                world.scheduler.turn(100_000, 30_000_000).await;
+                site.start();
+            }
+            Trouble::School => {
+                let school = &world.schools[pick(world, world.schools.len())];
+                school.kill();
+                world.crashed();
+                world.scheduler.turn(100_000, 20_000_000).await;
+                school.start();
+            }
+            Trouble::Cut => cut(world).await,
+            Trouble::Clock => {
+                let mut most = world.plan.clock_steps.map_or(0, |(_, most)| most) as i64 * 1_000;
+                let machines: Vec<_> = world.machines().collect();
+                let machine = machines[pick(world, machines.len())];
+                // Servers have a time service; a school's machine may stand a day off.
+                if matches!(machine.node, Node::School(_)) && world.chance(|r| r.chance(300)) {
+                    most = DAY;
+                }
+                let ms = world.chance(|r| r.between(0, 2 * most as u64)) as i64 - most;
+                world.scheduler.note(machine.node, format_args!("clock is wrong by {ms} ms"));
+                machine.clock.set_wrong_by(ms);
+            }
+            Trouble::Operator => operate(world),
+        }
+    }
+}
+
+fn pick(world: &World, of: usize) -> usize {
+    world.chance(|r| r.below(of as u64)) as usize
+}
+
+/// Some connections are cut for a while.
+async fn cut(world: &World) {
+    let nodes: Vec<Node> = world.machines().map(|machine| machine.node).collect();
+    let one = nodes[pick(world, nodes.len())];
+    let everybody = world.chance(|r| r.chance(300));
+    let other = nodes[pick(world, nodes.len())];
+    let others: Vec<Node> =
+        nodes.into_iter().filter(|node| *node != one && (everybody || *node == other)).collect();
+    for other in &others {
+        world.network.set_cut(one, *other, true);
+    }
+    world.scheduler.note(one, format_args!("cut off from {} machines", others.len()));
+    world.scheduler.turn(500_000, 45_000_000).await;
+    for other in &others {
+        world.network.set_cut(one, *other, false);
+    }
+}
+
+/// An operator's command, on the store itself.
+fn operate(world: &World) {
+    let store = world.gateway_store.current();
+    let now = world.gateways[0].machine.clock.now();
+    if world.chance(|r| r.chance(150)) {
+        let rows = to_its_end(store.deliveries(DeliveryFilter::default())).unwrap();
+        if !rows.is_empty() {
+            let row = &rows[pick(world, rows.len())];
+            let handed = to_its_end(store.by_hand(row.id, now)).unwrap();
+            world
+                .scheduler
+                .note("operator", format_args!("delivery {} by hand: {handed}", row.id.0));
+        }
+        return;
+    }
+    let replayed = to_its_end(store.replay(DeliverySelector::All, now)).unwrap();
+    world.scheduler.note("operator", format_args!("replays {replayed}"));
+}
+
+async fn end_trouble(world: &Arc<World>) {
+    world.quiet.store(true, Ordering::SeqCst);
+    world.network.calm();
+    *world.gateway_disk.lock().unwrap() = Disk::CALM;
+    *world.authority_disk.lock().unwrap() = Disk::CALM;
+    for machine in world.machines() {
+        machine.clock.set_wrong_by(0);
+    }
+    // What struck last may still be about to mend something; it finds it mended.
+    for site in world.gateways.iter().chain(&world.authorities) {
+        site.start();
+    }
+    for school in &world.schools {
+        school.start();
+    }
+}
+
+/// Waits until everybody has an answer and nothing is open.
+async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
+    let began = world.scheduler.elapsed_ms();
+    let mut replayed = false;
+    loop {
+        world.scheduler.after(Duration::from_secs(5)).await;
+        for site in world.gateways.iter().chain(&world.authorities) {
+            site.start();
+        }
+        for school in &world.schools {
+            school.start();
+        }
+        let waiting = world.schools.iter().flat_map(|s| &s.jobs).filter(|job| !job.is_done());
+        let waiting = waiting.count();
+        let store = world.gateway_store.current();
+        let now = world.gateways[0].machine.clock.now();
+        let counts = to_its_end(store.counts(now)).unwrap();
+        let open = counts.held + counts.leased;
+        if waiting == 0 && open == 0 && counts.unsequenced == 0 {
+            // What was given up in bad times is for an operator to try again in good ones.
+            if replayed || counts.undeliverable == 0 {
+                return Vec::new();
+            }
+            replayed = true;
+            to_its_end(store.replay(DeliverySelector::All, now)).unwrap();
+        }
+        if world.scheduler.elapsed_ms() - began > LONGEST_QUIET_S * 1_000 {
+            return vec![format!(
+                "does not come to rest: {waiting} senders wait, {open} deliveries are open, {} \
+                 tokens have no place",
+                counts.unsequenced
+            )];
+        }
+    }
+}
+
+/// In quiet times, everything that has a receipt gets the same one again, and can be followed.
+async fn ask_again(world: &Arc<World>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for school in &world.schools {
+        for job in school.jobs.iter().filter(|job| !job.progress().receipts.is_empty()) {
+            school.send_once(job).await;
+            let alias = super::stores::alias(job.document.id);
+            match school.follow(job).await {
+                Err(fault) => problems.push(format!("{alias}: cannot be followed: {fault}")),
+                Ok(followed) => {
+                    if let Err(refusal) = &followed.proven {
+                        let rule = refusal.rule().map_or("", |r| r.id);
+                        problems.push(format!("{alias}: the evidence proves nothing: {rule}"));
+                    }
+                    let by_hand = followed.state.deliveries.iter().any(|d| d.state == "by_hand");
+                    if !followed.has_arrived() && !by_hand {
+                        problems.push(format!("{alias}: its sender is not told that it arrived"));
+                    }
+                }
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,194 @@
+//! The scheme: keys, certificates, lists and directory follow from constants, and Ed25519 signatures
+//! are deterministic. So whole runs repeat byte for byte, in another process too.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use ecaf::cli::sandbox::{AUTHORITIES, SCHOOLS};
+use ecaf::domain::party::{Organisation, Party};
+use ecaf::domain::time::{DAY, Timestamp};
+use ecaf::effects::{Clock, SeededEntropy, Signer};
+use ecaf::http::Trust;
+use ecaf::protocol::directory::{self, DirectoryHolder};
+use ecaf::protocol::routing_data::RoutingTables;
+use ecaf::protocol::signing::SigningIdentity;
+use ecaf::protocol::trust::issue::{Ca, CrlContent, LeafKind, LeafRequest, Period, PrivateKey};
+use ecaf::protocol::trust::{Chain, Purpose, TrustScope, TrustStore};
+use serde_json::{Value, json};
+
+pub const DOMAIN: &str = "demo.ecaf.example";
+/// When runs begin.
+pub const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
+/// The gateway that all gateway processes are.
+pub const GATEWAY: &str = "sandbox";
+
+/// Schools that take part: the last one has no signing key, gateways attest for it.
+pub const SCHOOL_COUNT: usize = 3;
+
+pub fn party(path: &str) -> Party {
+    format!("spiffe://{DOMAIN}/{path}").parse().unwrap()
+}
+
+pub fn school_party(school: usize) -> Party {
+    party(&format!("school/{}", SCHOOLS[school].id))
+}
+
+pub fn gateway_party() -> Party {
+    party(&format!("gateway/{GATEWAY}"))
+}
+
+pub fn authority_party(authority: usize) -> Party {
+    party(&format!("authority/{}", AUTHORITIES[authority].code))
+}
+
+/// The certificates of a party.
+struct Papers {
+    tls: Chain,
+    signing: Arc<SigningIdentity>,
+}
+
+/// Everything that does not change from run to run.
+pub struct Scheme {
+    papers: BTreeMap<String, Papers>,
+    root: Ca,
+    issuing: Ca,
+    crls: Vec<Vec<u8>>,
+    directory: Vec<u8>,
+    pub tables: Arc<RoutingTables>,
+}
+
+static SCHEME: LazyLock<Scheme> = LazyLock::new(Scheme::make);
+
+/// The scheme.
+pub fn scheme() -> &'static Scheme {
+    &SCHEME
+}
+
+impl Scheme {
+    fn make() -> Self {
+        let made = NOON.plus(-3 * DAY);
+        let entropy = SeededEntropy::new(7);
+        let mut seed = 0;
+        let mut key = || {
+            seed += 1;
+            PrivateKey::ed25519(&[seed; 32]).unwrap()
+        };
+        let root = Ca::new_root("Root", key(), Period::of_root(made), &entropy).unwrap();
+        let issuing = root.new_issuing("CA", key(), Period::of_issuing(made), &entropy).unwrap();
+        let list = |days: i64| CrlContent {
+            number: 1,
+            this_update: made,
+            next_update: made.plus(days * DAY),
+            revoked: Vec::new(),
+        };
+        let crls = vec![root.crl(&list(90)).unwrap(), issuing.crl(&list(7)).unwrap()];
+        let trust = trust_store(&root, &issuing, &crls);
+        let mut leaf = |party: &Party, kind| {
+            let key = key();
+            let request = LeafRequest::new(party.clone(), kind, made);
+            let leaf = issuing.leaf(&request, &key, &entropy).unwrap();
+            (Chain::new(vec![leaf, issuing.certificate().clone()]).unwrap(), key)
+        };
+        let parties = (0..SCHOOL_COUNT).map(school_party);
+        let parties = parties.chain((0..AUTHORITIES.len()).map(authority_party));
+        let operator = party("operator/sandbox");
+        let mut papers = BTreeMap::new();
+        let mut operator_key = None;
+        for party in parties.chain([gateway_party(), operator.clone()]) {
+            let serves =
+                matches!(party.organisation, Organisation::Gateway(_) | Organisation::Authority(_));
+            let dns = if serves { vec![format!("host.{DOMAIN}")] } else { Vec::new() };
+            let (tls, _) = leaf(&party, LeafKind::Tls { dns });
+            let (chain, key) = leaf(&party, LeafKind::Signing);
+            let verified = trust.verify(&chain, Purpose::Signing, NOON).unwrap();
+            let key: Arc<dyn Signer> = Arc::new(key.to_signing_key().unwrap());
+            let signing = SigningIdentity::new(Arc::clone(&key), chain.clone(), &verified).unwrap();
+            if party == operator {
+                operator_key = Some((key, chain));
+            }
+            papers.insert(party.to_string(), Papers { tls, signing: Arc::new(signing) });
+        }
+        let (key, chain) = operator_key.unwrap();
+        let document = serde_json::to_vec(&directory_document()).unwrap();
+        let directory = directory::sign(&document, &operator, &*key, &chain).unwrap();
+        let tables = Arc::new(RoutingTables::embedded().unwrap());
+        Self { papers, root, issuing, crls, directory, tables }
+    }
+
+    /// A party's chain for connections.
+    pub fn tls(&self, party: &Party) -> &Chain {
+        &self.papers[&party.to_string()].tls
+    }
+
+    /// A party's means of signing.
+    pub fn signing(&self, party: &Party) -> Arc<SigningIdentity> {
+        Arc::clone(&self.papers[&party.to_string()].signing)
+    }
+
+    /// Trust data of a machine with this clock.
+    pub fn trust(&self, clock: Arc<dyn Clock>) -> Arc<Trust> {
+        Trust::new(trust_store(&self.root, &self.issuing, &self.crls), clock)
+    }
+
+    /// The directory as a machine takes it at `at`.
+    pub fn directory(&self, trust: &Trust, at: Timestamp) -> Arc<DirectoryHolder> {
+        let holder = Arc::new(DirectoryHolder::new(None));
+        let verify = |chain: &Chain| trust.store().verify(chain, Purpose::Signing, at);
+        let accept = |in_use| directory::accept(&self.directory, verify, at, in_use);
+        holder.offer(accept).unwrap();
+        holder
+    }
+}
+
+fn trust_store(root: &Ca, issuing: &Ca, crls: &[Vec<u8>]) -> TrustStore {
+    let (root, issuing) = (root.certificate().clone(), issuing.certificate().clone());
+    let domain = DOMAIN.parse().unwrap();
+    TrustStore::new(domain, TrustScope::Live, vec![root], vec![issuing], crls.to_vec()).unwrap()
+}
+
+fn directory_document() -> Value {
+    let areas = ["E09000012", "E09000014", "E09000025"];
+    let names = ["Hackney", "Haringey", "Newham"];
+    let authority = |place: usize| {
+        let (code, phone) = (AUTHORITIES[place].code, AUTHORITIES[place].phones.0);
+        json!({
+            "code": code,
+            "name": names[place],
+            "areas": [{ "gss": areas[place], "valid_from": "2009-01-01" }],
+            "connection": "push",
+            "endpoint": format!("https://authority-{code}.{DOMAIN}:8443"),
+            "staffed_hours": "mon-fri 09:00-17:00",
+            "out_of_hours": "phone_only",
+            "contacts": [{
+                "kind": "daytime",
+                "label": "Multi-agency safeguarding hub",
+                "phone": phone,
+                "verified_at": "2026-11-02",
+                "verified_by": "operator-desk",
+            }],
+        })
+    };
+    let school = |place: usize| {
+        let school = &SCHOOLS[place];
+        let mut entry =
+            json!({ "id": school.id, "name": school.name, "authority": school.authority });
+        match school.signs {
+            true => entry["signing"] = "signed".into(),
+            false => {
+                entry["signing"] = "attested".into();
+                entry["attested_by"] = json!([GATEWAY]);
+            }
+        }
+        entry
+    };
+    json!({
+        "version": 1,
+        "issued_at": NOON.plus(-2 * DAY).to_string(),
+        "expires_at": NOON.plus(30 * DAY).to_string(),
+        "trust_domain": DOMAIN,
+        "bank_holidays": ["2026-12-25"],
+        "authorities": (0..AUTHORITIES.len()).map(authority).collect::<Vec<_>>(),
+        "schools": (0..SCHOOL_COUNT).map(school).collect::<Vec<_>>(),
+        "gateways": [{ "name": GATEWAY, "base_url": format!("https://gateway.{DOMAIN}:8443") }],
+    })
+}

@@ -1,0 +1,231 @@
+//! Gateways and authorities as processes: started over their store, killed at any step, started again
+//! as somebody else. The parts are the product's; only the wiring is repeated.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ecaf::authority::station::Station;
+use ecaf::cli::sandbox::AUTHORITIES;
+use ecaf::domain::party::Organisation;
+use ecaf::effects::{Clock, Entropy, SeededEntropy};
+use ecaf::gateway::courier::MutualTlsCourier;
+use ecaf::gateway::deliver::{self, DeliverySettings};
+use ecaf::gateway::exchange::Exchange;
+use ecaf::gateway::publish;
+use ecaf::http::{Handler, Trust};
+use ecaf::protocol::trust::VerifiedCache;
+use ecaf::store::{AuthorityStore, GatewayStore};
+use tokio::sync::{Notify, watch};
+
+use super::database::Database;
+use super::network::{Network, Node, Process};
+use super::scheduler::{MachineClock, Scheduler};
+use super::scheme::{GATEWAY, authority_party, gateway_party, scheme};
+use super::stores::{Disk, Scheduled};
+
+/// What every machine has.
+pub struct Machine {
+    pub node: Node,
+    pub clock: Arc<MachineClock>,
+    pub scheduler: Arc<Scheduler>,
+    pub network: Arc<Network>,
+    pub disk: Arc<Mutex<Disk>>,
+    trust: Arc<Trust>,
+}
+
+impl Machine {
+    pub fn new(
+        node: Node,
+        scheduler: &Arc<Scheduler>,
+        network: &Arc<Network>,
+        disk: &Arc<Mutex<Disk>>,
+    ) -> Self {
+        let clock = MachineClock::new(scheduler);
+        let trust = scheme().trust(clock.clone());
+        let (scheduler, network) = (Arc::clone(scheduler), Arc::clone(network));
+        Self { node, clock, scheduler, network, disk: Arc::clone(disk), trust }
+    }
+
+    /// Trust data by this machine's clock.
+    pub fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust)
+    }
+
+    /// Randomness of a process that starts now.
+    pub fn entropy(&self) -> Arc<dyn Entropy> {
+        Arc::new(SeededEntropy::new(self.scheduler.random(|r| r.number())))
+    }
+}
+
+/// One life of a process.
+struct Life {
+    process: Arc<Process>,
+    stop: watch::Sender<bool>,
+}
+
+/// What a site runs.
+enum Role {
+    Gateway { database: Arc<Database<dyn GatewayStore>>, settings: DeliverySettings },
+    Authority { place: usize, database: Arc<Database<dyn AuthorityStore>> },
+}
+
+/// A place where a process runs, most of the time.
+pub struct Site {
+    pub machine: Machine,
+    role: Role,
+    life: Mutex<Option<Life>>,
+}
+
+impl Site {
+    /// One of the gateways over `database`.
+    pub fn gateway(
+        machine: Machine,
+        database: &Arc<Database<dyn GatewayStore>>,
+        settings: DeliverySettings,
+    ) -> Arc<Self> {
+        let role = Role::Gateway { database: Arc::clone(database), settings };
+        Arc::new(Self { machine, role, life: Mutex::default() })
+    }
+
+    /// An authority with its own store.
+    pub fn authority(
+        machine: Machine,
+        place: usize,
+        database: &Arc<Database<dyn AuthorityStore>>,
+    ) -> Arc<Self> {
+        let role = Role::Authority { place, database: Arc::clone(database) };
+        Arc::new(Self { machine, role, life: Mutex::default() })
+    }
+
+    fn node(&self) -> Node {
+        self.machine.node
+    }
+
+    /// Starts a process, unless one runs.
+    pub fn start(self: &Arc<Self>) {
+        let mut life = self.life.lock().unwrap();
+        if life.is_some() {
+            return;
+        }
+        self.machine.scheduler.note(self.node(), format_args!("starts"));
+        let (stop, stopping) = watch::channel(false);
+        let (process, broken) = match &self.role {
+            Role::Gateway { database, settings } => {
+                self.start_gateway(database, settings.clone(), stopping)
+            }
+            Role::Authority { place, database } => self.start_authority(*place, database),
+        };
+        self.machine.network.join(self.node(), Arc::clone(&process));
+        let site = Arc::clone(self);
+        let dying = Arc::clone(&process);
+        tokio::spawn(async move {
+            broken.await;
+            // As the process does: it ends, and its manager starts another.
+            if site.is_life(&dying) {
+                site.kill();
+                site.machine.scheduler.turn(100_000, 3_000_000).await;
+                site.start();
+            }
+        });
+        *life = Some(Life { process, stop });
+    }
+
+    fn is_life(&self, process: &Arc<Process>) -> bool {
+        let life = self.life.lock().unwrap();
+        life.as_ref().is_some_and(|life| Arc::ptr_eq(&life.process, process))
+    }
+
+    fn start_gateway(
+        &self,
+        database: &Arc<Database<dyn GatewayStore>>,
+        settings: DeliverySettings,
+        stopping: watch::Receiver<bool>,
+    ) -> (Arc<Process>, Ended) {
+        let Machine { clock, scheduler, network, disk, .. } = &self.machine;
+        let (trust, entropy) = (self.machine.trust(), self.machine.entropy());
+        let store = Scheduled::new(self.node().to_string(), database, scheduler, disk);
+        let exchange = Arc::new(Exchange {
+            name: GATEWAY.parse().unwrap(),
+            signing: ArcSwap::new(scheme().signing(&gateway_party())),
+            trust: Arc::clone(&trust),
+            cache: VerifiedCache::new(1_024),
+            directory: scheme().directory(&trust, clock.now()),
+            tables: ArcSwap::new(Arc::clone(&scheme().tables)),
+            store: Arc::new(store),
+            clock: clock.clone(),
+            entropy: Arc::clone(&entropy),
+            new_deliveries: Notify::new(),
+            new_tokens: Notify::new(),
+            broken: Notify::new(),
+        });
+        let api = ecaf::gateway::api::Api::new(Arc::clone(&exchange), 1_048_576);
+        let process = Process::new(Arc::new(api), trust);
+        let (from, network) = (self.node(), Arc::clone(network));
+        let courier = MutualTlsCourier::over(gateway_party().trust_domain, move |_, expected| {
+            let Organisation::Authority(code) = expected.organisation else { panic!("{expected}") };
+            let place = AUTHORITIES.iter().position(|a| a.code == code.as_str()).unwrap();
+            network.line_to(from, Node::Authority(place))
+        });
+        let holder = format!("{GATEWAY}/{}", scheduler.random(|r| r.number()));
+        process.spawn(deliver::run(
+            Arc::clone(&exchange),
+            Arc::new(courier),
+            settings,
+            holder.clone(),
+            stopping.clone(),
+        ));
+        process.spawn(publish::run(Arc::clone(&exchange), holder, stopping));
+        (process, Box::pin(async move { exchange.broken.notified().await }))
+    }
+
+    fn start_authority(
+        &self,
+        place: usize,
+        database: &Arc<Database<dyn AuthorityStore>>,
+    ) -> (Arc<Process>, Ended) {
+        let Machine { clock, scheduler, disk, .. } = &self.machine;
+        let (trust, entropy) = (self.machine.trust(), self.machine.entropy());
+        let store = Scheduled::new(self.node().to_string(), database, scheduler, disk);
+        let station = Arc::new(Station {
+            code: AUTHORITIES[place].code.parse().unwrap(),
+            reference_prefix: AUTHORITIES[place].prefix.into(),
+            signing: ArcSwap::new(scheme().signing(&authority_party(place))),
+            trust: Arc::clone(&trust),
+            cache: VerifiedCache::new(1_024),
+            directory: scheme().directory(&trust, clock.now()),
+            store: Arc::new(store),
+            clock: clock.clone(),
+            entropy,
+            broken: Notify::new(),
+        });
+        let api = ecaf::authority::api::Api::new(Arc::clone(&station), 1_048_576);
+        let api: Arc<dyn Handler> = Arc::new(api);
+        (Process::new(api, trust), Box::pin(async move { station.broken.notified().await }))
+    }
+
+    /// Ends the process at the step at which it stands, and all its memory with it. What it alone had
+    /// open is opened again as the files stand.
+    pub fn kill(&self) {
+        let Some(life) = self.life.lock().unwrap().take() else { return };
+        self.machine.scheduler.note(self.node(), format_args!("is killed"));
+        self.machine.network.leave(self.node());
+        life.process.kill();
+        if let Role::Authority { database, .. } = &self.role {
+            database.crash();
+        }
+    }
+
+    /// Asks the process to stop and kills it when it has had some time.
+    pub async fn stop(&self) {
+        let told = self.life.lock().unwrap().as_ref().map(|life| life.stop.send_replace(true));
+        if told.is_some() {
+            self.machine.scheduler.note(self.node(), format_args!("is asked to stop"));
+            self.machine.network.leave(self.node());
+            self.machine.scheduler.after(Duration::from_secs(20)).await;
+            self.kill();
+        }
+    }
+}
+
+type Ended = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::parts::AppFault;
-use crate::config::{PostgresSettings, SecretSource, StoreSettings, process_environment};
+use super::vault::open_vault;
+use crate::config::{
+    AuthoritySettings, GatewaySettings, PostgresSettings, SecretSource, StoreSettings,
+    process_environment,
+};
 use crate::effects::{Entropy, SystemEntropy};
 use crate::protocol::trust::pem;
 use crate::store::postgres::{
@@ -21,6 +25,20 @@ use crate::store::{AuthorityStore, GatewayStore, RetentionStore};
 pub(super) type GatewayPart = (Arc<dyn GatewayStore>, Arc<dyn RetentionStore>);
 /// An authority's.
 pub(super) type AuthorityPart = (Arc<dyn AuthorityStore>, Arc<dyn RetentionStore>);
+
+/// Opens a gateway's store for an operator's command.
+pub async fn open_gateway(settings: &GatewaySettings) -> Result<Arc<dyn GatewayStore>, AppFault> {
+    let vault = open_vault(&settings.keys, settings.trust.demo)?;
+    Ok(gateway(&settings.store, vault, As::Operator).await?.0)
+}
+
+/// Opens an authority's store for an operator's command.
+pub async fn open_authority(
+    settings: &AuthoritySettings,
+) -> Result<Arc<dyn AuthorityStore>, AppFault> {
+    let vault = open_vault(&settings.keys, settings.trust.demo)?;
+    Ok(authority(&settings.store, vault, As::Operator).await?.0)
+}
 
 /// Who opens a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,9 +194,9 @@ fn secret(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>, AppFault> {
             read(path)?
         }
         SecretSource::Credential(path) => read(path)?,
-        SecretSource::Environment(name) => process_environment(name)
-            .ok_or_else(|| fault(&"is not set"))?
-            .into_bytes(),
+        SecretSource::Environment(name) => {
+            process_environment(name).ok_or_else(|| fault(&"is not set"))?.into_bytes()
+        }
     };
     let mut bytes = Zeroizing::new(bytes);
     while matches!(bytes.last(), Some(b'\n' | b'\r')) {

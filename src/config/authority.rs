@@ -6,9 +6,9 @@ use super::common::{
     IdentitySettings, LimitSettings, ListenSettings, LogSettings, TrustSettings, identity, limits,
     listen, log, trust,
 };
-use super::store::{StoreSettings, store};
 use super::keys::{KeySettings, keys};
 use super::reader::{Environment, Mistakes, Section, read};
+use super::store::{StoreSettings, store};
 use super::values::Line;
 use crate::domain::party::DfeCode;
 

@@ -8,8 +8,8 @@ use super::common::{
     listen, log, minutes, seconds, trust,
 };
 use super::keys::{KeySettings, keys};
-use super::store::{StoreSettings, store};
 use super::reader::{Environment, Mistakes, Section, read};
+use super::store::{StoreSettings, store};
 use super::values::{Line, Span};
 
 /// Everything that a gateway is told.

@@ -154,10 +154,7 @@ impl Value for Servers {
 }
 
 /// `role`: the role that serves, unless said otherwise.
-pub(super) fn store(
-    section: &mut Section<'_, '_>,
-    role: &'static str,
-) -> Option<StoreSettings> {
+pub(super) fn store(section: &mut Section<'_, '_>, role: &'static str) -> Option<StoreSettings> {
     match section.optional::<Line>("kind").as_ref().map(|kind| kind.0.as_str()) {
         None if section.has("kind") => None,
         None | Some("sqlite") => sqlite(section),
@@ -239,11 +236,7 @@ fn postgres(section: &mut Section<'_, '_>, role: &'static str) -> Option<Postgre
 }
 
 /// The name of a role or database.
-fn name(
-    section: &mut Section<'_, '_>,
-    key: &'static str,
-    default: &'static str,
-) -> Option<String> {
+fn name(section: &mut Section<'_, '_>, key: &'static str, default: &'static str) -> Option<String> {
     let given = section.optional::<Line>(key);
     if given.is_none() && section.has(key) {
         return None;

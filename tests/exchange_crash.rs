@@ -6,92 +6,14 @@
 
 mod exchange_support;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ecaf::cli::sandbox::{Process, SCHOOLS};
-use ecaf::effects::{Clock, SystemClock};
-use ecaf::school::sender::Sender;
 use ecaf::store::GatewayStore;
+use exchange_support::load::{DELIVERY, Load, SUBMITTERS, prove, same_receipts_again};
 use exchange_support::{
-    Arrived, HACKNEY, HARINGEY, NEWHAM, PATIENCE, Proof, Receipt, Scene, Sent, Stream, all_settled,
-    count, ends_well, eventually, gateway_store, post, receipt_of, still_open,
+    HACKNEY, HARINGEY, NEWHAM, Scene, Stream, count, eventually, gateway_store, still_open,
 };
-use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-const SUBMITTERS: usize = 9;
-/// A killed process is missed for a moment only, so nobody is left alone for long.
-const DELIVERY: &str = "retry_first = \"50ms\"\nretry_longest = \"1s\"\nbreaker_failures = 1000\n\
-                        attempt_timeout = \"5s\"\nconcurrency_per_authority = 8";
-
-/// Schools that send one referral after the other until they are told to stop.
-struct Load {
-    schools: JoinSet<Vec<Sent>>,
-    stop: Arc<AtomicBool>,
-    receipts: Arc<AtomicUsize>,
-}
-
-impl Load {
-    /// `pause` between two referrals of one submitter.
-    async fn start(scene: &Scene, authorities: &'static [usize], pause: Duration) -> Self {
-        let mut load =
-            Self { schools: JoinSet::new(), stop: Arc::default(), receipts: Arc::default() };
-        for submitter in 0..SUBMITTERS {
-            let school = submitter % SCHOOLS.len();
-            let sender = scene.school(school).await;
-            let (stop, receipts) = (Arc::clone(&load.stop), Arc::clone(&load.receipts));
-            load.schools.spawn(async move {
-                let mut stream = Stream::new(1_000 + submitter as u64);
-                let mut sent = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let place = authorities[stream.below(authorities.len())];
-                    let document = stream.document(school, place);
-                    let receipt = insist(&sender, &document).await;
-                    receipts.fetch_add(1, Ordering::Relaxed);
-                    sent.push(Sent { document, receipt });
-                    tokio::time::sleep(pause).await;
-                }
-                sent
-            });
-        }
-        load
-    }
-
-    /// Waits for so many more receipts.
-    async fn receipts(&self, more: usize) {
-        let enough = self.receipts.load(Ordering::Relaxed) + more;
-        let until = Instant::now() + PATIENCE;
-        while self.receipts.load(Ordering::Relaxed) < enough {
-            assert!(Instant::now() < until, "no receipts");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    async fn stop(mut self) -> Vec<Sent> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut all = Vec::new();
-        while let Some(sent) = self.schools.join_next().await {
-            all.extend(sent.unwrap());
-        }
-        all
-    }
-}
-
-/// The same bytes again until there is a receipt.
-async fn insist(sender: &Sender, document: &exchange_support::Document) -> Receipt {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match post(sender, document).await {
-            Ok(answer) if answer.status == http::StatusCode::SERVICE_UNAVAILABLE => {}
-            Ok(answer) => return receipt_of(&answer),
-            Err(fault) => assert!(Instant::now() < until, "{fault}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 fn moments(kills_of: u64) -> (usize, Stream) {
     let seed = count("ECAF_TEST_SEED", 7) as u64;
@@ -170,44 +92,4 @@ async fn an_authority_is_killed_again_and_again() {
 /// Deliveries that the gateway's log tells of.
 fn deliveries(log: &std::path::Path) -> usize {
     std::fs::read_to_string(log).unwrap().matches("\"delivered\"").count()
-}
-
-/// What was sent before any crash gets, sent again now, its receipt of then, byte for byte.
-async fn same_receipts_again(scene: &Scene, sent: &[Sent]) {
-    let mut senders = HashMap::new();
-    for index in 0..SCHOOLS.len() {
-        senders.insert(index, scene.school(index).await);
-    }
-    for one in sent {
-        let again = insist(&senders[&one.document.school], &one.document).await;
-        assert!(!again.new, "a receipt was lost");
-        assert_eq!(again.accepted, one.receipt.accepted, "another receipt than before");
-    }
-}
-
-async fn prove(scene: &Scene, sent: Vec<Sent>, mut gateway: Process, authorities: &mut [Process]) {
-    let operator = gateway.operator();
-    eventually("everything is delivered", async || {
-        (still_open(operator).await == Some(0)).then_some(())
-    })
-    .await;
-    ends_well(&mut gateway);
-    for authority in authorities {
-        ends_well(authority);
-    }
-    let proof = Proof::of(&scene.school(0).await);
-    let paths: Vec<_> = (0..3).map(|index| scene.inbox_store(index)).collect();
-    let arrived = Arrived::read(&paths).await;
-    assert_eq!(arrived.counts(), (sent.len(), sent.len()));
-    let store = gateway_store(&scene.gateway_store());
-    let delivered = all_settled(&store).await;
-    assert_eq!(delivered.len(), sent.len());
-    let now = SystemClock.now();
-    for (number, one) in sent.iter().enumerate() {
-        proof.receipt(&one.receipt, &one.document, now);
-        arrived.once(&one.document);
-        if number % 16 == 0 {
-            proof.evidence(&store, one).await;
-        }
-    }
 }

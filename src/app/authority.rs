@@ -6,9 +6,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::directory_file::DirectoryFile;
-use super::operator::{Operator, Readiness};
+use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
-use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
 use super::stores::{self, As};
 use super::vault::open_vault;
 use crate::authority::api::Api;
@@ -71,7 +71,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
             .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&station), settings.limits.body_bytes);
     let service = Service {
-        limits: settings.limits.listener.clone(),
+        limits: fit_to_open_files(&settings.limits.listener),
         ..Service::new(Arc::new(api), entropy)
     };
     let address = settings.listen.parties;
@@ -136,12 +136,14 @@ async fn upkeep(
 }
 
 fn readiness(station: Arc<Station>, vault: Arc<Vault>) -> super::operator::Ask {
+    let probe = Arc::new(CommitProbe::default());
     Box::new(move || {
         let (station, vault) = (Arc::clone(&station), Arc::clone(&vault));
+        let probe = Arc::clone(&probe);
         Box::pin(async move {
             let signing = station.signing.load_full();
             let now = station.now();
-            let commits = station.store.probe_writable(now).await;
+            let commits = probe.ask(now, station.store.probe_writable(now)).await;
             let (trust, directory) = (&station.trust, &station.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
             found.keys(&vault, now);

@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::directory_file::DirectoryFile;
-use super::operator::{Operator, Readiness};
+use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
-use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
 use super::stores::{self, As};
 use super::vault::open_vault;
 use crate::config::GatewaySettings;
@@ -89,7 +89,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
     let service = Service {
-        limits: settings.limits.listener.clone(),
+        limits: fit_to_open_files(&settings.limits.listener),
         ..Service::new(Arc::new(api), Arc::clone(&entropy))
     };
     let address = settings.listen.parties;
@@ -249,13 +249,14 @@ fn readiness(
     vault: Arc<Vault>,
     health: Arc<ReloadHealth>,
 ) -> super::operator::Ask {
+    let probe = Arc::new(CommitProbe::default());
     Box::new(move || {
         let (exchange, health) = (Arc::clone(&exchange), Arc::clone(&health));
-        let vault = Arc::clone(&vault);
+        let (vault, probe) = (Arc::clone(&vault), Arc::clone(&probe));
         Box::pin(async move {
             let now = exchange.now();
             let signing = exchange.signing.load_full();
-            let commits = exchange.store.probe_writable(now).await;
+            let commits = probe.ask(now, exchange.store.probe_writable(now)).await;
             let (trust, directory) = (&exchange.trust, &exchange.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
             found.keys(&vault, now);

@@ -4,6 +4,7 @@
 
 mod documents;
 pub mod inside;
+pub mod load;
 pub mod planting;
 mod proof;
 mod scene;

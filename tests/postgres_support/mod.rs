@@ -168,17 +168,23 @@ impl Server {
         fs::read_to_string(self.folder.join(format!("{}.log", self.port))).unwrap_or_default()
     }
 
-    /// Runs SQL as the superuser and gives the first column of what it returns, as text.
+    /// Runs SQL as the superuser and gives what it returns, a line for each row.
     pub fn sql(&self, database: &str, sql: &str) -> Vec<String> {
+        self.try_sql(database, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The same, where it may be refused.
+    pub fn try_sql(&self, database: &str, sql: &str) -> Result<Vec<String>, String> {
         let out = program("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"])
             .arg(&self.folder)
             .args(["-p", &self.port.to_string(), "-d", database, "-c", sql])
             .output()
             .unwrap();
-        let error = String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success(), "{sql}: {error}");
-        String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect()
+        if !out.status.success() {
+            return Err(String::from_utf8_lossy(&out.stderr).into_owned());
+        }
+        Ok(String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect())
     }
 
     /// A streaming replica of this server, running and caught up; `synchronous` makes every commit

@@ -83,7 +83,7 @@ fn gateway_in(folder: &Path, linger: Duration) -> Arc<dyn GatewayStore> {
     let name = format!("{}.db", NEXT.fetch_add(1, Ordering::Relaxed));
     let settings = Settings { linger, ..Settings::owner(folder.join(name)).or_create() };
     let entropy = Arc::new(SystemEntropy::default());
-    Arc::new(SqliteGateway::open(&settings, entropy).expect("a store"))
+    Arc::new(SqliteGateway::open(&settings, store_support::vault(), entropy).expect("a store"))
 }
 
 /// Runs `op` for all numbers below `count` from `tasks` tasks.
@@ -177,7 +177,8 @@ async fn receives(folder: &Path) {
     let mut best = Line::default();
     for round in 0..ROUNDS {
         let settings = Settings::owner(folder.join(format!("authority{round}.db"))).or_create();
-        let store = Arc::new(SqliteAuthority::open(&settings).expect("a store"));
+        let store =
+            Arc::new(SqliteAuthority::open(&settings, store_support::vault()).expect("a store"));
         let made: Arc<Vec<Dispatch>> =
             Arc::new((0..COUNT).map(|n| dispatch(n, &format!("NEW-2026-{n:06}"))).collect());
         best.keep(

@@ -24,7 +24,7 @@ use ecaf::store::InboxFilter;
 use exchange_support::inside::{self, Authority, Gateway, eager};
 use exchange_support::{
     Arrived, Document, HACKNEY, HARINGEY, NEWHAM, Proof, QUICK, Scene, Sent, Stream, eventually,
-    example, json_fields, post, problem, receipt_of, sign, signed_fields, wire,
+    example, json_fields, post, problem, receipt_of, sign, signed_fields, vault, wire,
 };
 use http::HeaderValue;
 use serde_json::{Value, json};
@@ -199,7 +199,8 @@ impl Stage {
     fn inbox(&self, index: usize) -> std::path::PathBuf {
         use ecaf::store::sqlite::{Settings, SqliteAuthority};
         let path = self.scene.inbox_store(index);
-        drop(SqliteAuthority::open(&Settings::owner(&path).or_create()).unwrap());
+        let settings = Settings::owner(&path).or_create();
+        drop(SqliteAuthority::open(&settings, vault(&path)).unwrap());
         path
     }
 }

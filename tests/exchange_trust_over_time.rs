@@ -116,7 +116,7 @@ impl Stage {
         .await;
         let entry = newham.station.store.inbox(Default::default()).await.unwrap().remove(0);
         let item = newham.station.store.item(entry.entry).await.unwrap().unwrap();
-        assert_eq!(item.document.unwrap(), sent.document.bytes);
+        assert_eq!(item.document.kept(), Some(&sent.document.bytes));
         newham.stop().await;
         let school = inside::school(&self.scene, 0, &self.clock).await;
         let proven = Proof::of(&school).evidence(&*self.gateway.exchange.store, sent).await;

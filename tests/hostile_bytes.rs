@@ -409,7 +409,7 @@ async fn kept(scene: &Scene, document: &Document) {
     assert!(report.is_sound(), "{:?}", report.problems);
     assert_eq!((report.referrals, report.documents), (1, 1), "gateway");
     let stored = ecaf::store::GatewayStore::document(&store, document.id, document.sha256);
-    assert_eq!(stored.await.unwrap().unwrap(), document.bytes);
+    assert_eq!(stored.await.unwrap().unwrap().kept(), Some(&document.bytes));
     let store = inbox_store(&scene.inbox_store(HARINGEY));
     let report = ecaf::store::AuthorityStore::check(&store).await.unwrap();
     assert!(report.is_sound(), "{:?}", report.problems);

@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use ecaf::cli::sandbox::{Process, operator_get};
 use ecaf::store::GatewayStore;
-use exchange_support::load::{DELIVERY, Load, SUBMITTERS, insist, prove, same_receipts_again};
 use exchange_support::{
-    HACKNEY, HARINGEY, NEWHAM, PATIENCE, Scene, Sent, Stream, count, eventually, gateway_store,
-    post, problem, wire,
+    HACKNEY, HARINGEY, Load, NEWHAM, PATIENCE, RESTLESS, SUBMITTERS, Scene, Sent, Stream, count,
+    eventually, gateway_store, insist, post, problem, prove, same_receipts_again, wire,
 };
 use process_faults_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,7 +46,7 @@ fn start_authorities(scene: &Scene) -> Vec<Process> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_sync_ends_the_gateway_and_loses_nothing() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let disk = FaultyDisk::make(&scene);
     let mut authorities = start_authorities(&scene);
     let mut gateway = Under::disk(&disk).gateway(&scene);
@@ -77,7 +76,7 @@ async fn a_failing_sync_ends_the_gateway_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_sync_ends_an_authority_and_loses_nothing() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let disk = FaultyDisk::make(&scene);
     let mut gateway = scene.start_gateway();
     gateway.wait_ready().unwrap();
@@ -104,7 +103,7 @@ async fn a_failing_sync_ends_an_authority_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_disk_delays_receipts_and_changes_nothing_else() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let disk = FaultyDisk::make(&scene);
     disk.ask("slow-sync");
     let mut gateway = Under::disk(&disk).gateway(&scene);
@@ -128,7 +127,7 @@ async fn a_slow_disk_delays_receipts_and_changes_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_turns_read_only_gives_refusals_and_no_receipts() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let disk = FaultyDisk::make(&scene);
     let mut authorities = start_authorities(&scene);
     let mut gateway = Under::disk(&disk).gateway(&scene);
@@ -153,7 +152,7 @@ async fn a_disk_that_turns_read_only_gives_refusals_and_no_receipts() {
         disk.mend("read-only");
         load.receipts(SUBMITTERS).await;
         assert_eq!(readiness(gateway.operator()).await.0, 200);
-        let receipt = insist(&school, &document).await;
+        let receipt = insist(std::slice::from_ref(&school), &document).await;
         assert!(receipt.new, "kept although it was refused");
         own.push(Sent { document, receipt });
     }
@@ -176,7 +175,7 @@ async fn crowd(scene: &Scene, number: usize) -> Vec<TlsStream<TcpStream>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_file_to_open_the_gateway_serves_whom_it_has_and_recovers() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let mut authorities = start_authorities(&scene);
     // Too few for the connections that are configured: it takes fewer, and says so.
     let mut gateway = Under::limit("--nofile=300").gateway(&scene);
@@ -219,7 +218,7 @@ async fn without_a_file_to_open_the_gateway_serves_whom_it_has_and_recovers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_memory_the_gateway_ends_and_loses_nothing() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let mut authorities = start_authorities(&scene);
     // More bodies allowed than the machine has memory for: the operator's mistake, not the peer's.
     let path = scene.world.gateway_config();

@@ -7,13 +7,16 @@
 //! - `ECAF_SIM_SEEDS=5000 cargo test --profile bench-quick --test simulation fresh -- --nocapture`
 //!   runs many; `ECAF_SIM_FROM` sets the first.
 
+mod fault_lines;
 mod simulation_support;
+mod store_support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use fault_lines::{Line, held};
 use simulation_support::run::Tally;
 use simulation_support::{Bug, Plan, run};
 
@@ -21,6 +24,47 @@ use simulation_support::{Bug, Plan, run};
 const KEPT: &str = include_str!("simulation_seeds.txt");
 /// How long fresh seeds are tried, unless the environment says how many.
 const BUDGET: Duration = Duration::from_secs(60);
+
+/// What strikes in a run, by the words of its trace: words, fault, where.
+const FAULTS: [(&str, &str, &str); 19] = [
+    (" is killed", "a process dies at any step", "gateways and authorities"),
+    (" is asked to stop", "a process is told to stop, then dies", "gateways"),
+    (" is switched off", "a machine dies at any step", "schools"),
+    (" crashes and is opened", "a database restarts from its files", "under the gateways"),
+    (" cut off from", "a partition", "any machines"),
+    (" cannot reach", "nobody can be reached", "requests"),
+    (" nobody answers", "the other side dies over a request", "requests"),
+    (" lost:", "a request never arrives", "requests"),
+    (" answer lost:", "an answer never comes", "requests"),
+    (" breaks ", "the connection breaks over a request", "before, while, after"),
+    (" late:", "seconds on the way, so that others overtake", "requests and answers"),
+    (" doubled:", "a request arrives again, up to a minute later", "requests"),
+    (" answer swapped:", "another request's answer comes", "requests"),
+    (" misrouted:", "a dispatch arrives at another authority", "dispatches"),
+    (" slow:", "seconds in the store", "store operations"),
+    ("> fails:", "the store does not do it", "store operations"),
+    ("done, but fails", "the store does it and says that it failed", "store writes"),
+    (" clock is wrong", "a clock is stepped", "any machine"),
+    ("operator ", "an operator replays, or hands over by hand", "the gateway's store"),
+];
+/// What a run can come to, by the words of its trace. The kept seeds together reach all of it: a
+/// simulation that never gets there would prove nothing about it.
+const REACHED: [&str; 14] = [
+    "-> already",
+    "-> other bytes",
+    "-> foreign",
+    "-> lease lost",
+    "-> already done",
+    "-> head moved",
+    "-> fence lost",
+    "gave_up",
+    "by hand: true",
+    "is shown a bad receipt",
+    "does not know",
+    "has no answer",
+    "is refused: submission.other-bytes",
+    "is refused: submission.id-unusable",
+];
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -61,11 +105,33 @@ fn report(plan: &Plan, problems: &[String], trace: &[String]) -> String {
     text
 }
 
-/// Runs seeds on every core until there are no more or the time is up; the first failures' reports.
-fn sweep(seeds: impl Iterator<Item = u64> + Send, budget: Option<Duration>) -> (u64, Vec<String>) {
+/// What many runs came to.
+struct Swept {
+    seeds: u64,
+    failures: Vec<String>,
+    /// How often each of [`FAULTS`] struck.
+    struck: [u64; FAULTS.len()],
+    /// How often each of [`REACHED`] was reached.
+    reached: [u64; REACHED.len()],
+}
+
+impl Swept {
+    /// Every run held; says so in the report.
+    fn hold(&self, suite: &str) {
+        assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));
+        for ((_, fault, at), runs) in FAULTS.iter().zip(self.struck) {
+            let checked = format!("{} seeds; every invariant, from stored bytes", self.seeds);
+            held(&Line { suite, fault, at, runs, checked: &checked });
+        }
+    }
+}
+
+/// Runs seeds on every core until there are no more or the time is up.
+fn sweep(seeds: impl Iterator<Item = u64> + Send, budget: Option<Duration>) -> Swept {
     let began = Instant::now();
     let (seeds, failures) = (Mutex::new(seeds), Mutex::new(Vec::new()));
     let (done, total) = (AtomicU64::new(0), Mutex::new(Tally::default()));
+    let counts = Mutex::new(([0; FAULTS.len()], [0; REACHED.len()]));
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -81,6 +147,17 @@ fn sweep(seeds: impl Iterator<Item = u64> + Send, budget: Option<Duration>) -> (
                         let text = report(&plan, &problems, &trace);
                         eprintln!("{text}");
                         failures.lock().unwrap().push(text);
+                    }
+                    {
+                        let (struck, reached) = &mut *counts.lock().unwrap();
+                        for line in &trace {
+                            for (count, (words, ..)) in struck.iter_mut().zip(FAULTS) {
+                                *count += u64::from(line.contains(words));
+                            }
+                            for (count, words) in reached.iter_mut().zip(REACHED) {
+                                *count += u64::from(line.contains(words));
+                            }
+                        }
                     }
                     let mut total = total.lock().unwrap();
                     total.receipts += tally.receipts;
@@ -109,13 +186,24 @@ fn sweep(seeds: impl Iterator<Item = u64> + Send, budget: Option<Duration>) -> (
         total.turns,
         total.virtual_s / 3_600
     );
-    (done, failures.into_inner().unwrap())
+    let (struck, reached) = counts.into_inner().unwrap();
+    let what = |words: &str| words.trim().trim_start_matches("-> ").to_owned();
+    let list: Vec<_> =
+        REACHED.iter().zip(reached).map(|(words, n)| format!("{} {n}", what(words))).collect();
+    println!("reached: {}", list.join(", "));
+    Swept { seeds: done, failures: failures.into_inner().unwrap(), struck, reached }
 }
 
 #[test]
 fn kept_seeds_hold() {
-    let (_, failures) = sweep(kept().into_iter(), None);
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let swept = sweep(kept().into_iter(), None);
+    swept.hold("simulation, kept seeds");
+    for (words, times) in REACHED.iter().zip(swept.reached) {
+        assert!(times > 0, "no kept seed reaches {words:?}");
+    }
+    for ((words, ..), times) in FAULTS.iter().zip(swept.struck) {
+        assert!(times > 0, "no kept seed has {words:?}");
+    }
 }
 
 #[test]
@@ -127,9 +215,9 @@ fn fresh_seeds_hold() {
     let seeds = number("ECAF_SIM_SEEDS");
     let budget = seeds.is_none().then_some(BUDGET);
     println!("seeds from {from}");
-    let (done, failures) = sweep(from..from + seeds.unwrap_or(u64::MAX - from), budget);
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(done > 0);
+    let swept = sweep(from..from + seeds.unwrap_or(u64::MAX - from), budget);
+    swept.hold("simulation, fresh seeds");
+    assert!(swept.seeds > 0);
 }
 
 /// The whole trace of the seed in `ECAF_SIM_SEED`; of seed 1 if there is none.

@@ -20,6 +20,7 @@ mod properties;
 mod statements;
 #[path = "token_vectors/stock.rs"]
 mod stock;
+mod store_support;
 #[path = "token_vectors/thread.rs"]
 mod thread;
 #[path = "token_vectors/world.rs"]

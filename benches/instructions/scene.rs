@@ -72,7 +72,9 @@ impl Scene {
             .offer(|in_use| accept(&bundle, verify, at, in_use))
             .map_err(|_| "the directory is refused")?;
         let store = Settings::owner(&settings.store).or_create();
-        let store = SqliteGateway::open(&store, Arc::clone(&entropy)).map_err(|e| e.to_string())?;
+        let vault = ecaf::app::open_vault(&settings.keys, true).map_err(|e| e.to_string())?;
+        let store = SqliteGateway::open(&store, vault, Arc::clone(&entropy));
+        let store = store.map_err(|e| e.to_string())?;
         let exchange = Arc::new(Exchange {
             name,
             signing: ArcSwap::from_pointee(signing),

@@ -18,7 +18,7 @@ use http::StatusCode;
 use std::sync::Arc;
 
 use super::scene::Scene;
-use super::store_support::{acceptance, at, dispatch, lease_request, receipt};
+use super::store_support::{acceptance, at, dispatch, lease_request, receipt, vault};
 use super::work::{DOCUMENT, Work};
 
 /// One kind of work.
@@ -148,7 +148,7 @@ fn postcode(_: usize, times: usize) {
 fn gateway(folder: &tempfile::TempDir) -> Arc<dyn GatewayStore> {
     let settings = Settings::owner(folder.path().join("gateway.db")).or_create();
     let entropy = Arc::new(SystemEntropy::default());
-    Arc::new(SqliteGateway::open(&settings, entropy).expect("a store"))
+    Arc::new(SqliteGateway::open(&settings, vault(), entropy).expect("a store"))
 }
 
 fn store(prepare: usize, times: usize) {
@@ -193,7 +193,7 @@ fn receive(prepare: usize, times: usize) {
     block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = Settings::owner(folder.path().join("authority.db")).or_create();
-        let store = SqliteAuthority::open(&settings).expect("a store");
+        let store = SqliteAuthority::open(&settings, vault()).expect("a store");
         let store: Arc<dyn AuthorityStore> = Arc::new(store);
         let made: Vec<Dispatch> =
             (0..prepare as u64).map(|n| dispatch(n, &format!("NEW-2026-{n:06}"))).collect();

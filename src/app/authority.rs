@@ -9,6 +9,7 @@ use super::directory_file::DirectoryFile;
 use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
 use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
+use super::vault::open_vault;
 use crate::authority::api::Api;
 use crate::authority::station::Station;
 use crate::config::AuthoritySettings;
@@ -20,6 +21,7 @@ use crate::http::tls::ServerTls;
 use crate::http::{Server, Service};
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
+use crate::store::sealing::Vault;
 use crate::store::sqlite::{Settings, SqliteAuthority};
 use crate::telemetry;
 
@@ -29,14 +31,16 @@ const CACHED_CHAINS: usize = 4_096;
 /// Runs an authority's endpoint until SIGTERM or SIGINT.
 pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> {
     let metrics = telemetry::install_metrics().ok();
-    Schema::referral_v1();
+    let schema = std::thread::spawn(Schema::referral_v1);
     let parts = parts::load(&settings.trust, &settings.identity, &[Purpose::TlsServer]).await?;
     let me = Organisation::Authority(settings.code);
     if parts.credentials.identity().party().organisation != me {
         return Err(AppFault::new("identity.tls_certificate", "is not that of this authority"));
     }
     let signing = parts::signing_identity(&settings.identity, &parts.trust, &me)?;
-    let store = SqliteAuthority::open(&Settings::owner(&settings.store).or_create())
+    let vault = open_vault(&settings.keys, settings.trust.demo)?;
+    let store = Settings::owner(&settings.store).or_create();
+    let store = SqliteAuthority::open(&store, Arc::clone(&vault))
         .map_err(|fault| AppFault::at(&settings.store, fault))?;
     let mut directory =
         DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
@@ -71,12 +75,14 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let operator = Arc::new(Operator { metrics, ask: readiness(Arc::clone(&station)) });
+    let operator = Arc::new(Operator { metrics, ask: readiness(Arc::clone(&station), vault) });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
     let operator =
         operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
+    // A panic in there would be met again by the first dispatch.
+    let _ = schema.join();
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;
@@ -124,15 +130,19 @@ async fn upkeep(
     }
 }
 
-fn readiness(station: Arc<Station>) -> super::operator::Ask {
+fn readiness(station: Arc<Station>, vault: Arc<Vault>) -> super::operator::Ask {
     let probe = Arc::new(CommitProbe::default());
     Box::new(move || {
-        let (station, probe) = (Arc::clone(&station), Arc::clone(&probe));
+        let (station, vault) = (Arc::clone(&station), Arc::clone(&vault));
+        let probe = Arc::clone(&probe);
         Box::pin(async move {
             let signing = station.signing.load_full();
             let now = station.now();
             let commits = probe.ask(now, station.store.probe_writable(now)).await;
-            Readiness::of_party(&station.trust, &signing, commits, &station.directory)
+            let (trust, directory) = (&station.trust, &station.directory);
+            let mut found = Readiness::of_party(trust, &signing, commits, directory);
+            found.keys(&vault, now);
+            found
         })
     })
 }

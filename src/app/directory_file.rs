@@ -88,6 +88,8 @@ impl DirectoryFile {
                 let in_use = taken.in_use();
                 let memory = Memory { version: in_use.version, digest: in_use.digest };
                 let bytes = serde_json::to_vec(&memory).unwrap_or_default();
+                // A crash before this: the next start remembers an older issue, and takes the file
+                // that lies there anyway; only an older file put there meanwhile would pass too.
                 if let Err(fault) = files::replace(&self.memory, &bytes, 0o600) {
                     tracing::error!(kind = %fault.kind(), "the directory's version could not be kept");
                 }

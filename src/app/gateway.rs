@@ -10,6 +10,7 @@ use super::directory_file::DirectoryFile;
 use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
 use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
+use super::vault::open_vault;
 use crate::config::GatewaySettings;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 use crate::domain::party::{Name, Organisation, Role};
@@ -26,6 +27,7 @@ use crate::http::{ClientLimits, Server, Service};
 use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
+use crate::store::sealing::Vault;
 use crate::store::sqlite::{Settings, SqliteGateway};
 use crate::telemetry::{self, MetricsHandle};
 
@@ -37,8 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Runs a gateway until SIGTERM or SIGINT.
 pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let metrics = telemetry::install_metrics().ok();
-    // Compiled and opened before the first request, not during it.
-    Schema::referral_v1();
+    // Compiled and unpacked beside all the rest, and before the first request.
+    let schema = std::thread::spawn(Schema::referral_v1);
+    let unpacked = std::thread::spawn(RoutingTables::embedded);
     let purposes = [Purpose::TlsServer, Purpose::TlsClient];
     let parts = parts::load(&settings.trust, &settings.identity, &purposes).await?;
     let party = parts.credentials.identity().party().clone();
@@ -50,7 +53,8 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let tables = tables(&settings)?;
     let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
-    let store = SqliteGateway::open(&store, Arc::clone(&entropy))
+    let vault = open_vault(&settings.keys, settings.trust.demo)?;
+    let store = SqliteGateway::open(&store, Arc::clone(&vault), Arc::clone(&entropy))
         .map_err(|fault| AppFault::at(&settings.store, fault))?;
     let mut directory =
         DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
@@ -90,13 +94,15 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let ask = readiness(Arc::clone(&exchange), health);
+    let ask = readiness(Arc::clone(&exchange), vault, health);
     let operator = Arc::new(Operator { metrics: metrics.clone(), ask });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
     let operator =
         operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
+    // A panic in there would be met again, and told, by whoever needs the schema or the tables first.
+    let _ = (schema.join(), unpacked.join());
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;
@@ -235,17 +241,22 @@ async fn gauges(exchange: &Exchange) {
 }
 
 /// Ready means: can sign, can commit, trust data fresh.
-fn readiness(exchange: Arc<Exchange>, health: Arc<ReloadHealth>) -> super::operator::Ask {
+fn readiness(
+    exchange: Arc<Exchange>,
+    vault: Arc<Vault>,
+    health: Arc<ReloadHealth>,
+) -> super::operator::Ask {
     let probe = Arc::new(CommitProbe::default());
     Box::new(move || {
         let (exchange, health) = (Arc::clone(&exchange), Arc::clone(&health));
-        let probe = Arc::clone(&probe);
+        let (vault, probe) = (Arc::clone(&vault), Arc::clone(&probe));
         Box::pin(async move {
             let now = exchange.now();
             let signing = exchange.signing.load_full();
             let commits = probe.ask(now, exchange.store.probe_writable(now)).await;
             let (trust, directory) = (&exchange.trust, &exchange.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
+            found.keys(&vault, now);
             for fault in health.faults() {
                 found.lines.push(format!("warning: {fault}"));
             }

@@ -7,9 +7,11 @@ mod operator;
 mod parts;
 mod process;
 mod school;
+mod vault;
 
 pub use authority::run_authority;
 pub use gateway::run_gateway;
 pub use parts::AppFault;
 pub use process::{block_on, notify_ready};
 pub use school::open_sender;
+pub use vault::{open_keks, open_vault};

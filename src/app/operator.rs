@@ -6,7 +6,7 @@ use std::pin::Pin;
 use http::{Method, StatusCode};
 use tokio::sync::Mutex;
 
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY, Timestamp};
 use crate::http::Trust;
 use crate::http::plain::{OperatorHandler, OperatorRequest, text};
 use crate::http::{Answer, Response};
@@ -14,7 +14,11 @@ use crate::protocol::directory::DirectoryHolder;
 use crate::protocol::signing::SigningIdentity;
 use crate::protocol::trust::{Freshness, Purpose};
 use crate::store::StoreFault;
+use crate::store::sealing::Vault;
 use crate::telemetry::MetricsHandle;
+
+/// The ring should have keys for at least so long, in milliseconds.
+const KEYS_WARNING: i64 = 60 * DAY;
 
 /// What readiness found, one line each.
 pub(super) struct Readiness {
@@ -54,6 +58,26 @@ impl Readiness {
         let directory = directory.readiness(now);
         found.say(directory.ready, directory.words);
         found
+    }
+
+    /// Whether documents can be sealed, and for how long.
+    pub fn keys(&mut self, vault: &Vault, now: Timestamp) {
+        let health = vault.refresh();
+        let runs_out = vault.ring().runs_out(now);
+        let left = runs_out.since(now);
+        if let Err(fault) = health {
+            self.say(false, format!("key ring: {fault}"));
+        } else if left <= 0 {
+            self.say(false, "key ring: no key for this month: run \"ecaf keys prepare\"");
+        } else {
+            self.say(true, format!("key ring: keys until {}", runs_out.utc_date()));
+        }
+        if (1..KEYS_WARNING).contains(&left) {
+            let days = left / DAY;
+            self.lines.push(format!(
+                "warning: the key ring runs out in {days} days: run \"ecaf keys prepare\""
+            ));
+        }
     }
 
     fn say(&mut self, ready: bool, line: impl Into<String>) {

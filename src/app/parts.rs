@@ -24,6 +24,11 @@ impl AppFault {
         Self(format!("{what}: {why}"))
     }
 
+    /// What speaks for itself.
+    pub(crate) fn plain(why: impl fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+
     pub(crate) fn at(path: &Path, why: impl fmt::Display) -> Self {
         Self::new(path.display(), why)
     }

@@ -66,7 +66,7 @@ impl From<SigningFault> for Trouble {
 /// Receives one dispatch.
 pub async fn receive(station: &Station, request: &Request) -> Result<Receipt, Trouble> {
     let (directory, _) = station.directory.usable(station.now())?;
-    let received = Received::take(request, Arc::clone(directory.directory()))?;
+    let received = Received::take(request, Arc::clone(directory.directory()), &station.cache)?;
     let noted = Noted::verify(received, station)?;
     let key = DispatchKey {
         referral_id: noted.referral_id,
@@ -92,7 +92,7 @@ async fn store(
     // A receipt that others would refuse must not be stored: it would be repeated for ever.
     let own = station.cache.verify(&trust, identity.chain(), Purpose::Signing, now);
     own.map_err(|refusal| Trouble::OwnCertificate(refusal.0.id))?;
-    // A crash after this line leaves a number unused, which harms nobody.
+    // A crash after this leaves a number unused, which harms nobody; so does losing a race below.
     let year = now.in_england().0.year();
     let reference = station.store.next_reference(station.reference_prefix.clone(), year).await?;
     let noted = &verified.noted;

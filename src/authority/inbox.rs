@@ -47,7 +47,7 @@ pub const HEADS: [&str; 7] = ["REFERENCE", "URG", "REQUEST", "WE ARE", "VER", "F
 
 /// A referral as a document; `None` once it is erased.
 pub fn readable(item: &InboxItem) -> Option<Readable> {
-    let document = item.document.as_ref()?;
+    let document = item.document.kept()?;
     let value = strict::parse(document, LARGEST).ok()?;
     let entry = &item.entry;
     let attested = item.tokens.iter().find(|t| t.token.kind == TokenKind::Attested);

@@ -14,7 +14,7 @@ use crate::protocol::message::{
     ACCEPTED, CERTIFICATES, SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN, chain_field, json_body,
     text_field,
 };
-use crate::protocol::trust::Chain;
+use crate::protocol::trust::{Chain, VerifiedCache};
 
 /// Only gateways that the directory lists bring dispatches.
 pub const NOT_A_GATEWAY: Rule = Rule {
@@ -37,7 +37,11 @@ pub struct Received {
 
 impl Received {
     /// Takes a request to bring a dispatch.
-    pub fn take(request: &Request, directory: Arc<Directory>) -> Result<Self, Refusal> {
+    pub fn take(
+        request: &Request,
+        directory: Arc<Directory>,
+        cache: &VerifiedCache,
+    ) -> Result<Self, Refusal> {
         let listed = match &request.peer.chain.party().organisation {
             Organisation::Gateway(name) => directory.gateway(name).is_some(),
             _ => false,
@@ -49,9 +53,9 @@ impl Received {
         json_body(headers)?;
         Ok(Self {
             note: text_field(headers, &TOKEN)?.to_owned(),
-            note_chain: chain_field(headers, &CERTIFICATES)?,
+            note_chain: chain_field(headers, &CERTIFICATES, cache)?,
             submission: text_field(headers, &SUBMISSION)?.to_owned(),
-            submission_chain: chain_field(headers, &SUBMISSION_CERTIFICATES)?,
+            submission_chain: chain_field(headers, &SUBMISSION_CERTIFICATES, cache)?,
             accepted: text_field(headers, &ACCEPTED)?.to_owned(),
             payload_sha256: sha256(&request.body),
             document: request.body.clone(),

@@ -17,7 +17,7 @@ use crate::domain::ids::ReferralId;
 use crate::effects::files;
 use crate::protocol::trust::Chain;
 use crate::store::sqlite::{Access, Settings, SqliteAuthority};
-use crate::store::{AuthorityStore, InboxEntry, InboxFilter, InboxItem};
+use crate::store::{AuthorityStore, Document, InboxEntry, InboxFilter, InboxItem};
 use crate::telemetry::{self, LogLevel};
 
 /// Run an authority's receiving endpoint, or read its inbox
@@ -95,7 +95,8 @@ fn serve(file: &Path) -> Result<ExitCode, Failure> {
 fn read(file: &Path, command: Inbox) -> Result<ExitCode, Failure> {
     let settings = config::load_authority(file).map_err(Failure::usage)?;
     let open = Settings { access: Access::Operator, ..Settings::owner(settings.store) };
-    let store = SqliteAuthority::open(&open).map_err(Failure::fault)?;
+    let vault = app::open_vault(&settings.keys, settings.trust.demo).map_err(Failure::fault)?;
+    let store = SqliteAuthority::open(&open, vault).map_err(Failure::fault)?;
     app::block_on(answer(&store, command)).map_err(Failure::fault)??;
     Ok(ExitCode::SUCCESS)
 }
@@ -117,11 +118,15 @@ async fn answer(store: &SqliteAuthority, command: Inbox) -> Result<(), Failure> 
         }
         Inbox::Show { which, form } => {
             let item = find(store, &which).await?;
-            let erased =
-                || Failure::no("the document of this referral is erased; its receipts are kept");
+            let erased = || match &item.document {
+                Document::Erased(erasure) => Failure::no(format_args!(
+                    "the document of this referral was {erasure}; its receipts are kept"
+                )),
+                Document::Kept(_) => Failure::fault("the document is not a referral"),
+            };
             let text = match form {
                 Form::Json => {
-                    let document = item.document.as_ref().ok_or_else(erased)?;
+                    let document = item.document.kept().ok_or_else(erased)?;
                     String::from_utf8_lossy(document).into_owned()
                 }
                 Form::Text => inbox::readable(&item).ok_or_else(erased)?.to_text(),
@@ -133,6 +138,9 @@ async fn answer(store: &SqliteAuthority, command: Inbox) -> Result<(), Failure> 
             let item = find(store, &which).await?;
             let count = export(store, &item, &out).await?;
             println!("{}: {count} files in {}", item.entry.reference, out.display());
+            if let Document::Erased(erasure) = &item.document {
+                println!("Without the document: it was {erasure}.");
+            }
         }
     }
     Ok(())
@@ -180,7 +188,7 @@ async fn export(store: &SqliteAuthority, item: &InboxItem, out: &Path) -> Result
     let evidence = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
     let mut parts = vec![("evidence.json", evidence)];
     parts.extend(inbox::receipt(item).map(|jws| ("delivered.jws", jws.as_bytes().to_vec())));
-    if let (Some(document), Some(readable)) = (&item.document, inbox::readable(item)) {
+    if let (Some(document), Some(readable)) = (item.document.kept(), inbox::readable(item)) {
         parts.push(("document.json", document.to_vec()));
         parts.push(("referral.txt", readable.to_text().into_bytes()));
         parts.push(("referral.html", readable.to_html().into_bytes()));

@@ -90,7 +90,8 @@ fn serve(file: PathBuf) -> Result<ExitCode, Failure> {
 fn operate(file: PathBuf, command: Command) -> Result<ExitCode, Failure> {
     let settings = config::load_gateway(&file).map_err(Failure::usage)?;
     let open = Settings { access: Access::Operator, ..Settings::owner(settings.store) };
-    let store = SqliteGateway::open(&open, Arc::new(SystemEntropy::default()));
+    let vault = app::open_vault(&settings.keys, settings.trust.demo).map_err(Failure::fault)?;
+    let store = SqliteGateway::open(&open, vault, Arc::new(SystemEntropy::default()));
     let store = store.map_err(Failure::fault)?;
     app::block_on(ask(&store, command)).map_err(Failure::fault)?
 }

@@ -7,6 +7,7 @@ use super::common::{
     listen, log, trust,
 };
 use super::gateway::store;
+use super::keys::{KeySettings, keys};
 use super::reader::{Environment, Mistakes, Section, read};
 use super::values::Line;
 use crate::domain::party::DfeCode;
@@ -28,6 +29,8 @@ pub struct AuthoritySettings {
     pub directory: PathBuf,
     /// The database file.
     pub store: PathBuf,
+    /// What its documents are sealed with.
+    pub keys: KeySettings,
     /// Limits of the listener for parties.
     pub limits: LimitSettings,
     /// Logging.
@@ -49,6 +52,7 @@ pub(super) fn parse(
         let identity = root.section("identity", identity);
         let directory = root.section("directory", |s| s.required("file"));
         let store = root.section("store", store);
+        let keys = root.section("keys", |s| keys(s, store.as_deref()));
         let limits = root.section("limits", limits);
         let log = root.section("log", log);
         Some(AuthoritySettings {
@@ -59,6 +63,7 @@ pub(super) fn parse(
             identity: identity?,
             directory: directory?,
             store: store?,
+            keys: keys?,
             limits,
             log,
         })

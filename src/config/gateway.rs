@@ -7,6 +7,7 @@ use super::common::{
     IdentitySettings, LimitSettings, ListenSettings, LogSettings, TrustSettings, identity, limits,
     listen, log, minutes, seconds, trust,
 };
+use super::keys::{KeySettings, keys};
 use super::reader::{Environment, Mistakes, Section, read};
 use super::values::{Line, Span};
 
@@ -25,6 +26,8 @@ pub struct GatewaySettings {
     pub postcodes: Option<PathBuf>,
     /// The database file.
     pub store: PathBuf,
+    /// What its documents are sealed with.
+    pub keys: KeySettings,
     /// Limits of the listener for parties.
     pub limits: LimitSettings,
     /// How referrals are delivered.
@@ -71,6 +74,7 @@ pub(super) fn parse(
         let directory = root.section("directory", |s| s.required("file"));
         let postcodes = root.section("postcodes", |s| s.optional("table"));
         let store = root.section("store", store);
+        let keys = root.section("keys", |s| keys(s, store.as_deref()));
         let limits = root.section("limits", limits);
         let delivery = root.section("delivery", delivery);
         let log = root.section("log", log);
@@ -81,6 +85,7 @@ pub(super) fn parse(
             directory: directory?,
             postcodes,
             store: store?,
+            keys: keys?,
             limits,
             delivery,
             support,

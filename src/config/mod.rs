@@ -9,6 +9,7 @@ mod authority;
 mod common;
 mod files;
 mod gateway;
+mod keys;
 mod reader;
 mod school;
 mod values;
@@ -20,9 +21,10 @@ pub use common::{
     IdentitySettings, LimitSettings, ListenSettings, LogSettings, SigningSettings, TrustSettings,
 };
 pub use gateway::{DeliverySettings, GatewaySettings};
+pub use keys::KeySettings;
 pub use reader::{Environment, Mistake, Mistakes};
 pub use school::{GatewayAddress, SchoolSettings};
-pub use values::{BaseUrl, SecretFile, Size, Span};
+pub use values::{BaseUrl, SecretFile, SecretSource, Size, Span};
 
 /// The largest configuration file that is read, in bytes.
 const LARGEST: usize = 1024 * 1024;

@@ -112,6 +112,49 @@ impl Value for SecretFile {
     }
 }
 
+/// Where a secret of one line comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file, readable by its owner alone.
+    File(PathBuf),
+    /// A systemd credential, guarded by the service manager.
+    Credential(PathBuf),
+    /// A variable of the environment, by its name.
+    Environment(String),
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::File(path) | SecretSource::Credential(path) => path.display().fmt(f),
+            SecretSource::Environment(name) => write!(f, "environment variable {name}"),
+        }
+    }
+}
+
+const VARIABLE: &str = "env:";
+
+impl Value for SecretSource {
+    const FORM: &'static str = "the path of a file, \"credential:NAME\" for a systemd credential, or \
+        \"env:NAME\" for a variable of the environment";
+
+    fn from_text(text: &str, folder: &Path, environment: Environment<'_>) -> Result<Self, String> {
+        if text.contains("ecaf-kek-") {
+            return Err("a secret never stands in this file; put it into a file of its own, \
+                        readable by the service only, and treat this one as leaked"
+                .to_owned());
+        }
+        if let Some(name) = text.strip_prefix(VARIABLE) {
+            let plain = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
+            let sound = !name.is_empty() && name.bytes().all(plain);
+            return sound.then(|| Self::Environment(name.into())).ok_or_else(expected::<Self>);
+        }
+        let file = SecretFile::from_text(text, folder, environment)?;
+        let credential = text.starts_with(CREDENTIAL);
+        Ok(if credential { Self::Credential(file.0) } else { Self::File(file.0) })
+    }
+}
+
 /// A length of time with its unit: `500ms`, `10s`, `5m`, `2h`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);

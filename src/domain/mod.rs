@@ -10,6 +10,7 @@ pub mod party;
 pub mod postcode;
 pub mod referral;
 pub mod refusal;
+pub mod retention;
 pub mod routing;
 pub mod time;
 pub mod upn;

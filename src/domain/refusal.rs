@@ -96,6 +96,8 @@ pub enum Class {
     NotFound,
     /// The same key stands for other bytes already (409).
     Conflict,
+    /// It was here and is erased (410).
+    Gone,
     /// Too large (413).
     TooLarge,
     /// A media type or coding that is not spoken here (415).

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Readable by its owner only: keys, documents, evidence.
@@ -11,7 +11,9 @@ pub const PRIVATE: u32 = 0o600;
 pub const PUBLIC: u32 = 0o644;
 
 /// Writes a file that must not exist yet, readable by others only if `mode` says so. Fails with
-/// [`io::ErrorKind::AlreadyExists`] if it does. Durable on return.
+/// [`io::ErrorKind::AlreadyExists`] if it does. Durable on return. Crash before the link: nothing
+/// but a `.part` file is there, which the next writer of the same process number removes and nobody
+/// reads. After it: the file is there, whole.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = write_beside(path, bytes, mode)?;
     // A hard link, unlike a rename, never replaces what somebody else put there meanwhile.
@@ -23,9 +25,16 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Writes a file, replacing the one that is there, if any. Readers see the old or the new one,
-/// whole. Durable on return.
+/// whole, also after a crash at any point; its owner stays who it was, so that what root changes for
+/// a service stays the service's. Durable on return.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = write_beside(path, bytes, mode)?;
+    if let (Ok(old), Ok(new)) = (fs::metadata(path), fs::metadata(&beside))
+        && (old.uid(), old.gid()) != (new.uid(), new.gid())
+    {
+        // Without the right to give files away, the new one stays its writer's.
+        let _ = std::os::unix::fs::chown(&beside, Some(old.uid()), Some(old.gid()));
+    }
     fs::rename(&beside, path).inspect_err(|_| {
         let _ = fs::remove_file(&beside);
     })?;

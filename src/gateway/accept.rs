@@ -64,7 +64,7 @@ pub async fn submit(exchange: &Exchange, request: &Request) -> Result<Receipt, T
     // One instant and one snapshot of trust data for all that follows: what is accepted as valid
     // is recorded as of the very moment at which it was.
     let trust = exchange.trust.store();
-    let received = Received::take(request)?;
+    let received = Received::take(request, &exchange.cache)?;
     let authentic = Authentic::verify(received, &trust, &exchange.cache, now)?;
     let id = authentic.referral_id;
     let accepted = submit_authentic(exchange, authentic, trust, now).await;

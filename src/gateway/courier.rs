@@ -1,6 +1,6 @@
 //! Carries one dispatch to an authority's endpoint and brings its answer back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::domain::ids::Digest;
 use crate::domain::party::{DfeCode, Organisation, Party, TrustDomain};
 use crate::http::{Client, ClientFault, ClientLimits, Credentials, Endpoint, Line, Trust};
 use crate::protocol::message::{
     ACCEPTED, CERTIFICATES, DispatchAnswer, SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN,
 };
 use crate::protocol::problem::ProblemDocument;
-use crate::protocol::trust::Chain;
+use crate::protocol::trust::{Chain, VerifiedCache};
 use crate::store::{LeasedDelivery, SeenChain};
 
 /// An answer that still has to be verified.
@@ -89,7 +90,14 @@ pub struct MutualTlsCourier {
     scheme: TrustDomain,
     open: Lines,
     clients: Mutex<BTreeMap<DfeCode, (String, Arc<dyn Line>)>>,
+    /// Chains as header fields, by the digest of their leaf.
+    fields: Mutex<HashMap<Digest, HeaderValue>>,
+    /// Chains that came with answers.
+    seen: VerifiedCache,
 }
+
+/// Chains remembered, of each kind: one per school and authority, for some thousand of them.
+const CHAINS: usize = 4_096;
 
 impl MutualTlsCourier {
     /// A courier with the gateway's own TLS certificate.
@@ -111,7 +119,43 @@ impl MutualTlsCourier {
         scheme: TrustDomain,
         open: impl Fn(Endpoint, Party) -> Arc<dyn Line> + Send + Sync + 'static,
     ) -> Self {
-        Self { scheme, open: Box::new(open), clients: Mutex::new(BTreeMap::new()) }
+        let (clients, fields) = (Mutex::default(), Mutex::default());
+        Self { scheme, open: Box::new(open), clients, fields, seen: VerifiedCache::new(CHAINS) }
+    }
+
+    fn headers(&self, delivery: &LeasedDelivery) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        let value = |text: &str| HeaderValue::from_str(text).ok();
+        let chain = |x5t| self.chain(delivery.chains.iter().find(|c| c.x5t == x5t)?);
+        Some(vec![
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (TOKEN, value(&delivery.note.token.jws)?),
+            (CERTIFICATES, chain(delivery.note.token.x5t)?),
+            (SUBMISSION, value(&delivery.submission.token.jws)?),
+            (SUBMISSION_CERTIFICATES, chain(delivery.submission.token.x5t)?),
+            (ACCEPTED, value(&delivery.accepted.token.jws)?),
+        ])
+    }
+
+    /// A chain of the store, which keeps one for each leaf, as a header field.
+    fn chain(&self, seen: &SeenChain) -> Option<HeaderValue> {
+        let fields = || self.fields.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(known) = fields().get(&seen.x5t) {
+            return Some(known.clone());
+        }
+        let chain = Chain::new(seen.certificates.to_vec())?;
+        let field = HeaderValue::from_str(chain.header()).ok()?;
+        let mut fields = fields();
+        if fields.len() >= CHAINS {
+            fields.clear();
+        }
+        fields.insert(seen.x5t, field.clone());
+        Some(field)
+    }
+
+    fn read(&self, body: &[u8]) -> Option<Answer> {
+        let answer: DispatchAnswer = serde_json::from_slice(body).ok()?;
+        let chain = self.seen.presented(&answer.certificates).ok()?;
+        Some(Answer { chain, delivered: answer.delivered })
     }
 
     /// The client of an authority, made anew when the directory names another endpoint.
@@ -132,12 +176,12 @@ impl Courier for MutualTlsCourier {
     fn bring<'a>(&'a self, delivery: &'a LeasedDelivery, endpoint: &'a str) -> Attempt<'a> {
         Box::pin(async move {
             let client = self.client(delivery.authority, endpoint)?;
-            let headers = headers(delivery).ok_or(Failure::NoEndpoint)?;
+            let headers = self.headers(delivery).ok_or(Failure::NoEndpoint)?;
             let answer = client.post("/dispatches", headers, delivery.document.clone()).await;
             let answer = answer
                 .map_err(|fault: ClientFault| Failure::Unreachable { cause: fault.label() })?;
             if answer.status == StatusCode::OK || answer.status == StatusCode::CREATED {
-                read(&answer.body).ok_or(Failure::BadReceipt("delivered.unreadable"))
+                self.read(&answer.body).ok_or(Failure::BadReceipt("delivered.unreadable"))
             } else {
                 Err(Failure::Refused {
                     status: answer.status.as_u16(),
@@ -146,30 +190,6 @@ impl Courier for MutualTlsCourier {
             }
         })
     }
-}
-
-fn headers(delivery: &LeasedDelivery) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let value = |text: &str| HeaderValue::from_str(text).ok();
-    let chain = |x5t| {
-        let seen: &SeenChain = delivery.chains.iter().find(|c| c.x5t == x5t)?;
-        value(&Chain::new(seen.certificates.to_vec())?.to_header())
-    };
-    Some(vec![
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (TOKEN, value(&delivery.note.token.jws)?),
-        (CERTIFICATES, chain(delivery.note.token.x5t)?),
-        (SUBMISSION, value(&delivery.submission.token.jws)?),
-        (SUBMISSION_CERTIFICATES, chain(delivery.submission.token.x5t)?),
-        (ACCEPTED, value(&delivery.accepted.token.jws)?),
-    ])
-}
-
-fn read(body: &[u8]) -> Option<Answer> {
-    let answer: DispatchAnswer = serde_json::from_slice(body).ok()?;
-    Some(Answer {
-        chain: Chain::from_header(&answer.certificates).ok()?,
-        delivered: answer.delivered,
-    })
 }
 
 /// The first rule of a problem document, if it looks like a rule: another party's text never

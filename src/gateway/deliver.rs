@@ -281,7 +281,8 @@ impl Worker {
         self.settle(delivery, acknowledged, &desk).await.map_err(Stopped::Fault)
     }
 
-    /// Stores the authority's receipt with our record of it. If the thread moved meanwhile the
+    /// Stores the authority's receipt with our record of it. A crash before it is committed: the lease
+    /// runs out, the authority is asked again and answers with the same receipt. If the thread moved meanwhile the
     /// record is signed again on top of the new head; each turn is another's progress, so the loop
     /// ends.
     async fn settle(
@@ -333,6 +334,8 @@ impl Worker {
         }
     }
 
+    /// Ends the lease without success. A crash or a fault here: the lease runs out, and the delivery
+    /// falls due again as if the attempt had never been made.
     async fn put_off(&self, delivery: &LeasedDelivery, failure: &Failure, now: Timestamp) {
         let (id, authority) = (delivery.referral_id, delivery.authority);
         let (attempt, reason) = (delivery.lease.attempt, failure.reason());

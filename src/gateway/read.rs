@@ -12,13 +12,13 @@ use crate::domain::delivery::State;
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::referral::{RequestType, Urgency};
-use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 use crate::domain::visibility::{Involved, Part, may_see};
 use crate::protocol::evidence::{Bundle, Withheld, unverified_claims};
 use crate::protocol::tokens::{Event, Recorded};
 use crate::protocol::trust::Chain;
-use crate::store::{DeliveryRow, StoredToken, Timeline};
+use crate::store::{DeliveryRow, Document, StoredToken, Timeline, VersionRow};
 
 use super::exchange::Exchange;
 use super::respond::AuthorityName;
@@ -29,6 +29,13 @@ pub const NOTHING_HERE: Rule = Rule {
     id: "referral.not-found",
     title: "there is nothing here that this certificate may see",
     action: "Check the id; use the certificate of a party to this referral.",
+};
+
+/// A document that was here and is erased.
+pub const ERASED: Rule = Rule {
+    id: "referral.document-erased",
+    title: "this document is erased here; its receipts and evidence are kept",
+    action: "Read the copy that the school or the authority keeps in its own records.",
 };
 
 /// The state of a referral as one party may see it.
@@ -48,10 +55,37 @@ pub struct StateAnswer {
     pub recorded_at: String,
     /// Digests of the documents, oldest version first.
     pub documents: Vec<String>,
+    /// Those of them that are erased here, with when and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<ErasedAnswer>,
     /// Deliveries that this party may see.
     pub deliveries: Vec<DeliveryAnswer>,
     /// Authorities that somebody must ring, because the exchange cannot reach them.
     pub also_ring: Vec<String>,
+}
+
+/// A document that can no longer be read here.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErasedAnswer {
+    /// Its digest.
+    pub sha256: String,
+    /// When it was erased.
+    pub erased_at: String,
+    /// `retention`, `misidentified` or `key_retired`.
+    pub reason: &'static str,
+    /// The same for a person.
+    pub words: String,
+}
+
+impl ErasedAnswer {
+    fn of(version: &VersionRow) -> Option<Self> {
+        version.erased.map(|erasure| Self {
+            sha256: version.payload_sha256.to_string(),
+            erased_at: erasure.at.to_string(),
+            reason: erasure.why.as_str(),
+            words: format!("Version {}: {}", version.version, erasure.why.words()),
+        })
+    }
 }
 
 /// One delivery, in words that promise no more than is proved.
@@ -144,12 +178,13 @@ impl Exchange {
             urgency: urgency.as_str(),
             recorded_at: first.recorded_at.to_string(),
             documents: timeline.versions.iter().map(|v| v.payload_sha256.to_string()).collect(),
+            erased: timeline.versions.iter().filter_map(ErasedAnswer::of).collect(),
             also_ring: also_ring.filter(|_| all).collect(),
             deliveries: deliveries.collect(),
         })
     }
 
-    /// The exact bytes of one document.
+    /// The exact bytes of one document; [`ERASED`] to those who might have read it.
     pub async fn document(
         &self,
         id: ReferralId,
@@ -157,7 +192,13 @@ impl Exchange {
         viewer: &Party,
     ) -> Result<bytes::Bytes, Trouble> {
         self.visible(id, viewer, Part::Document).await?;
-        self.store.document(id, sha256).await?.ok_or_else(nothing_here)
+        match self.store.document(id, sha256).await?.ok_or_else(nothing_here)? {
+            Document::Kept(bytes) => Ok(bytes),
+            Document::Erased(erasure) => {
+                let violation = Violation::whole(ERASED).with_detail(erasure.to_string());
+                Err(Refusal::new(Class::Gone, violation).blame(Culprit::Gateway).into())
+            }
+        }
     }
 
     /// Everything needed to prove offline what happened, without the document itself.

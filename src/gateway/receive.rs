@@ -14,7 +14,7 @@ use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::{Peer, Request};
 use crate::protocol::hash::sha256;
 use crate::protocol::message::{CERTIFICATES, TOKEN, chain_field, json_body, optional_field};
-use crate::protocol::trust::Chain;
+use crate::protocol::trust::{Chain, VerifiedCache};
 
 /// Only schools send referrals.
 pub const NOT_A_SCHOOL: Rule = Rule {
@@ -41,7 +41,7 @@ pub(super) enum Proof {
 
 impl Received {
     /// Takes a request to send a referral.
-    pub fn take(request: &Request) -> Result<Self, Refusal> {
+    pub fn take(request: &Request, cache: &VerifiedCache) -> Result<Self, Refusal> {
         let school = sending_school(request.peer.chain.party())?;
         json_body(&request.headers)?;
         Ok(Self {
@@ -49,7 +49,7 @@ impl Received {
             school,
             payload_sha256: sha256(&request.body),
             document: request.body.clone(),
-            proof: proof(&request.headers)?,
+            proof: proof(&request.headers, cache)?,
         })
     }
 }
@@ -62,11 +62,11 @@ pub(super) fn sending_school(peer: &Party) -> Result<SchoolId, Refusal> {
     }
 }
 
-fn proof(headers: &HeaderMap) -> Result<Proof, Refusal> {
+fn proof(headers: &HeaderMap, cache: &VerifiedCache) -> Result<Proof, Refusal> {
     match optional_field(headers, &TOKEN)? {
         None => Ok(Proof::ConnectionOnly),
         Some(text) => {
-            let chain = chain_field(headers, &CERTIFICATES)?;
+            let chain = chain_field(headers, &CERTIFICATES, cache)?;
             Ok(Proof::Token { text: text.to_owned(), chain })
         }
     }

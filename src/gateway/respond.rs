@@ -1,6 +1,8 @@
 //! The edge: answers and troubles become responses. The one place where a refusal gets its status,
 //! its signature, and the number to ring.
 
+use std::borrow::Cow;
+
 use crate::telemetry::{burst, metric};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -42,16 +44,16 @@ pub struct AuthorityName {
 
 /// The answer to a submission.
 #[derive(Debug, Clone, Serialize)]
-struct ReceiptAnswer {
+struct ReceiptAnswer<'a> {
     /// The `accepted` token: the same bytes for the same submission, for ever.
-    accepted: String,
+    accepted: &'a str,
     /// The chain of its signer, as in `Ecaf-Certificates`.
-    certificates: String,
+    certificates: Cow<'a, str>,
     /// The submission that it names, for the sender's evidence: the first one of this document, or
     /// the gateway's attestation.
-    submission: String,
+    submission: &'a str,
     /// The chain of the submission's signer.
-    submission_certificates: String,
+    submission_certificates: Cow<'a, str>,
     /// What it means, in words that promise no more than the token.
     state: String,
     authority: AuthorityName,
@@ -75,20 +77,22 @@ impl Exchange {
     /// 201 for a submission accepted now, 200 for the same one again; the token is the same.
     pub async fn receipt_response(&self, receipt: Receipt) -> Response {
         let (certificates, submission_certificates) = match &receipt.signers {
-            Some([gateway, sender]) => (gateway.to_header(), sender.to_header()),
+            Some([gateway, sender]) => {
+                (Cow::Borrowed(gateway.header()), Cow::Borrowed(sender.header()))
+            }
             None => {
                 let certificates = self.chain_of(&receipt.accepted).await;
                 match (certificates, self.chain_of(&receipt.submission).await) {
-                    (Ok(gateway), Ok(sender)) => (gateway, sender),
+                    (Ok(gateway), Ok(sender)) => (gateway.into(), sender.into()),
                     (Err(fault), _) | (_, Err(fault)) => return self.fault_response(fault),
                 }
             }
         };
         let authority = self.authority_name(receipt.authority);
         let answer = ReceiptAnswer {
-            accepted: receipt.accepted,
+            accepted: &receipt.accepted,
             certificates,
-            submission: receipt.submission,
+            submission: &receipt.submission,
             submission_certificates,
             state: format!("Held by the exchange; {} does not have it yet", authority.name),
             authority,

@@ -24,6 +24,8 @@ pub mod client;
 mod connection;
 mod doors;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod h1;
 mod h2;
 mod head;

@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
-use crate::protocol::trust::Chain;
+use crate::protocol::trust::{Chain, VerifiedCache};
 
 /// Carries the token of the document in the body: a submission, or the note of a dispatch.
 pub const TOKEN: HeaderName = HeaderName::from_static("ecaf-token");
@@ -75,8 +75,12 @@ pub fn text_field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a s
 
 /// The chain in a field that stands exactly once. The issuing CA's certificate must be in it: the
 /// chain is kept as evidence, which others verify with nothing but the scheme's root.
-pub fn chain_field(headers: &HeaderMap, name: &HeaderName) -> Result<Chain, Refusal> {
-    let chain = Chain::from_header(text_field(headers, name)?).ok();
+pub fn chain_field(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    cache: &VerifiedCache,
+) -> Result<Chain, Refusal> {
+    let chain = cache.presented(text_field(headers, name)?).ok();
     chain.filter(|chain| chain.certificates().len() > 1).ok_or_else(|| missing(name))
 }
 

@@ -88,6 +88,7 @@ pub const fn status(class: Class) -> u16 {
         Class::Forbidden => 403,
         Class::NotFound => 404,
         Class::Conflict => 409,
+        Class::Gone => 410,
         Class::TooLarge => 413,
         Class::UnsupportedType => 415,
         Class::Invalid => 422,

@@ -51,7 +51,8 @@ impl VersionFolder {
         &self.folder
     }
 
-    /// Keeps the document, once.
+    /// Keeps the document, once. Crash before it is there: nothing was sent; the next call begins
+    /// anew. After it: the next call finds the same bytes and goes on to sign them.
     pub fn keep_document(&self, bytes: &[u8]) -> io::Result<Kept> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         self.keep_once("document.json", bytes)
@@ -62,7 +63,8 @@ impl VersionFolder {
         self.read("submission.jws").map(|t| t.map(|b| String::from_utf8_lossy(&b).into_owned()))
     }
 
-    /// Keeps the signed submission, once; gives back the one that counts from now on.
+    /// Keeps the signed submission, once; gives back the one that counts from now on. Crash before it
+    /// is there: it was not sent, the next call signs another. After it: that one is sent again.
     pub fn keep_submission(&self, jws: &str) -> io::Result<String> {
         match self.keep_once("submission.jws", jws.as_bytes())? {
             Kept::Now | Kept::Before => Ok(jws.to_owned()),
@@ -76,14 +78,15 @@ impl VersionFolder {
         self.read("receipt.json")
     }
 
-    /// Keeps the verified receipt.
+    /// Keeps the verified receipt. Crash before it is there: nobody was shown one; the same bytes are
+    /// sent again and bring the same receipt.
     pub fn keep_receipt(&self, bundle: &[u8]) -> io::Result<PathBuf> {
         let path = self.folder.join("receipt.json");
         files::replace(&path, bundle, PRIVATE)?;
         Ok(path)
     }
 
-    /// Keeps the newest evidence.
+    /// Keeps the newest evidence. Crash before it is there: the last one stays, and is asked for again.
     pub fn keep_status(&self, bundle: &[u8]) -> io::Result<PathBuf> {
         let path = self.folder.join("status.json");
         files::replace(&path, bundle, PRIVATE)?;
@@ -91,7 +94,8 @@ impl VersionFolder {
     }
 
     /// Puts a version that the gateway certainly did not take out of the way, so that a corrected
-    /// one can be sent under the same id. Nothing is deleted.
+    /// one can be sent under the same id. Nothing is deleted. Crash before it: the same bytes are sent
+    /// again and are refused again.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
         let name = self.folder.file_name().unwrap_or_default().to_string_lossy();
         for number in 1..=u32::MAX {

@@ -7,6 +7,7 @@
 //! `DATA_MODEL.md` beside this file walks the tables through the life of a referral.
 
 pub mod contract;
+pub mod sealing;
 pub mod sqlite;
 
 pub use contract::*;

@@ -140,7 +140,10 @@ impl Gateway {
             cache: VerifiedCache::new(1_024),
             directory: directory(&settings.directory, &trust),
             tables: ArcSwap::from_pointee(RoutingTables::embedded().unwrap()),
-            store: Arc::new(SqliteGateway::open(&store, Arc::clone(&entropy)).unwrap()),
+            store: {
+                let vault = ecaf::app::open_vault(&settings.keys, true).unwrap();
+                Arc::new(SqliteGateway::open(&store, vault, Arc::clone(&entropy)).unwrap())
+            },
             clock: Arc::clone(clock),
             entropy: Arc::clone(&entropy),
             new_deliveries: Notify::new(),
@@ -216,7 +219,10 @@ impl Authority {
             trust: Arc::clone(&trust),
             cache: VerifiedCache::new(1_024),
             directory: directory(&settings.directory, &trust),
-            store: Arc::new(SqliteAuthority::open(&store).unwrap()),
+            store: {
+                let vault = ecaf::app::open_vault(&settings.keys, true).unwrap();
+                Arc::new(SqliteAuthority::open(&store, vault).unwrap())
+            },
             clock: Arc::clone(clock),
             entropy: Arc::clone(&entropy),
             broken: Notify::new(),

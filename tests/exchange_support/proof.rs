@@ -7,9 +7,11 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ecaf::cli::sandbox::{AUTHORITIES, SCHOOLS};
+use ecaf::config::{KeySettings, SecretSource};
 use ecaf::domain::delivery::State;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::party::Organisation;
+use ecaf::domain::retention::RetentionPolicy;
 use ecaf::domain::time::Timestamp;
 use ecaf::effects::SystemEntropy;
 use ecaf::http::Trust;
@@ -19,6 +21,7 @@ use ecaf::protocol::jws::Unverified;
 use ecaf::protocol::tokens::{Accepted, SET_TYPE, SecurityEvent};
 use ecaf::protocol::trust::{Chain, Purpose, VerifiedCache};
 use ecaf::school::sender::Sender;
+use ecaf::store::sealing::Vault;
 use ecaf::store::sqlite::{Access, Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
 
@@ -92,13 +95,25 @@ impl Proof {
 /// Opens a gateway's file as an operator does.
 pub fn gateway_store(path: &Path) -> SqliteGateway {
     let settings = Settings { access: Access::Operator, ..Settings::owner(path) };
-    SqliteGateway::open(&settings, Arc::new(SystemEntropy::default())).unwrap()
+    SqliteGateway::open(&settings, vault(path), Arc::new(SystemEntropy::default())).unwrap()
 }
 
 /// Opens an authority's file as an operator does.
 pub fn inbox_store(path: &Path) -> SqliteAuthority {
     let settings = Settings { access: Access::Operator, ..Settings::owner(path) };
-    SqliteAuthority::open(&settings).unwrap()
+    SqliteAuthority::open(&settings, vault(path)).unwrap()
+}
+
+/// The vault of a party of the sandbox, whose keys lie beside the folder of its store.
+pub fn vault(store: &Path) -> Arc<Vault> {
+    let folder = store.parent().unwrap();
+    let keys = KeySettings {
+        ring: folder.join("keys/ring"),
+        kek: SecretSource::File(folder.join("kek/kek")),
+        next_kek: None,
+        retention: RetentionPolicy::default(),
+    };
+    ecaf::app::open_vault(&keys, true).unwrap()
 }
 
 /// Every line of an inbox.
@@ -147,7 +162,7 @@ impl Arrived {
         expected.sort_unstable();
         assert_eq!(places, expected, "delivered elsewhere, or not once");
         for (_, item) in items {
-            let body = item.document.as_ref().unwrap();
+            let body = item.document.kept().unwrap();
             assert_eq!(sha256(body), document.sha256, "delivered with other bytes");
             assert_eq!(*body, document.bytes, "delivered with other bytes");
             assert_eq!(item.entry.payload_sha256, document.sha256);

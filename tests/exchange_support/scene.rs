@@ -92,6 +92,17 @@ impl Scene {
         app::open_sender(&settings).await.unwrap()
     }
 
+    /// A school's machine that asks the gateway at this port of the loopback.
+    pub async fn school_at(&self, index: usize, port: u16) -> Sender {
+        let file = self.world.school_config(index);
+        let usual = format!("localhost:{}", self.world.gateway_address().port());
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&usual));
+        let file = file.with_file_name(format!("school-at-{port}.toml"));
+        std::fs::write(&file, text.replace(&usual, &format!("localhost:{port}"))).unwrap();
+        app::open_sender(&config::load_school(&file).unwrap()).await.unwrap()
+    }
+
     /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.
     pub fn sign_directory(&self, version: u64, more: &str, now: Timestamp) {
         let folder = self.world.folder();

@@ -229,8 +229,11 @@ impl Network {
     }
 
     /// The time that something is on its way.
-    async fn transit(&self) {
+    async fn transit(&self, note: &impl Fn(&str)) {
         let late = self.chance(|w| w.late);
+        if late {
+            note("late");
+        }
         let (low, high) = if late { (1_000_000, 40_000_000) } else { (300, 30_000) };
         self.scheduler.turn(low, high).await;
     }
@@ -241,9 +244,10 @@ impl Network {
         to: Node,
         asked: Asked,
     ) -> Result<ClientResponse, ClientFault> {
+        let about = about(&asked.body);
         let note = |what: &str| {
             self.scheduler
-                .note(from, format_args!("{what}: {} {} to {to}", asked.method, asked.path));
+                .note(from, format_args!("{what}: {} {}{about} to {to}", asked.method, asked.path));
         };
         if self.process(to).is_none() || self.is_cut(from, to) {
             self.scheduler.turn(500, 3_000_000).await;
@@ -251,11 +255,14 @@ impl Network {
             return Err(ClientFault::Unreachable);
         }
         let to = match (to, self.chance(|w| w.misrouted)) {
-            (Node::Authority(place), true) => Node::Authority((place + 1) % 3),
+            (Node::Authority(place), true) => {
+                note("misrouted");
+                Node::Authority((place + 1) % 3)
+            }
             _ => to,
         };
         let breaks = self.chance(|w| w.broken).then(|| self.scheduler.random(|r| r.below(3)));
-        self.transit().await;
+        self.transit(&note).await;
         if breaks == Some(0) {
             note("breaks on the way");
             return Err(ClientFault::OutcomeUnknown);
@@ -291,7 +298,7 @@ impl Network {
             note("nobody answers");
             return Err(ClientFault::OutcomeUnknown);
         };
-        self.transit().await;
+        self.transit(&note).await;
         if breaks == Some(2) {
             note("breaks on the way back");
             return Err(ClientFault::OutcomeUnknown);
@@ -312,6 +319,14 @@ impl Network {
             _ => Ok(answer),
         }
     }
+}
+
+/// The referral that a body is about, for the trace.
+fn about(body: &[u8]) -> String {
+    const MEMBER: &[u8] = b"\"referral_id\":\"";
+    let at = body.windows(MEMBER.len()).position(|window| window == MEMBER);
+    let id = at.and_then(|at| body.get(at + MEMBER.len()..at + MEMBER.len() + 8));
+    id.map(|id| format!(" {}", String::from_utf8_lossy(id))).unwrap_or_default()
 }
 
 /// A way from one machine to one of several that are alike.

@@ -140,7 +140,7 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.timeline(id)
     }
 
-    fn document(&self, id: ReferralId, sha256: Digest) -> Pending<'_, Option<Bytes>> {
+    fn document(&self, id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>> {
         self.real.document(id, sha256)
     }
 

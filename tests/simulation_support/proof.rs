@@ -132,7 +132,8 @@ impl Proof {
             return;
         };
         let kept = to_its_end(self.gateway.document(id, version.payload_sha256)).unwrap();
-        self.expect(kept.as_ref() == Some(&document.bytes), || {
+        let kept = kept.as_ref().and_then(|kept| kept.kept());
+        self.expect(kept == Some(&document.bytes), || {
             format!("{name}: the gateway's document is not the sender's")
         });
         let bundle = self.evidence(id, &timeline);
@@ -312,7 +313,7 @@ impl Proof {
             }
             self.expect(found.len() <= 1, || format!("{name}: {} times there", found.len()));
             for item in &found {
-                let bytes = item.document.as_ref();
+                let bytes = item.document.kept();
                 self.expect(bytes == Some(&document.bytes), || {
                     format!("{name}: other bytes at {}", row.authority)
                 });

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ecaf::cli::sandbox::AUTHORITIES;
 use ecaf::domain::ids::Digest;
+use ecaf::domain::time::DAY;
 use ecaf::effects::{Clock, SeededEntropy};
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::{AuthorityStore, DeliveryFilter, DeliverySelector, GatewayStore};
@@ -22,6 +23,7 @@ use super::scheme::SCHOOL_COUNT;
 use super::schools::{Job, School};
 use super::sites::{Machine, Site};
 use super::stores::Disk;
+use crate::store_support::vault;
 
 /// After this long without trouble everything must have come right.
 const LONGEST_QUIET_S: i64 = 6 * 3_600;
@@ -103,12 +105,15 @@ impl World {
         let open = move |folder: &Path, opening: u64| {
             let settings = Settings::owner(folder.join("store.db")).or_create();
             let entropy = Arc::new(SeededEntropy::new(seed.wrapping_mul(31) ^ opening));
-            planted::gateway(bug, Arc::new(SqliteGateway::open(&settings, entropy).unwrap()))
+            planted::gateway(
+                bug,
+                Arc::new(SqliteGateway::open(&settings, vault(), entropy).unwrap()),
+            )
         };
         let gateway_store = Database::create(folder.join("gateway"), Box::new(open));
         let open = move |folder: &Path, _: u64| {
             let settings = Settings::owner(folder.join("store.db")).or_create();
-            planted::authority(bug, Arc::new(SqliteAuthority::open(&settings).unwrap()))
+            planted::authority(bug, Arc::new(SqliteAuthority::open(&settings, vault()).unwrap()))
         };
         let authority_stores: Vec<_> = (0..AUTHORITIES.len())
             .map(|place| Database::create(folder.join(format!("inbox-{place}")), Box::new(open)))
@@ -310,9 +315,13 @@ impl Trouble {
             }
             Trouble::Cut => cut(world).await,
             Trouble::Clock => {
-                let most = world.plan.clock_steps.map_or(0, |(_, most)| most) as i64 * 1_000;
+                let mut most = world.plan.clock_steps.map_or(0, |(_, most)| most) as i64 * 1_000;
                 let machines: Vec<_> = world.machines().collect();
                 let machine = machines[pick(world, machines.len())];
+                // Servers have a time service; a school's machine may stand a day off.
+                if matches!(machine.node, Node::School(_)) && world.chance(|r| r.chance(300)) {
+                    most = DAY;
+                }
                 let ms = world.chance(|r| r.between(0, 2 * most as u64)) as i64 - most;
                 world.scheduler.note(machine.node, format_args!("clock is wrong by {ms} ms"));
                 machine.clock.set_wrong_by(ms);

@@ -70,6 +70,9 @@ impl<S: ?Sized> Scheduled<S> {
         let disk = *self.disk.lock().unwrap();
         let slow = self.scheduler.random(|r| r.chance(disk.slow));
         let (low, high) = if slow { (1_000_000, 25_000_000) } else { (50, 4_000) };
+        if slow {
+            self.scheduler.note(&self.who, format_args!("slow: {name}"));
+        }
         self.scheduler.turn(low, high).await;
         if self.stopped.load(Ordering::SeqCst) {
             return Err(StoreFault::Stopped);
@@ -209,7 +212,7 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
         scheduled!(self, Read, "timeline", nothing(), move |s| s.timeline(referral_id))
     }
 
-    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Bytes>> {
+    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>> {
         scheduled!(self, Read, "document", nothing(), move |s| s.document(referral_id, sha256))
     }
 
@@ -401,6 +404,7 @@ words! {
     Option<Head> => |value| value.is_some(),
     Option<Timeline> => |value| value.is_some(),
     Option<Bytes> => |value| value.is_some(),
+    Option<Document> => |value| value.is_some(),
     Option<StoredToken> => |value| value.is_some(),
     Option<StoredDispatch> => |value| value.is_some(),
     Option<InboxItem> => |value| value.is_some(),

@@ -2,16 +2,35 @@
 //! Tokens are not real JWS: a store keeps bytes and judges nothing. Digests are real.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use ecaf::domain::ids::{Digest, ReferralId};
 use ecaf::domain::party::{DfeCode, Organisation, Party};
-use ecaf::domain::time::Timestamp;
+use ecaf::domain::retention::Period;
+use ecaf::domain::time::{DAY, Timestamp};
+use ecaf::effects::{SeededEntropy, SystemEntropy};
 use ecaf::protocol::hash::sha256;
+use ecaf::store::sealing::{Keks, KeyRing, LocalKek, Vault};
 use ecaf::store::*;
 
 pub const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
+
+/// The vault of the tests' stores: a ring in memory that is the same in every process, so that children
+/// and their parents open each other's documents.
+pub fn vault() -> Arc<Vault> {
+    static VAULT: LazyLock<Arc<Vault>> = LazyLock::new(|| {
+        let entropy = SeededEntropy::new(20_261_121);
+        let text = LocalKek::generate(&entropy).unwrap();
+        let kek = LocalKek::parse(&text, Box::new(SeededEntropy::new(1))).unwrap();
+        let keks = Keks::new(Arc::new(kek), None);
+        let kek = keks.find(&keks.ids()).unwrap();
+        let until = Period::of(NOON).plus_months(24);
+        let ring = KeyRing::create(kek, NOON.plus(-400 * DAY), until, &entropy).unwrap();
+        Arc::new(Vault::of_ring(ring, &keks, Arc::new(SystemEntropy::default())).unwrap())
+    });
+    Arc::clone(&VAULT)
+}
 
 pub fn at(ms: i64) -> Timestamp {
     NOON.plus(ms)

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::file::{self, File};
 use crate::statements::{identity, request};
+use crate::store_support::vault;
 use crate::thread::Plan;
 use crate::world::{World, altered, b64url, directory_document, document, noon, time, trust_of};
 
@@ -54,7 +55,7 @@ impl<'a> Gateway<'a> {
             cache: VerifiedCache::new(64),
             directory: Arc::new(holder),
             tables: ArcSwap::from_pointee(RoutingTables::embedded().unwrap()),
-            store: Arc::new(SqliteGateway::open(&settings, entropy.clone()).unwrap()),
+            store: Arc::new(SqliteGateway::open(&settings, vault(), entropy.clone()).unwrap()),
             clock: Arc::new(clock.clone()),
             entropy,
             new_deliveries: Notify::new(),

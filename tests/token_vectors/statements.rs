@@ -34,6 +34,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::file::{self, File, words};
+use crate::store_support::vault;
 use crate::thread::{Plan, Thread, event, events};
 use crate::world::{
     Actor, REFERRAL, World, altered, b64url, directory_document, made, noon, party, read_chain,
@@ -362,8 +363,9 @@ pub fn submission_outcome(file: &Value, case: &Value) -> String {
     let peer = chain_of(file, case, "peer");
     let request = request(&trust, (&peer, "/v1/referrals"), &fields, &document_of(file, case));
     let judge = || -> Result<(), Trouble> {
-        let received = Received::take(&request)?;
-        let authentic = Authentic::verify(received, &trust, &VerifiedCache::new(8), at)?;
+        let cache = VerifiedCache::new(8);
+        let received = Received::take(&request, &cache)?;
+        let authentic = Authentic::verify(received, &trust, &cache, at)?;
         let gateway = "london-1".parse().unwrap();
         let authorised = Authorised::check(authentic, directory_of(file), &gateway, at)?;
         Validated::check(authorised, &SeededEntropy::new(1), at)?;
@@ -808,7 +810,7 @@ pub fn station(
         trust: Trust::new(trust, Arc::new(clock.clone())),
         cache: VerifiedCache::new(64),
         directory: Arc::new(holder),
-        store: Arc::new(SqliteAuthority::open(&store).unwrap()),
+        store: Arc::new(SqliteAuthority::open(&store, vault()).unwrap()),
         clock: Arc::new(clock),
         entropy: Arc::new(SeededEntropy::new(2)),
         broken: tokio::sync::Notify::new(),
@@ -856,7 +858,8 @@ pub fn dispatch_outcomes(world: &World) -> impl Fn(&Value, &Value) -> String {
         };
         let request = dispatch_request(&station.trust.store(), &peer, &dispatched);
         let judge = || -> Result<(), Refusal> {
-            let received = incoming::Received::take(&request, directory_of(file))?;
+            let directory = directory_of(file);
+            let received = incoming::Received::take(&request, directory, &station.cache)?;
             let noted = dispatch::Noted::verify(received, &station)?;
             dispatch::Verified::check(noted, &station).map(drop)
         };

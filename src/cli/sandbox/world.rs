@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::pki::scheme::Scheme;
 use crate::domain::party::{Organisation, Party, TrustDomain};
+use crate::domain::retention::Period;
 use crate::domain::time::{DAY, Timestamp};
 use crate::effects::files::{self, PRIVATE, PUBLIC};
-use crate::effects::{Entropy, Signer};
+use crate::effects::{Entropy, Signer, SystemEntropy};
 use crate::protocol::directory::{self, Header};
 use crate::protocol::trust::issue::LeafKind;
 use crate::protocol::trust::pem;
+use crate::store::sealing::{KeyRing, LocalKek, RingFile};
 
 /// An authority of the sandbox.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +100,9 @@ pub const SCHOOLS: [SandboxSchool; 4] = [
         person: Some("dsl-1"),
     },
 ];
+
+/// Months of keys in a sandbox's key rings.
+const KEYS_MONTHS: i32 = 24;
 
 const TRUST_DOMAIN: &str = directory::DEMO_TRUST_DOMAIN;
 
@@ -227,7 +232,32 @@ impl World {
         let operator = leaf("operator", "signing", "operator/sandbox", LeafKind::Signing)?;
         let key = operator.key.to_signing_key().map_err(|f| f.to_string())?;
         self.sign_directory(1, now, &key, &operator.chain)?;
+        self.create_keys("gateway", issued, entropy)?;
+        for authority in AUTHORITIES {
+            self.create_keys(&format!("authority-{}", authority.code), issued, entropy)?;
+        }
         self.write_configs(delivery).map_err(|e| e.to_string())
+    }
+
+    /// A key-encryption key and a key ring of a party, each in a folder of its own.
+    fn create_keys(
+        &self,
+        place: &str,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<(), String> {
+        let folder = self.folder.join(place);
+        for name in ["kek", "keys"] {
+            fs::create_dir_all(folder.join(name)).map_err(|e| e.to_string())?;
+        }
+        let text = LocalKek::generate(entropy).map_err(|e| e.to_string())?;
+        files::create(&folder.join("kek/kek"), text.as_bytes(), PRIVATE)
+            .map_err(|e| e.to_string())?;
+        let kek = LocalKek::parse(&text, Box::new(SystemEntropy::default()));
+        let kek = kek.map_err(|e| e.to_string())?;
+        let until = Period::of(now).plus_months(KEYS_MONTHS);
+        let ring = KeyRing::create(&kek, now, until, entropy).map_err(|e| e.to_string())?;
+        RingFile::at(folder.join("keys/ring")).create(&ring, &kek).map_err(|e| e.to_string())
     }
 
     /// Builds and signs issue `version` of the directory.
@@ -307,6 +337,7 @@ impl World {
         );
         let tls = "[identity]\ntls_certificate = \"tls.crt\"\ntls_key = \"tls.key\"\n";
         let signing = "signing_certificate = \"signing.crt\"\nsigning_key = \"signing.key\"\n";
+        let keys = "[keys]\nring = \"keys/ring\"\nkek = \"kek/kek\"\n";
         let directory = "[directory]\nfile = \"../directory.signed.json\"\n";
         let listen = |kind: &str, ports: &Ports| {
             let (parties, operator) = (ports.parties, ports.operator);
@@ -322,7 +353,7 @@ impl World {
         let gateway = listen("gateway", &self.gateway);
         let text = format!(
             "{gateway}{common}{tls}{signing}{directory}[store]\npath = \"gateway.db\"\n\
-             [delivery]\n{delivery}\n{limits}"
+             {keys}[delivery]\n{delivery}\n{limits}"
         );
         files::create(&self.gateway_config(), text.as_bytes(), PUBLIC)?;
         for (index, (authority, ports)) in AUTHORITIES.iter().zip(&self.authorities).enumerate() {
@@ -330,7 +361,7 @@ impl World {
                 (listen("authority", ports), authority.code, authority.prefix);
             let text = format!(
                 "{top}code = \"{code}\"\nreference_prefix = \"{prefix}\"\n{common}{tls}{signing}\
-                 {directory}[store]\npath = \"inbox.db\"\n{limits}"
+                 {directory}[store]\npath = \"inbox.db\"\n{keys}{limits}"
             );
             files::create(&self.authority_config(index), text.as_bytes(), PUBLIC)?;
         }

@@ -15,8 +15,14 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+#[cfg(fuzzing)]
+pub(super) use chunks::Chunks;
+#[cfg(not(fuzzing))]
+use head::Framing;
+use head::Parsed;
 pub(super) use head::content_length;
-use head::{Framing, Parsed};
+#[cfg(fuzzing)]
+pub(super) use head::{Framing, parse};
 pub(super) use wire::body_deadline;
 use wire::{Broken, Wire, Written};
 

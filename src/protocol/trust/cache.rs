@@ -15,14 +15,18 @@ use crate::domain::time::Timestamp;
 pub struct VerifiedCache {
     capacity: usize,
     entries: Mutex<Entries>,
+    texts: Mutex<HashMap<Key, (Box<str>, Chain)>>,
 }
+
+/// What finds a text again: its last bytes, which are those of a signature.
+type Key = [u8; 32];
 
 type Entries = HashMap<(u64, Digest, Purpose), (Chain, Arc<Examined>)>;
 
 impl VerifiedCache {
     /// A cache of at most `capacity` chains.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, entries: Mutex::default() }
+        Self { capacity, entries: Mutex::default(), texts: Mutex::default() }
     }
 
     /// [`TrustStore::verify`], with the public-key work done once per chain, purpose and store.
@@ -53,6 +57,26 @@ impl VerifiedCache {
         }
         entries.insert(key, (chain.clone(), examined));
         Ok(verified)
+    }
+
+    /// [`Chain::from_header`], with the decoding done once per text. Says nothing about the chain.
+    pub fn presented(&self, text: &str) -> Result<Chain, ChainRefusal> {
+        // The leaf comes first, and what is presented beside it is mostly the same issuer.
+        let leaf = text.split(',').next().unwrap_or_default().as_bytes();
+        let Some(key) = leaf.last_chunk::<32>() else { return Chain::from_header(text) };
+        let texts = || self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, chain)) = texts().get(key)
+            && **known == *text
+        {
+            return Ok(chain.clone());
+        }
+        let chain = Chain::from_header(text)?;
+        let mut texts = texts();
+        if texts.len() >= self.capacity {
+            texts.clear();
+        }
+        texts.insert(*key, (text.into(), chain.clone()));
+        Ok(chain)
     }
 
     /// How many chains it holds.

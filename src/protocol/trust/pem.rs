@@ -111,7 +111,11 @@ impl Chain {
 
     /// The value of the header field.
     pub fn to_header(&self) -> String {
-        let each: Vec<String> = self.certificates().iter().map(|c| STANDARD.encode(c)).collect();
-        each.join(",")
+        self.header().to_owned()
     }
+}
+
+pub(super) fn header_of(chain: &Chain) -> String {
+    let each: Vec<String> = chain.certificates().iter().map(|c| STANDARD.encode(c)).collect();
+    each.join(",")
 }

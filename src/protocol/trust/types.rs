@@ -1,6 +1,6 @@
 //! The values that certificate checking takes and gives.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::CertificateDer;
 
@@ -23,11 +23,14 @@ pub enum Purpose {
 }
 
 /// Certificates as presented: the leaf first, then its issuers, not yet checked.
-/// Cheap to clone: the certificates are shared, and the leaf's digest is made once.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Chain {
+/// Cheap to clone: everything is shared, and the leaf's digest and the header form are made once.
+#[derive(Clone)]
+pub struct Chain(Arc<Presented>);
+
+struct Presented {
     x5t: Digest,
     certificates: Arc<[CertificateDer<'static>]>,
+    header: OnceLock<String>,
 }
 
 impl Chain {
@@ -40,27 +43,55 @@ impl Chain {
     pub fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
         let fits = (1..=Self::LONGEST).contains(&certificates.len())
             && certificates.iter().all(|c| !c.is_empty() && c.len() <= Self::LARGEST_CERTIFICATE);
-        fits.then(|| Self { x5t: sha256(&certificates[0]), certificates: certificates.into() })
+        let x5t = sha256(certificates.first().filter(|_| fits)?);
+        let certificates = certificates.into();
+        Some(Self(Arc::new(Presented { x5t, certificates, header: OnceLock::new() })))
     }
 
     /// The certificate of the party itself.
     pub fn leaf(&self) -> &CertificateDer<'static> {
-        &self.certificates[0]
+        &self.0.certificates[0]
     }
 
     /// All certificates, leaf first.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+        &self.0.certificates
     }
 
     /// The same, shared.
     pub fn shared(&self) -> Arc<[CertificateDer<'static>]> {
-        Arc::clone(&self.certificates)
+        Arc::clone(&self.0.certificates)
     }
 
     /// SHA-256 of the leaf's DER: the JOSE header member `x5t#S256`.
     pub fn x5t(&self) -> Digest {
-        self.x5t
+        self.0.x5t
+    }
+
+    /// The value of the header field `Ecaf-Certificates`, made at the first call.
+    pub fn header(&self) -> &str {
+        self.0.header.get_or_init(|| super::pem::header_of(self))
+    }
+}
+
+impl PartialEq for Chain {
+    /// All certificates count, not only the leaf.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.certificates == other.0.certificates
+    }
+}
+
+impl Eq for Chain {}
+
+impl std::hash::Hash for Chain {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.x5t.hash(state);
+    }
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chain({}, {} certificates)", self.0.x5t, self.0.certificates.len())
     }
 }
 

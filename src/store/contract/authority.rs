@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
-use super::{CheckReport, Pending, SeenChain, SeenCrl, StoredToken, Token};
+use super::{CheckReport, Document, Pending, SeenChain, SeenCrl, StoredToken, Token};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::Organisation;
 use crate::domain::time::Timestamp;
@@ -136,8 +136,8 @@ pub struct InboxEntry {
 pub struct InboxItem {
     /// Its line in the inbox.
     pub entry: InboxEntry,
-    /// The document; `None` once it is erased.
-    pub document: Option<Bytes>,
+    /// The document, or when and why it was erased.
+    pub document: Document,
     /// Submission, accepted (where it came along), note, delivered, in this order.
     pub tokens: Vec<StoredToken>,
 }

@@ -36,6 +36,12 @@ pub enum StoreFault {
         /// The newest version that this program knows.
         known: u32,
     },
+    /// The key ring has no key for the period of this document: prepare it.
+    NoPeriodKey,
+    /// A document lies under a key that the key ring never had: it is another store's ring.
+    UnknownKey,
+    /// The key ring cannot be read any more; nothing is sealed until it can be.
+    RingLost,
     /// The operating system gave no random bytes.
     NoEntropy,
     /// The caller broke a precondition that the operation documents. A mistake in this program.
@@ -56,6 +62,9 @@ impl StoreFault {
             StoreFault::NoFolder => "no_folder",
             StoreFault::InUse => "in_use",
             StoreFault::UnknownSchema { .. } => "unknown_schema",
+            StoreFault::NoPeriodKey => "no_period_key",
+            StoreFault::UnknownKey => "unknown_key",
+            StoreFault::RingLost => "ring_lost",
             StoreFault::NoEntropy => "no_entropy",
             StoreFault::Misuse => "misuse",
         }
@@ -87,6 +96,15 @@ impl fmt::Display for StoreFault {
                     "the store has schema version {found}, this program knows up to {known}: \
                      run the newer program"
                 );
+            }
+            StoreFault::NoPeriodKey => {
+                "the key ring has no key for this month: run \"ecaf keys prepare\""
+            }
+            StoreFault::UnknownKey => {
+                "a document lies under a key that this key ring does not have: is it this store's?"
+            }
+            StoreFault::RingLost => {
+                "the key ring cannot be read any more: nothing is accepted until it can be"
             }
             StoreFault::NoEntropy => "the operating system gave no random bytes",
             StoreFault::Misuse => "the store was asked for something that it cannot mean",

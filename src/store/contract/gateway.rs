@@ -5,11 +5,12 @@ use rustls::pki_types::CertificateDer;
 
 use super::{
     AcceptOutcome, Acceptance, CheckReport, DeliveredTokens, DeliveryFilter, DeliveryId,
-    DeliveryRow, DeliverySelector, Head, Lease, LeaseRequest, LeasedDelivery, Pending, Seen,
-    Settled, StoredToken, TokenKind,
+    DeliveryRow, DeliverySelector, Document, Head, Lease, LeaseRequest, LeasedDelivery, Pending,
+    Seen, Settled, StoredToken, TokenKind,
 };
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 
 /// One version of a referral.
@@ -31,6 +32,8 @@ pub struct VersionRow {
     pub accepted_sha256: Digest,
     /// When it was recorded.
     pub recorded_at: Timestamp,
+    /// When and why its document was erased, if it was.
+    pub erased: Option<Erasure>,
 }
 
 /// One token of a referral, without its text.
@@ -201,8 +204,8 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// Everything about a referral but documents and token texts. The caller applies visibility.
     fn timeline(&self, referral_id: ReferralId) -> Pending<'_, Option<Timeline>>;
 
-    /// A document of a referral; `None` also once it is erased.
-    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Bytes>>;
+    /// A document of a referral, or when and why it was erased.
+    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>>;
 
     /// A token of a referral.
     fn token(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<StoredToken>>;

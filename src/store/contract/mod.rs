@@ -23,6 +23,7 @@ mod authority;
 mod delivery;
 mod fault;
 mod gateway;
+mod retention;
 mod values;
 
 use std::future::Future;
@@ -33,6 +34,7 @@ pub use authority::*;
 pub use delivery::*;
 pub use fault::*;
 pub use gateway::*;
+pub use retention::*;
 pub use values::*;
 
 /// What a store operation returns: a future that can be sent between threads. Dropping it does not

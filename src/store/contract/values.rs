@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::domain::ids::Digest;
 use crate::domain::party::Party;
+use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 
 /// What a token is, by its place in the exchange.
@@ -122,13 +123,43 @@ pub struct SeenCrl {
     pub der: Bytes,
 }
 
+/// A document as a store gives it back.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Document {
+    /// Its bytes, exactly as received.
+    Kept(Bytes),
+    /// It can no longer be read; its digest, tokens and receipts stay.
+    Erased(Erasure),
+}
+
+impl Document {
+    /// The bytes, unless it is erased.
+    pub fn kept(&self) -> Option<&Bytes> {
+        match self {
+            Document::Kept(bytes) => Some(bytes),
+            Document::Erased(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Document::Kept(bytes) => write!(f, "Kept({} bytes)", bytes.len()),
+            Document::Erased(erasure) => write!(f, "Erased({erasure})"),
+        }
+    }
+}
+
 /// The result of re-hashing and cross-checking everything that lies in a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckReport {
     /// Referrals (gateway) or dispatches (authority) looked at.
     pub referrals: u64,
-    /// Documents re-hashed.
+    /// Documents opened and re-hashed.
     pub documents: u64,
+    /// Documents that are erased: everything else about them is checked.
+    pub erased: u64,
     /// Tokens re-hashed.
     pub tokens: u64,
     /// Entries of the log walked (gateway only).

@@ -7,10 +7,15 @@ use super::rows;
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
 use crate::store::contract::{AcceptOutcome, Acceptance, Head, NewDelivery, NewToken, StoreFault};
+use crate::store::sealing::Sealed;
 
 /// The whole acceptance. Runs inside the writer's transaction: a crash anywhere in here leaves
 /// nothing of it, the sender has no receipt and sends again.
-pub(super) fn accept(conn: &Connection, a: &Acceptance) -> Result<AcceptOutcome, StoreFault> {
+pub(super) fn accept(
+    conn: &Connection,
+    a: &Acceptance,
+    sealed: &Sealed,
+) -> Result<AcceptOutcome, StoreFault> {
     check_shape(a)?;
     let head = Head {
         position: match a.after {
@@ -26,7 +31,7 @@ pub(super) fn accept(conn: &Connection, a: &Acceptance) -> Result<AcceptOutcome,
     let notes = a.deliveries.iter().map(|delivery| &delivery.note);
     let tokens = [&a.submission, &a.accepted].into_iter().chain(notes).map(|new| &new.token);
     rows::insert_evidence(conn, tokens, &a.chains, &a.crls)?;
-    let document = rows::insert_document(conn, &a.document)?;
+    let document = rows::insert_document(conn, sealed)?;
     let submission = insert_token(conn, owner, &a.submission, None, a.recorded_at)?;
     let accepted = insert_token(conn, owner, &a.accepted, Some(head.position), a.recorded_at)?;
     conn.prepare_cached(

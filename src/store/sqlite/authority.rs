@@ -1,23 +1,30 @@
 //! The authority's contract over one SQLite file.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use super::engine::{Engine, Settings};
+use super::retention::{self, retention_store};
 use super::{check, inbox, rows, schema};
-use crate::domain::ids::Digest;
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 use crate::store::contract::*;
+use crate::store::sealing::{KeyId, Place, Vault};
 
 /// The authority's store in one SQLite file.
 pub struct SqliteAuthority {
     engine: Engine,
+    vault: Arc<Vault>,
 }
 
 impl SqliteAuthority {
-    /// Opens the store, migrates it and starts its writer. Blocking.
-    pub fn open(settings: &Settings) -> Result<Self, StoreFault> {
-        Ok(Self { engine: Engine::open(settings, &schema::AUTHORITY)? })
+    /// Opens the store, migrates it and starts its writer. Blocking. Documents are sealed and opened
+    /// by `vault`.
+    pub fn open(settings: &Settings, vault: Arc<Vault>) -> Result<Self, StoreFault> {
+        Ok(Self { engine: Engine::open(settings, &schema::AUTHORITY)?, vault })
     }
 }
 
@@ -31,7 +38,11 @@ impl AuthorityStore for SqliteAuthority {
     }
 
     fn receive(&self, dispatch: Dispatch) -> Pending<'_, ReceiveOutcome> {
-        self.engine.write(move |conn| inbox::receive(conn, &dispatch))
+        Box::pin(async move {
+            let place = place(&dispatch.key, dispatch.payload_sha256);
+            let sealed = self.vault.seal(&place, dispatch.received_at, &dispatch.document)?;
+            self.engine.write(move |conn| inbox::receive(conn, &dispatch, &sealed)).await
+        })
     }
 
     fn inbox(&self, filter: InboxFilter) -> Pending<'_, Vec<InboxEntry>> {
@@ -39,7 +50,12 @@ impl AuthorityStore for SqliteAuthority {
     }
 
     fn item(&self, entry: u64) -> Pending<'_, Option<InboxItem>> {
-        self.engine.long_read(move |conn| inbox::item(conn, entry))
+        Box::pin(async move {
+            let found = self.engine.long_read(move |conn| inbox::item(conn, entry)).await?;
+            let Some((entry, row, tokens)) = found else { return Ok(None) };
+            let document = row.open(&self.vault, &place(&entry.key, entry.payload_sha256))?;
+            Ok(Some(InboxItem { entry, document, tokens }))
+        })
     }
 
     fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>> {
@@ -59,6 +75,13 @@ impl AuthorityStore for SqliteAuthority {
     }
 
     fn check(&self) -> Pending<'_, CheckReport> {
-        self.engine.long_read(check::check_authority)
+        let vault = Arc::clone(&self.vault);
+        self.engine.long_read(move |conn| check::check_authority(conn, &vault))
     }
 }
+
+fn place(key: &DispatchKey, sha256: Digest) -> Place {
+    Place::authority(key.referral_id, key.version, key.purpose.as_str(), sha256)
+}
+
+retention_store!(SqliteAuthority, retention::AUTHORITY);

@@ -5,7 +5,8 @@ use rusqlite::{Connection, Row};
 use super::rows;
 use crate::domain::ids::Digest;
 use crate::protocol::hash::sha256;
-use crate::store::contract::{CheckReport, StoreFault};
+use crate::store::contract::{CheckReport, Document, StoreFault};
+use crate::store::sealing::{Place, StoreKind, Vault};
 
 /// More problems than this are not listed one by one.
 const MOST: usize = 1_000;
@@ -20,7 +21,7 @@ impl CheckReport {
 }
 
 /// Everything about an authority's file.
-pub(super) fn check_authority(conn: &Connection) -> Result<CheckReport, StoreFault> {
+pub(super) fn check_authority(conn: &Connection, vault: &Vault) -> Result<CheckReport, StoreFault> {
     let snapshot = conn.unchecked_transaction()?;
     let mut report = CheckReport::default();
     check_file(&snapshot, &mut report)?;
@@ -28,9 +29,12 @@ pub(super) fn check_authority(conn: &Connection) -> Result<CheckReport, StoreFau
     check_evidence(&snapshot, &mut report)?;
     check_documents(
         &snapshot,
+        vault,
+        StoreKind::Authority,
         &mut report,
-        "SELECT 'dispatch ' || d.entry, d.payload_sha256, b.body
-         FROM dispatches d JOIN documents b ON b.id = d.document",
+        "SELECT 'dispatch ' || d.entry, d.referral_id, d.version, d.purpose, d.payload_sha256,
+                d.erased_at, d.erased_why, b.key_id, b.wrapped, b.body
+         FROM dispatches d LEFT JOIN documents b ON b.id = d.document",
     )?;
     report.referrals =
         snapshot.query_row("SELECT count(*) FROM dispatches", [], |row| rows::count(row, 0))?;
@@ -108,33 +112,59 @@ pub(super) fn check_evidence(
     report: &mut CheckReport,
 ) -> Result<(), StoreFault> {
     rehash(conn, report, "SELECT 'chain ' || rowid, x5t, der FROM chains WHERE place = 0")?;
-    rehash(conn, report, "SELECT 'list ' || rowid, sha256, der FROM crls")?;
-    Ok(())
+    rehash(conn, report, "SELECT 'list ' || rowid, sha256, der FROM crls")
 }
 
-/// Every document hashes to the digest that its version states.
+/// Every document opens in its place and hashes to the digest that its row states, or is erased.
 pub(super) fn check_documents(
     conn: &Connection,
+    vault: &Vault,
+    store: StoreKind,
     report: &mut CheckReport,
     sql: &str,
 ) -> Result<(), StoreFault> {
-    report.documents += rehash(conn, report, sql)?;
+    let mut find = conn.prepare(sql)?;
+    let mut found = find.query([])?;
+    while let Some(row) = found.next()? {
+        let place = Place {
+            store,
+            referral_id: rows::referral_id(row, 1)?,
+            version: row.get(2)?,
+            purpose: row.get(3)?,
+            sha256: rows::digest(row, 4)?,
+        };
+        match rows::document(row, 5).and_then(|document| document.open(vault, &place)) {
+            Ok(Document::Kept(bytes)) => {
+                report.documents += 1;
+                if sha256(&bytes) != place.sha256 {
+                    report.problem(format!("{} does not hash to its digest", name(row)?));
+                }
+            }
+            Ok(Document::Erased(_)) => report.erased += 1,
+            Err(StoreFault::UnknownKey) => report.problem(format!(
+                "{} lies under a key that the key ring does not have",
+                name(row)?
+            )),
+            Err(StoreFault::Corrupt) => {
+                report.problem(format!("{} does not open: it was altered or moved", name(row)?));
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
     Ok(())
 }
 
 /// Runs over (name, digest, bytes).
-fn rehash(conn: &Connection, report: &mut CheckReport, sql: &str) -> Result<u64, StoreFault> {
+fn rehash(conn: &Connection, report: &mut CheckReport, sql: &str) -> Result<(), StoreFault> {
     let mut find = conn.prepare(sql)?;
     let mut found = find.query([])?;
-    let mut count = 0;
     while let Some(row) = found.next()? {
-        count += 1;
         let bytes = row.get_ref(2)?.as_blob().map_err(|_| StoreFault::Corrupt)?;
         if sha256(bytes) != rows::digest(row, 1)? {
             report.problem(format!("{} does not hash to its digest", name(row)?));
         }
     }
-    Ok(count)
+    Ok(())
 }
 
 /// Each query names rows that contradict something; there must be none.

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::check::{check_documents, check_evidence, check_file, check_tokens, expect_none};
 use super::rows;
 use crate::store::contract::{CheckReport, StoreFault};
+use crate::store::sealing::{StoreKind, Vault};
 
 /// Each invariant with a query that names the rows that break it.
 const INVARIANTS: &[(&str, &str)] = &[
@@ -83,7 +84,7 @@ const INVARIANTS: &[(&str, &str)] = &[
 ];
 
 /// Everything about a gateway's file.
-pub(super) fn check(conn: &Connection) -> Result<CheckReport, StoreFault> {
+pub(super) fn check(conn: &Connection, vault: &Vault) -> Result<CheckReport, StoreFault> {
     let snapshot = conn.unchecked_transaction()?;
     let mut report = CheckReport::default();
     check_file(&snapshot, &mut report)?;
@@ -91,9 +92,13 @@ pub(super) fn check(conn: &Connection) -> Result<CheckReport, StoreFault> {
     check_evidence(&snapshot, &mut report)?;
     check_documents(
         &snapshot,
+        vault,
+        StoreKind::Gateway,
         &mut report,
-        "SELECT 'version ' || v.version || ' of referral row ' || v.ref, v.payload_sha256, b.body
-         FROM versions v JOIN documents b ON b.id = v.document",
+        "SELECT 'version ' || v.version || ' of referral row ' || v.ref, r.referral_id, v.version,
+                '', v.payload_sha256, v.erased_at, v.erased_why, b.key_id, b.wrapped, b.body
+         FROM versions v JOIN referrals r ON r.ref = v.ref
+         LEFT JOIN documents b ON b.id = v.document",
     )?;
     expect_none(&snapshot, &mut report, INVARIANTS)?;
     (report.referrals, report.log_entries) = snapshot.query_row(

@@ -8,9 +8,10 @@ use super::rows;
 use crate::domain::time::Timestamp;
 use crate::effects::Entropy;
 use crate::store::contract::{
-    DeliveredTokens, DeliveryId, DeliverySelector, Head, Lease, LeaseRequest, LeasedDelivery,
-    SeenChain, Settled, StoreFault, StoredToken,
+    DeliveredTokens, DeliveryId, DeliverySelector, Document, Head, Lease, LeaseRequest,
+    LeasedDelivery, SeenChain, Settled, StoreFault, StoredToken,
 };
+use crate::store::sealing::{Place, Vault};
 
 /// Picks due deliveries and marks them. Crash after the commit: nobody works on them until the
 /// leases expire, then they are due again.
@@ -71,14 +72,18 @@ fn due(conn: &Connection, request: &LeaseRequest) -> Result<Vec<i64>, StoreFault
 }
 
 /// Reads what is sent. Outside of the writer: a lease protects it, and the bytes never change.
-pub(super) fn load(conn: &Connection, leases: &[Lease]) -> Result<Vec<LeasedDelivery>, StoreFault> {
+pub(super) fn load(
+    conn: &Connection,
+    vault: &Vault,
+    leases: &[Lease],
+) -> Result<Vec<LeasedDelivery>, StoreFault> {
     let snapshot = conn.unchecked_transaction()?;
     let mut loaded = Vec::with_capacity(leases.len());
     let mut fault = None;
     for lease in leases {
         // One that cannot be read stays leased and comes back; it must not stop the others.
-        match load_one(&snapshot, *lease) {
-            Ok(delivery) => loaded.push(delivery),
+        match load_one(&snapshot, vault, *lease) {
+            Ok(delivery) => loaded.extend(delivery),
             Err(bad) => fault = Some(bad),
         }
     }
@@ -88,21 +93,33 @@ pub(super) fn load(conn: &Connection, leases: &[Lease]) -> Result<Vec<LeasedDeli
     }
 }
 
-fn load_one(conn: &Connection, lease: Lease) -> Result<LeasedDelivery, StoreFault> {
+/// `None` if the document was erased meanwhile: the purge that follows ends the delivery.
+fn load_one(
+    conn: &Connection,
+    vault: &Vault,
+    lease: Lease,
+) -> Result<Option<LeasedDelivery>, StoreFault> {
     let mut find = conn.prepare_cached(
         "SELECT d.authority, d.purpose, d.urgency, r.sender, r.referral_id, d.version,
-                r.head_position, r.head_digest, v.payload_sha256, b.body, v.submission, v.accepted,
-                d.note, d.first_tried_at, d.recorded_at
+                r.head_position, r.head_digest, v.payload_sha256, v.submission, v.accepted, d.note,
+                d.first_tried_at, d.recorded_at, v.erased_at, v.erased_why, b.key_id, b.wrapped,
+                b.body
          FROM deliveries d JOIN referrals r ON r.ref = d.ref
          JOIN versions v ON v.ref = d.ref AND v.version = d.version
-         JOIN documents b ON b.id = v.document
+         LEFT JOIN documents b ON b.id = v.document
          WHERE d.id = ?1",
     )?;
     let mut found = find.query([lease.delivery.0])?;
     let row = found.next()?.ok_or(StoreFault::Corrupt)?;
-    let submission = token_by_row(conn, row.get(10)?)?;
-    let accepted = token_by_row(conn, row.get(11)?)?;
-    let note = token_by_row(conn, row.get(12)?)?;
+    let (referral_id, version) = (rows::referral_id(row, 4)?, row.get(5)?);
+    let payload_sha256 = rows::digest(row, 8)?;
+    let place = Place::gateway(referral_id, version, payload_sha256);
+    let Document::Kept(document) = rows::document(row, 14)?.open(vault, &place)? else {
+        return Ok(None);
+    };
+    let submission = token_by_row(conn, row.get(9)?)?;
+    let accepted = token_by_row(conn, row.get(10)?)?;
+    let note = token_by_row(conn, row.get(11)?)?;
     let mut chains: Vec<SeenChain> = Vec::with_capacity(2);
     for x5t in [submission.token.x5t, accepted.token.x5t, note.token.x5t] {
         if chains.iter().all(|chain| chain.x5t != x5t) {
@@ -110,24 +127,24 @@ fn load_one(conn: &Connection, lease: Lease) -> Result<LeasedDelivery, StoreFaul
             chains.push(SeenChain { x5t, certificates });
         }
     }
-    Ok(LeasedDelivery {
+    Ok(Some(LeasedDelivery {
         lease,
         authority: rows::dfe_code(row, 0)?,
         purpose: row.get(1)?,
         urgency: row.get(2)?,
         sender: rows::organisation(row, 3)?,
-        referral_id: rows::referral_id(row, 4)?,
-        version: row.get(5)?,
+        referral_id,
+        version,
         head: Head { position: row.get(6)?, digest: rows::digest(row, 7)? },
-        payload_sha256: rows::digest(row, 8)?,
-        document: row.get::<_, Vec<u8>>(9)?.into(),
+        payload_sha256,
+        document,
         submission,
         accepted,
         note,
         chains,
-        first_tried_at: rows::time(row, 13)?,
-        recorded_at: rows::time(row, 14)?,
-    })
+        first_tried_at: rows::time(row, 12)?,
+        recorded_at: rows::time(row, 13)?,
+    }))
 }
 
 fn token_by_row(conn: &Connection, id: i64) -> Result<StoredToken, StoreFault> {
@@ -178,6 +195,8 @@ pub(super) fn delivered(
 }
 
 /// Ends a lease without success: held until `next_attempt_at`, or undeliverable if there is none.
+/// Crash before the commit: the lease expires and there is another attempt, which fails or succeeds
+/// for itself.
 pub(super) fn failed(
     conn: &Connection,
     lease: Lease,
@@ -227,7 +246,8 @@ fn holds(
     })
 }
 
-/// Makes undeliverable ones due now.
+/// Makes undeliverable ones due now. Crash before the commit: none of them moved, the operator asks
+/// again. After it: asked again, none is left to move.
 pub(super) fn replay(
     conn: &Connection,
     selector: DeliverySelector,
@@ -245,6 +265,9 @@ pub(super) fn replay(
              SET state = 'held', due_at = ?1, attempts = 0, first_tried_at = NULL,
                  settled_at = NULL
              WHERE state = 'undeliverable'
+               -- There is nothing left to deliver of an erased one.
+               AND (SELECT document FROM versions v WHERE v.ref = deliveries.ref
+                    AND v.version = deliveries.version) IS NOT NULL
                AND (?2 IS NULL OR id = ?2)
                AND (?3 IS NULL OR ref = (SELECT ref FROM referrals WHERE referral_id = ?3))
                AND (?4 IS NULL OR authority = ?4)",
@@ -253,7 +276,8 @@ pub(super) fn replay(
     Ok(changed as u64)
 }
 
-/// Takes one out of the exchange's hands.
+/// Takes one out of the exchange's hands. Crash before the commit: it is tried on, the operator asks
+/// again. After it: asked again, the answer is no, and the listing says that it is by hand.
 pub(super) fn by_hand(
     conn: &Connection,
     delivery: DeliveryId,

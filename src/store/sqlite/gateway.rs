@@ -6,24 +6,32 @@ use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use super::engine::{Engine, Settings};
+use super::retention::{self, retention_store};
 use super::{accept, check_gateway, deliveries, read, rows, schema, sequence};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 use crate::effects::Entropy;
 use crate::store::contract::*;
+use crate::store::sealing::{KeyId, Place, Vault};
 
 /// The gateway's store in one SQLite file.
 pub struct SqliteGateway {
     engine: Engine,
+    vault: Arc<Vault>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl SqliteGateway {
-    /// Opens the store, migrates it and starts its writer. Blocking. Random lease tokens come from
-    /// `entropy`.
-    pub fn open(settings: &Settings, entropy: Arc<dyn Entropy>) -> Result<Self, StoreFault> {
-        Ok(Self { engine: Engine::open(settings, &schema::GATEWAY)?, entropy })
+    /// Opens the store, migrates it and starts its writer. Blocking. Documents are sealed and opened
+    /// by `vault`; random lease tokens come from `entropy`.
+    pub fn open(
+        settings: &Settings,
+        vault: Arc<Vault>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, StoreFault> {
+        Ok(Self { engine: Engine::open(settings, &schema::GATEWAY)?, vault, entropy })
     }
 }
 
@@ -39,7 +47,12 @@ impl GatewayStore for SqliteGateway {
     }
 
     fn accept(&self, acceptance: Acceptance) -> Pending<'_, AcceptOutcome> {
-        self.engine.write(move |conn| accept::accept(conn, &acceptance))
+        Box::pin(async move {
+            let a = &acceptance;
+            let place = Place::gateway(a.referral_id, a.version, a.payload_sha256);
+            let sealed = self.vault.seal(&place, a.recorded_at, &a.document)?;
+            self.engine.write(move |conn| accept::accept(conn, &acceptance, &sealed)).await
+        })
     }
 
     fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>> {
@@ -50,7 +63,8 @@ impl GatewayStore for SqliteGateway {
             if leases.is_empty() {
                 return Ok(Vec::new());
             }
-            self.engine.long_read(move |conn| deliveries::load(conn, &leases)).await
+            let vault = Arc::clone(&self.vault);
+            self.engine.long_read(move |conn| deliveries::load(conn, &vault, &leases)).await
         })
     }
 
@@ -99,11 +113,16 @@ impl GatewayStore for SqliteGateway {
     }
 
     fn timeline(&self, referral_id: ReferralId) -> Pending<'_, Option<Timeline>> {
-        self.engine.long_read(move |conn| read::timeline(conn, referral_id))
+        let vault = Arc::clone(&self.vault);
+        self.engine.long_read(move |conn| read::timeline(conn, &vault, referral_id))
     }
 
-    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Bytes>> {
-        self.engine.read(move |conn| read::document(conn, referral_id, sha256))
+    fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>> {
+        Box::pin(async move {
+            let find = move |conn: &_| read::document(conn, referral_id, sha256);
+            let found = self.engine.read(find).await?;
+            found.map(|(place, row)| row.open(&self.vault, &place)).transpose()
+        })
     }
 
     fn token(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<StoredToken>> {
@@ -155,6 +174,9 @@ impl GatewayStore for SqliteGateway {
     }
 
     fn check(&self) -> Pending<'_, CheckReport> {
-        self.engine.long_read(check_gateway::check)
+        let vault = Arc::clone(&self.vault);
+        self.engine.long_read(move |conn| check_gateway::check(conn, &vault))
     }
 }
+
+retention_store!(SqliteGateway, retention::GATEWAY);

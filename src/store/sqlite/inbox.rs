@@ -1,14 +1,14 @@
 //! The authority's operations: reference numbers, receiving, and reading the inbox.
 
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use super::read::collect;
-use super::rows::{self, token_columns};
+use super::rows::{self, DocumentRow, token_columns};
 use crate::store::contract::{
-    Dispatch, DispatchKey, InboxEntry, InboxFilter, InboxItem, ReceiveOutcome, StoreFault,
-    StoredDispatch,
+    Dispatch, DispatchKey, InboxEntry, InboxFilter, ReceiveOutcome, StoreFault, StoredDispatch,
+    StoredToken,
 };
+use crate::store::sealing::Sealed;
 
 /// Gives out the next number. Crash after the commit: the number stays unused.
 pub(super) fn next_reference(
@@ -30,7 +30,11 @@ pub(super) fn next_reference(
 }
 
 /// Stores a dispatch. Crash before the commit: the gateway has no receipt and sends it again.
-pub(super) fn receive(conn: &Connection, d: &Dispatch) -> Result<ReceiveOutcome, StoreFault> {
+pub(super) fn receive(
+    conn: &Connection,
+    d: &Dispatch,
+    sealed: &Sealed,
+) -> Result<ReceiveOutcome, StoreFault> {
     if d.urgency > 3 || d.key.version == 0 {
         return Err(StoreFault::Misuse);
     }
@@ -44,7 +48,7 @@ pub(super) fn receive(conn: &Connection, d: &Dispatch) -> Result<ReceiveOutcome,
     }
     let tokens = [&d.submission, &d.note, &d.delivered].into_iter().chain(&d.accepted);
     rows::insert_evidence(conn, tokens, &d.chains, &d.crls)?;
-    let document = rows::insert_document(conn, &d.document)?;
+    let document = rows::insert_document(conn, sealed)?;
     conn.prepare_cached(
         "INSERT INTO dispatches (referral_id, version, purpose, sender, request_type, urgency,
                                  payload_sha256, document, reference, recorded_at, received_at)
@@ -97,7 +101,7 @@ pub(super) fn received(
 /// The columns that [`entry`] reads.
 const ENTRY: &str =
     "entry, reference, referral_id, version, purpose, sender, request_type, urgency,
-                     payload_sha256, recorded_at, received_at, document";
+                     payload_sha256, recorded_at, received_at";
 
 pub(super) fn inbox(
     conn: &Connection,
@@ -147,28 +151,27 @@ fn entry(row: &Row<'_>) -> Result<InboxEntry, StoreFault> {
     })
 }
 
-pub(super) fn item(conn: &Connection, number: u64) -> Result<Option<InboxItem>, StoreFault> {
+/// One entry with its tokens; the document as it lies there.
+pub(super) type Item = (InboxEntry, DocumentRow, Vec<StoredToken>);
+
+pub(super) fn item(conn: &Connection, number: u64) -> Result<Option<Item>, StoreFault> {
     let snapshot = conn.unchecked_transaction()?;
-    let sql = format!("SELECT {ENTRY} FROM dispatches WHERE entry = ?1");
+    let sql = format!(
+        "SELECT {ENTRY}, erased_at, erased_why, b.key_id, b.wrapped, b.body
+         FROM dispatches LEFT JOIN documents b ON b.id = document WHERE entry = ?1"
+    );
     let mut find = snapshot.prepare_cached(&sql)?;
     let mut found = find.query([rows::number(number)])?;
     let Some(row) = found.next()? else { return Ok(None) };
     let entry = entry(row)?;
-    let document: Option<i64> = row.get(11)?;
-    let document = match document {
-        Some(id) => snapshot
-            .prepare_cached("SELECT body FROM documents WHERE id = ?1")?
-            .query_row([id], |row| row.get::<_, Vec<u8>>(0))
-            .optional()?,
-        None => None,
-    };
+    let document = rows::document(row, 11)?;
     let mut find = snapshot.prepare_cached(concat!(
         "SELECT ",
         token_columns!(),
         " FROM tokens t WHERE t.owner = ?1 ORDER BY t.id"
     ))?;
     let tokens = collect(find.query([rows::number(number)])?, |row| rows::token(row, 0))?;
-    Ok(Some(InboxItem { entry, document: document.map(Bytes::from), tokens }))
+    Ok(Some((entry, document, tokens)))
 }
 
 pub(super) fn count(conn: &Connection) -> Result<u64, StoreFault> {

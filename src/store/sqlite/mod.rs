@@ -8,6 +8,7 @@
 //! | `faults` | SQLite's errors as [`StoreFault`](crate::store::StoreFault)s |
 //! | `rows` | values <-> columns, and what both stores write alike |
 //! | `accept`, `deliveries`, `sequence`, `read` | the gateway's operations |
+//! | `retention` | both kinds' keys, holds and erasure |
 //! | `gateway`, `authority` | the contracts' traits over them |
 //! | `check`, `check_gateway` | re-hashing and cross-checking of everything |
 
@@ -22,6 +23,7 @@ mod faults;
 mod gateway;
 mod inbox;
 mod read;
+mod retention;
 mod rows;
 mod schema;
 mod sequence;

@@ -1,9 +1,8 @@
 //! Reading what the gateway has stored.
 
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
-use super::rows::{self, token_columns};
+use super::rows::{self, DocumentRow, token_columns};
 use crate::domain::delivery::{DELAYED_AFTER_MS, State};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
@@ -12,6 +11,7 @@ use crate::store::contract::{
     Counts, DeliveryFilter, DeliveryId, DeliveryRow, Head, Seen, StoreFault, StoredAcceptance,
     StoredToken, Timeline, TokenRow, VersionRow,
 };
+use crate::store::sealing::{Place, Vault};
 
 /// A referral's row.
 pub(super) struct Thread {
@@ -86,7 +86,11 @@ pub(super) fn look_up(
     Ok(Seen::OtherVersions { head: thread.head, latest_version, latest_payload_sha256 })
 }
 
-pub(super) fn timeline(conn: &Connection, id: ReferralId) -> Result<Option<Timeline>, StoreFault> {
+pub(super) fn timeline(
+    conn: &Connection,
+    vault: &Vault,
+    id: ReferralId,
+) -> Result<Option<Timeline>, StoreFault> {
     let snapshot = conn.unchecked_transaction()?;
     let Some(Thread { owner, sender, head }) = thread(&snapshot, id)? else { return Ok(None) };
     let filter = DeliveryFilter { referral_id: Some(id), ..DeliveryFilter::default() };
@@ -94,23 +98,33 @@ pub(super) fn timeline(conn: &Connection, id: ReferralId) -> Result<Option<Timel
         referral_id: id,
         sender,
         head,
-        versions: versions(&snapshot, owner)?,
+        versions: versions(&snapshot, vault, id, owner)?,
         tokens: tokens(&snapshot, owner)?,
         deliveries: deliveries(&snapshot, filter)?,
     }))
 }
 
-fn versions(conn: &Connection, owner: i64) -> Result<Vec<VersionRow>, StoreFault> {
+fn versions(
+    conn: &Connection,
+    vault: &Vault,
+    id: ReferralId,
+    owner: i64,
+) -> Result<Vec<VersionRow>, StoreFault> {
     let mut find = conn.prepare_cached(
         "SELECT v.version, v.payload_sha256, v.request_type, v.urgency, v.authority, s.sha256,
-                a.sha256, v.recorded_at
+                a.sha256, v.recorded_at, v.erased_at, v.erased_why, d.key_id
          FROM versions v JOIN tokens s ON s.id = v.submission JOIN tokens a ON a.id = v.accepted
+         LEFT JOIN documents d ON d.id = v.document
          WHERE v.ref = ?1 ORDER BY v.version",
     )?;
     collect(find.query([owner])?, |row| {
+        let payload_sha256 = rows::digest(row, 1)?;
+        let key = rows::key_id(row, 10)?;
         Ok(VersionRow {
             version: row.get(0)?,
-            payload_sha256: rows::digest(row, 1)?,
+            payload_sha256,
+            // Erased from the moment at which its key is destroyed, purged a little later.
+            erased: rows::erasure(row, 8)?.or_else(|| vault.erased(id, payload_sha256, key)),
             request_type: row.get(2)?,
             urgency: row.get(3)?,
             authority: rows::dfe_code(row, 4)?,
@@ -198,20 +212,22 @@ fn delivery_row(row: &Row<'_>) -> Result<DeliveryRow, StoreFault> {
     })
 }
 
+/// A document as it lies there, with its place.
 pub(super) fn document(
     conn: &Connection,
     id: ReferralId,
     sha256: Digest,
-) -> Result<Option<Bytes>, StoreFault> {
+) -> Result<Option<(Place, DocumentRow)>, StoreFault> {
     let mut find = conn.prepare_cached(
-        "SELECT d.body FROM referrals r JOIN versions v ON v.ref = r.ref
-         JOIN documents d ON d.id = v.document
+        "SELECT v.version, v.erased_at, v.erased_why, d.key_id, d.wrapped, d.body
+         FROM referrals r JOIN versions v ON v.ref = r.ref
+         LEFT JOIN documents d ON d.id = v.document
          WHERE r.referral_id = ?1 AND v.payload_sha256 = ?2",
     )?;
-    let body = find
-        .query_row(params![id.as_bytes(), sha256.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
-        .optional()?;
-    Ok(body.map(Bytes::from))
+    let mut found = find.query(params![id.as_bytes(), sha256.as_bytes()])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let place = Place::gateway(id, row.get(0)?, sha256);
+    Ok(Some((place, rows::document(row, 1)?)))
 }
 
 pub(super) fn token(

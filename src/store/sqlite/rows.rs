@@ -6,8 +6,12 @@ use rustls::pki_types::CertificateDer;
 
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation, Party};
+use crate::domain::retention::{Erasure, ErasureReason};
 use crate::domain::time::Timestamp;
-use crate::store::contract::{SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind};
+use crate::store::contract::{
+    Document, SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind,
+};
+use crate::store::sealing::{KeyId, Place, Sealed, Vault};
 
 /// Digests of one `crls` column.
 const DIGEST: usize = 32;
@@ -112,10 +116,51 @@ pub(super) fn insert_evidence<'a>(
     Ok(())
 }
 
-/// Stores the bytes of a document and returns its row.
-pub(super) fn insert_document(conn: &Connection, body: &[u8]) -> Result<i64, StoreFault> {
-    conn.prepare_cached("INSERT INTO documents (body) VALUES (?1)")?.execute([body])?;
+/// Stores a sealed document and returns its row.
+pub(super) fn insert_document(conn: &Connection, sealed: &Sealed) -> Result<i64, StoreFault> {
+    conn.prepare_cached("INSERT INTO documents (key_id, wrapped, body) VALUES (?1, ?2, ?3)")?
+        .execute(params![sealed.key_id.as_bytes(), sealed.wrapped, sealed.body])?;
     Ok(conn.last_insert_rowid())
+}
+
+/// What a row says about its document: sealed, or erased.
+pub(super) enum DocumentRow {
+    Sealed(Sealed),
+    Erased(Erasure),
+}
+
+impl DocumentRow {
+    /// Opened, on the caller's task.
+    pub fn open(self, vault: &Vault, place: &Place) -> Result<Document, StoreFault> {
+        match self {
+            DocumentRow::Sealed(sealed) => vault.unseal(place, sealed),
+            DocumentRow::Erased(erasure) => Ok(Document::Erased(erasure)),
+        }
+    }
+}
+
+/// Reads `erased_at, erased_why, key_id, wrapped, body` from column `first` on, the last three NULL
+/// where there is no row in `documents`.
+pub(super) fn document(row: &Row<'_>, first: usize) -> Result<DocumentRow, StoreFault> {
+    if let Some(erasure) = erasure(row, first)? {
+        return Ok(DocumentRow::Erased(erasure));
+    }
+    let key_id = key_id(row, first + 2)?.ok_or(StoreFault::Corrupt)?;
+    let (wrapped, body) = (row.get(first + 3)?, row.get(first + 4)?);
+    Ok(DocumentRow::Sealed(Sealed { key_id, wrapped, body }))
+}
+
+/// Reads `erased_at, erased_why`.
+pub(super) fn erasure(row: &Row<'_>, first: usize) -> Result<Option<Erasure>, StoreFault> {
+    let Some(at) = time_or_none(row, first)? else { return Ok(None) };
+    let why = row.get_ref(first + 1)?.as_str().map_err(|_| StoreFault::Corrupt)?;
+    let why = ErasureReason::from_name(why).ok_or(StoreFault::Corrupt)?;
+    Ok(Some(Erasure { at, why }))
+}
+
+/// Reads the name of a period key that may be missing.
+pub(super) fn key_id(row: &Row<'_>, column: usize) -> Result<Option<KeyId>, StoreFault> {
+    Ok(row.get::<_, Option<[u8; 8]>>(column)?.map(KeyId::from_bytes))
 }
 
 /// A chain, leaf first; `None` if that leaf was never seen.

@@ -15,15 +15,16 @@ pub(super) struct Schema {
 
 const COMMON_1: &str = include_str!("migrations/common_0001.sql");
 
-/// The gateway's store: "ecgw".
+/// The gateway's store: "ecg1". Files with documents in the clear, from before the first release, had
+/// another id: they are refused, not read.
 pub(super) const GATEWAY: Schema = Schema {
-    application_id: 0x6563_6777,
+    application_id: 0x6563_6731,
     migrations: &[&[COMMON_1, include_str!("migrations/gateway_0001.sql")]],
 };
 
-/// The authority's store: "ecla".
+/// The authority's store: "eca1".
 pub(super) const AUTHORITY: Schema = Schema {
-    application_id: 0x6563_6c61,
+    application_id: 0x6563_6131,
     migrations: &[&[COMMON_1, include_str!("migrations/authority_0001.sql")]],
 };
 

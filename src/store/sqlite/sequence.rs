@@ -36,7 +36,7 @@ pub(super) fn acquire(
     Ok(Some(Fence { name: name.to_owned(), epoch: rows::count(row, 0)?, expires_at }))
 }
 
-/// Ends a right now; its epoch stays used.
+/// Ends a right now; its epoch stays used. Crash before the commit: it expires by itself.
 pub(super) fn release(conn: &Connection, fence: &Fence) -> Result<(), StoreFault> {
     conn.prepare_cached("UPDATE rights SET expires_at = 0 WHERE name = ?1 AND epoch = ?2")?
         .execute(params![fence.name, rows::number(fence.epoch)])?;

@@ -1,10 +1,5 @@
 -- The authority's store, version 1. Forms as in the gateway's.
 
-CREATE TABLE documents (
-    id INTEGER PRIMARY KEY,
-    body BLOB NOT NULL
-) STRICT;
-
 -- One row per referral, version and purpose: the idempotency key and the line of the inbox.
 CREATE TABLE dispatches (
     entry INTEGER PRIMARY KEY,
@@ -19,8 +14,13 @@ CREATE TABLE dispatches (
     reference TEXT NOT NULL UNIQUE,
     recorded_at INTEGER NOT NULL,
     received_at INTEGER NOT NULL,
-    UNIQUE (referral_id, version, purpose)
+    erased_at INTEGER,
+    erased_why TEXT,
+    UNIQUE (referral_id, version, purpose),
+    CHECK ((document IS NULL) = (erased_at IS NOT NULL)),
+    CHECK ((erased_why IS NULL) = (erased_at IS NULL))
 ) STRICT;
+CREATE UNIQUE INDEX dispatches_by_document ON dispatches (document) WHERE document IS NOT NULL;
 
 CREATE TABLE tokens (
     id INTEGER PRIMARY KEY,

@@ -10,12 +10,6 @@ CREATE TABLE referrals (
     head_digest BLOB NOT NULL CHECK (length(head_digest) = 32)
 ) STRICT;
 
--- Exact bytes, the only personal data here; a row of its own, so that it can be erased alone.
-CREATE TABLE documents (
-    id INTEGER PRIMARY KEY,
-    body BLOB NOT NULL
-) STRICT;
-
 -- Tokens are kept for ever. A position is given to 'accepted' and 'recorded' alone.
 CREATE TABLE tokens (
     id INTEGER PRIMARY KEY,
@@ -43,8 +37,14 @@ CREATE TABLE versions (
     submission INTEGER NOT NULL REFERENCES tokens (id),
     accepted INTEGER NOT NULL REFERENCES tokens (id),
     recorded_at INTEGER NOT NULL,
-    PRIMARY KEY (ref, version)
+    erased_at INTEGER,
+    erased_why TEXT,
+    PRIMARY KEY (ref, version),
+    CHECK ((document IS NULL) = (erased_at IS NOT NULL)),
+    CHECK ((erased_why IS NULL) = (erased_at IS NULL))
 ) STRICT, WITHOUT ROWID;
+-- From a document to its version: what is found under a key has a place.
+CREATE UNIQUE INDEX versions_by_document ON versions (document) WHERE document IS NOT NULL;
 
 -- due_at: of a held delivery its next attempt, of a leased one the end of the lease; NULL once
 -- nothing more is to be done. So one index finds new, postponed and abandoned work alike.

@@ -1,0 +1,132 @@
+//! A store with its keys, as an operator's command opens it beside the serving process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::parts::AppFault;
+use super::vault::{open_kek, open_keks, open_vault};
+use crate::config::{self, KeySettings, SecretSource, Settings as Configured};
+use crate::effects::SystemEntropy;
+use crate::store::sealing::{Keks, KeyWrapper, StoreKind, Vault};
+use crate::store::sqlite::{Access, Settings, SqliteAuthority, SqliteGateway};
+use crate::store::{
+    AuthorityStore, CheckReport, GatewayStore, KeyUse, RetentionStore, StoreFault,
+};
+
+/// The store and the keys that a configuration names.
+#[derive(Debug, Clone)]
+pub struct SealedStore {
+    /// What it is sealed with.
+    pub keys: KeySettings,
+    /// Where the store is.
+    pub path: PathBuf,
+    /// Whose it is.
+    pub kind: StoreKind,
+    demo: bool,
+}
+
+/// An open store of either kind.
+pub enum OpenStore {
+    /// A gateway's.
+    Gateway(Arc<dyn GatewayStore>, Arc<dyn RetentionStore>),
+    /// An authority's.
+    Authority(Arc<dyn AuthorityStore>, Arc<dyn RetentionStore>),
+}
+
+impl OpenStore {
+    /// Its keys, holds and erasure.
+    pub fn retention(&self) -> &dyn RetentionStore {
+        match self {
+            OpenStore::Gateway(_, store) | OpenStore::Authority(_, store) => store.as_ref(),
+        }
+    }
+
+    /// Re-hashes and cross-checks everything.
+    pub async fn check(&self) -> Result<CheckReport, StoreFault> {
+        match self {
+            OpenStore::Gateway(store, _) => store.check().await,
+            OpenStore::Authority(store, _) => store.check().await,
+        }
+    }
+}
+
+impl SealedStore {
+    /// From the configuration of a gateway or an authority.
+    pub fn configured(file: &Path) -> Result<Self, AppFault> {
+        let settings = config::load(file, &config::process_environment);
+        match settings.map_err(|mistakes| AppFault::plain(&mistakes))? {
+            Configured::Gateway(s) => {
+                let (keys, path, demo) = (s.keys, s.store, s.trust.demo);
+                Ok(Self { keys, path, kind: StoreKind::Gateway, demo })
+            }
+            Configured::Authority(s) => {
+                let (keys, path, demo) = (s.keys, s.store, s.trust.demo);
+                Ok(Self { keys, path, kind: StoreKind::Authority, demo })
+            }
+            Configured::School(_) => Err(AppFault::at(file, "a school has no such store")),
+        }
+    }
+
+    /// The key-encryption keys.
+    pub fn keks(&self) -> Result<Keks, AppFault> {
+        open_keks(&self.keys, self.demo)
+    }
+
+    /// The one for new rings.
+    pub fn kek(&self) -> Result<Arc<dyn KeyWrapper>, AppFault> {
+        open_kek(&self.keys.kek, self.demo)
+    }
+
+    /// The one that the ring is to lie under next.
+    pub fn next_kek(&self) -> Result<Arc<dyn KeyWrapper>, AppFault> {
+        let next = self.keys.next_kek.as_ref();
+        let next = next.ok_or_else(|| AppFault::new("keys.next_kek", "is not configured"))?;
+        open_kek(next, self.demo)
+    }
+
+    /// Where key-encryption keys that do not exist yet are to be written.
+    pub fn missing_keks(&self) -> Vec<PathBuf> {
+        let named = [Some(&self.keys.kek), self.keys.next_kek.as_ref()];
+        let files = named.into_iter().flatten().filter_map(|source| match source {
+            SecretSource::File(path) => Some(path.clone()),
+            SecretSource::Credential(_) | SecretSource::Environment(_) => None,
+        });
+        files.filter(|path| !path.exists()).collect()
+    }
+
+    /// The vault.
+    pub fn vault(&self) -> Result<Arc<Vault>, AppFault> {
+        open_vault(&self.keys, self.demo)
+    }
+
+    /// Opens the store itself, beside the process that serves it.
+    pub fn open(&self, vault: Arc<Vault>) -> Result<OpenStore, AppFault> {
+        self.open_at(&self.path, vault).map_err(|fault| AppFault::at(&self.path, fault))
+    }
+
+    /// Opens a copy of the store.
+    pub fn open_at(&self, path: &Path, vault: Arc<Vault>) -> Result<OpenStore, StoreFault> {
+        let settings = Settings { access: Access::Operator, ..Settings::owner(path) };
+        Ok(match self.kind {
+            StoreKind::Gateway => {
+                let entropy = Arc::new(SystemEntropy::default());
+                let store = Arc::new(SqliteGateway::open(&settings, vault, entropy)?);
+                OpenStore::Gateway(store.clone(), store)
+            }
+            StoreKind::Authority => {
+                let store = Arc::new(SqliteAuthority::open(&settings, vault)?);
+                OpenStore::Authority(store.clone(), store)
+            }
+        })
+    }
+
+    /// How many documents lie under each key; none where there is no store yet. Blocking.
+    pub fn keys_in_use(&self) -> Result<Vec<KeyUse>, AppFault> {
+        if !self.path.exists() {
+            return Ok(Vec::new());
+        }
+        let store = self.open(self.vault()?)?;
+        let used = super::block_on(store.retention().keys_in_use())?;
+        used.map_err(|fault| AppFault::at(&self.path, fault))
+    }
+}

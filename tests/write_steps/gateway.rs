@@ -1,0 +1,344 @@
+//! The write steps of a gateway's store.
+
+use ecaf::store::*;
+
+use super::{Answer, Call, Step};
+use crate::store_support::*;
+
+type Store = dyn GatewayStore;
+
+/// What a step works with.
+#[derive(Default)]
+pub struct Context {
+    leased: Option<LeasedDelivery>,
+    fence: Option<Fence>,
+}
+
+impl Context {
+    fn lease(&self) -> Lease {
+        self.leased.as_ref().expect("the step has a lease").lease
+    }
+
+    fn fence(&self) -> &Fence {
+        self.fence.as_ref().expect("the step has a right")
+    }
+}
+
+/// When a lease that was taken at one second has run out, and what was postponed is due.
+const LATER: i64 = 60_000;
+
+async fn accept(store: &Store, a: Acceptance) -> Answer {
+    let own = a.accepted.token.jws.clone();
+    let whose =
+        |stored: StoredAcceptance| if stored.accepted == own { "own" } else { "the other's" };
+    Ok(match store.accept(a).await? {
+        AcceptOutcome::Committed => "committed".into(),
+        AcceptOutcome::Already(stored) => format!("already, {}", whose(stored)),
+        AcceptOutcome::OtherBytes(_) => "other bytes".into(),
+        AcceptOutcome::Foreign => "foreign".into(),
+        AcceptOutcome::PreviousMismatch => "previous mismatch".into(),
+        AcceptOutcome::HeadMoved(_) => "head moved".into(),
+    })
+}
+
+async fn lease(store: &Store, ms: i64) -> Result<Vec<LeasedDelivery>, StoreFault> {
+    store.lease_deliveries(lease_request(at(ms), 1)).await
+}
+
+async fn lease_word(store: &Store, ms: i64) -> Answer {
+    let leased = lease(store, ms).await?;
+    Ok(leased.first().map_or("none".into(), |d| format!("attempt {}", d.lease.attempt)))
+}
+
+fn settled(outcome: Settled) -> String {
+    match outcome {
+        Settled::Done => "done",
+        Settled::LeaseLost => "lease lost",
+        Settled::HeadMoved(_) => "head moved",
+        Settled::AlreadyDone => "already done",
+    }
+    .into()
+}
+
+/// Whoever comes after the lease has run out: leases and delivers.
+async fn successor(store: &Store) -> Answer {
+    let Some(d) = lease(store, LATER).await?.pop() else { return Ok("none".into()) };
+    let tokens = receipt(&d, d.head, at(LATER + 1));
+    Ok(settled(store.delivered(d.lease, tokens, at(LATER + 1)).await?))
+}
+
+async fn with_one(store: &Store) -> Context {
+    assert_eq!(accept(store, acceptance(1)).await.unwrap(), "committed");
+    Context::default()
+}
+
+async fn with_lease(store: &Store) -> Context {
+    with_one(store).await;
+    Context { leased: lease(store, 1_000).await.unwrap().pop(), ..Context::default() }
+}
+
+async fn with_given_up(store: &Store) -> Context {
+    let context = with_lease(store).await;
+    store.gave_up(context.lease(), "refused", at(1_500)).await.unwrap();
+    context
+}
+
+async fn acquire(store: &Store, holder: &str, ms: i64) -> Result<Option<Fence>, StoreFault> {
+    store.acquire("sequencer", holder.into(), at(ms), 10_000).await
+}
+
+async fn acquire_word(store: &Store, holder: &str, ms: i64) -> Answer {
+    let fence = acquire(store, holder, ms).await?;
+    Ok(fence.map_or("held by another".into(), |fence| format!("epoch {}", fence.epoch)))
+}
+
+async fn with_right(store: &Store) -> Context {
+    with_one(store).await;
+    Context { fence: acquire(store, "one", 1_000).await.unwrap(), ..Context::default() }
+}
+
+async fn sequence(store: &Store, fence: &Fence, ms: i64) -> Answer {
+    Ok(match store.sequence(fence, 100, at(ms)).await? {
+        Sequencing::Done { count, log_size } => format!("{count} of {log_size}"),
+        Sequencing::FenceLost => "fence lost".into(),
+    })
+}
+
+fn first_of(n: u64) -> DeliverySelector {
+    DeliverySelector::Referral(referral_id(n))
+}
+
+async fn by_hand(store: &Store) -> Answer {
+    let rows = store.deliveries(DeliveryFilter::default()).await?;
+    Ok(store.by_hand(rows[0].id, at(2_000)).await?.to_string())
+}
+
+/// The second version on top of the first, in either of two wordings.
+async fn second(store: &Store, wording: u64) -> Answer {
+    let first = acceptance(1);
+    let head = head_of(&first);
+    let mut next = next_version(1, 2, &first, head);
+    if wording > 0 {
+        next.document = document(77, 900);
+        next.payload_sha256 = ecaf::protocol::hash::sha256(&next.document);
+    }
+    accept(store, next).await
+}
+
+fn boxed<'a>(call: impl Future<Output = Answer> + Send + 'a) -> Call<'a> {
+    Box::pin(call)
+}
+
+/// Every write step of the contract.
+pub fn steps() -> Vec<Step<Store, Context>> {
+    vec![
+        Step {
+            name: "accept, and a twin of the request",
+            prepare: |_| Box::pin(async { Context::default() }),
+            same: |s, _| boxed(accept(s, attempt(1, 0))),
+            other: |s, _| boxed(accept(s, attempt(1, 1))),
+            first: "committed",
+            again: "already, own",
+            other_first: "committed",
+            other_after: "already, the other's",
+            beaten: "already, the other's",
+        },
+        Step {
+            name: "accept, and another sender with the same id",
+            prepare: |_| Box::pin(async { Context::default() }),
+            same: |s, _| boxed(accept(s, attempt(1, 0))),
+            other: |s, _| {
+                let mut other = attempt(1, 1);
+                other.sender = school(5);
+                boxed(accept(s, other))
+            },
+            first: "committed",
+            again: "already, own",
+            other_first: "committed",
+            other_after: "foreign",
+            beaten: "foreign",
+        },
+        Step {
+            name: "accept version 2, and another version 2",
+            prepare: |s| Box::pin(with_one(s)),
+            same: |s, _| boxed(second(s, 0)),
+            other: |s, _| boxed(second(s, 1)),
+            first: "committed",
+            again: "already, own",
+            other_first: "committed",
+            other_after: "other bytes",
+            beaten: "other bytes",
+        },
+        Step {
+            name: "lease, and another worker",
+            prepare: |s| Box::pin(with_one(s)),
+            same: |s, _| boxed(lease_word(s, 1_000)),
+            other: |s, _| boxed(lease_word(s, 1_001)),
+            first: "attempt 1",
+            again: "none",
+            other_first: "attempt 1",
+            other_after: "none",
+            beaten: "none",
+        },
+        Step {
+            name: "lease, and another worker when the lease has run out",
+            prepare: |s| Box::pin(with_one(s)),
+            same: |s, _| boxed(lease_word(s, 1_000)),
+            other: |s, _| boxed(lease_word(s, LATER)),
+            first: "attempt 1",
+            again: "none",
+            other_first: "attempt 1",
+            other_after: "attempt 2",
+            beaten: "none",
+        },
+        Step {
+            name: "delivered, and the lease's next holder",
+            prepare: |s| Box::pin(with_lease(s)),
+            same: |s, c| {
+                let d = c.leased.as_ref().expect("a lease");
+                boxed(async move {
+                    let tokens = receipt(d, d.head, at(1_200));
+                    Ok(settled(s.delivered(d.lease, tokens, at(1_250)).await?))
+                })
+            },
+            other: |s, _| boxed(successor(s)),
+            first: "done",
+            again: "already done",
+            other_first: "done",
+            other_after: "none",
+            beaten: "already done",
+        },
+        Step {
+            name: "postponed, and the next attempt",
+            prepare: |s| Box::pin(with_lease(s)),
+            same: |s, c| {
+                boxed(async move {
+                    Ok(settled(s.postponed(c.lease(), at(5_000), "refused", at(1_500)).await?))
+                })
+            },
+            other: |s, _| boxed(successor(s)),
+            first: "done",
+            again: "lease lost",
+            other_first: "done",
+            other_after: "done",
+            beaten: "already done",
+        },
+        Step {
+            name: "gave up, and the lease's next holder",
+            prepare: |s| Box::pin(with_lease(s)),
+            same: |s, c| {
+                boxed(async move { Ok(settled(s.gave_up(c.lease(), "refused", at(1_500)).await?)) })
+            },
+            other: |s, _| boxed(successor(s)),
+            first: "done",
+            again: "lease lost",
+            other_first: "done",
+            other_after: "none",
+            beaten: "already done",
+        },
+        Step {
+            name: "replay, and another operator who hands over by hand",
+            prepare: |s| Box::pin(with_given_up(s)),
+            same: |s, _| {
+                boxed(async move { Ok(s.replay(first_of(1), at(2_000)).await?.to_string()) })
+            },
+            other: |s, _| boxed(by_hand(s)),
+            first: "1",
+            again: "0",
+            other_first: "true",
+            other_after: "true",
+            beaten: "0",
+        },
+        Step {
+            name: "by hand, and a worker",
+            prepare: |s| Box::pin(with_one(s)),
+            same: |s, _| boxed(by_hand(s)),
+            other: |s, _| boxed(lease_word(s, 1_000)),
+            first: "true",
+            again: "false",
+            other_first: "attempt 1",
+            other_after: "none",
+            beaten: "false",
+        },
+        Step {
+            name: "acquire, and another holder",
+            prepare: |_| Box::pin(async { Context::default() }),
+            same: |s, _| boxed(acquire_word(s, "one", 1_000)),
+            other: |s, _| boxed(acquire_word(s, "other", 1_001)),
+            first: "epoch 1",
+            again: "epoch 1",
+            other_first: "epoch 1",
+            other_after: "held by another",
+            beaten: "held by another",
+        },
+        Step {
+            name: "acquire what has run out, and another holder",
+            prepare: |s| {
+                Box::pin(async move {
+                    acquire(s, "former", 1_000).await.unwrap();
+                    Context::default()
+                })
+            },
+            same: |s, _| boxed(acquire_word(s, "one", LATER)),
+            other: |s, _| boxed(acquire_word(s, "other", LATER)),
+            first: "epoch 2",
+            again: "epoch 2",
+            other_first: "epoch 2",
+            other_after: "held by another",
+            beaten: "held by another",
+        },
+        Step {
+            name: "release, and another holder",
+            prepare: |s| Box::pin(with_right(s)),
+            same: |s, c| {
+                boxed(async move {
+                    s.release(c.fence().clone()).await?;
+                    Ok("released".into())
+                })
+            },
+            other: |s, _| boxed(acquire_word(s, "other", 1_001)),
+            first: "released",
+            again: "released",
+            other_first: "held by another",
+            other_after: "epoch 2",
+            beaten: "released",
+        },
+        Step {
+            name: "sequence, and the right's next holder",
+            prepare: |s| Box::pin(with_right(s)),
+            same: |s, c| boxed(sequence(s, c.fence(), 1_001)),
+            other: |s, _| {
+                boxed(async move {
+                    let fence = acquire(s, "other", LATER).await?.ok_or(StoreFault::Corrupt)?;
+                    sequence(s, &fence, LATER).await
+                })
+            },
+            first: "3 of 3",
+            again: "0 of 3",
+            other_first: "3 of 3",
+            other_after: "0 of 3",
+            beaten: "fence lost",
+        },
+        Step {
+            name: "probe, and another",
+            prepare: |_| Box::pin(async { Context::default() }),
+            same: |s, _| {
+                boxed(async move {
+                    s.probe_writable(at(1_000)).await?;
+                    Ok("writable".into())
+                })
+            },
+            other: |s, _| {
+                boxed(async move {
+                    s.probe_writable(at(1_001)).await?;
+                    Ok("writable".into())
+                })
+            },
+            first: "writable",
+            again: "writable",
+            other_first: "writable",
+            other_after: "writable",
+            beaten: "writable",
+        },
+    ]
+}

@@ -56,6 +56,8 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let vault = open_vault(&settings.keys, settings.trust.demo)?;
     let store = SqliteGateway::open(&store, Arc::clone(&vault), Arc::clone(&entropy))
         .map_err(|fault| AppFault::at(&settings.store, fault))?;
+    let store = Arc::new(store);
+    let sealed = Arc::clone(&store);
     let mut directory =
         DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
     directory.look();
@@ -66,7 +68,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         cache: VerifiedCache::new(CACHED_CHAINS),
         directory: directory.holder(),
         tables: ArcSwap::from_pointee(tables),
-        store: Arc::new(store),
+        store,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),
         new_deliveries: Notify::new(),
@@ -94,7 +96,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let ask = readiness(Arc::clone(&exchange), vault, health);
+    let ask = readiness(Arc::clone(&exchange), Arc::clone(&vault), health);
     let operator = Arc::new(Operator { metrics: metrics.clone(), ask });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
@@ -124,6 +126,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let every = settings.trust.reload_every;
     let files = tokio::spawn(reloader.run(every, Arc::clone(&reload)));
     let upkeep = tokio::spawn(upkeep(Arc::clone(&exchange), settings, directory, reload, metrics));
+    let keys = tokio::spawn(super::upkeep::run(sealed, vault, Arc::clone(&parts.clock)));
     let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
 
     tracing::info!(gateway = %name, "ready");
@@ -154,6 +157,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
             let _ = worker.await;
         }
     }
+    keys.abort();
     files.abort();
     upkeep.abort();
     let _ = operator.await;

@@ -7,6 +7,8 @@ mod operator;
 mod parts;
 mod process;
 mod school;
+mod sealed_store;
+mod upkeep;
 mod vault;
 
 pub use authority::run_authority;
@@ -14,4 +16,5 @@ pub use gateway::run_gateway;
 pub use parts::AppFault;
 pub use process::{block_on, notify_ready};
 pub use school::open_sender;
+pub use sealed_store::{OpenStore, SealedStore};
 pub use vault::{open_keks, open_vault};

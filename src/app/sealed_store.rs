@@ -9,9 +9,7 @@ use crate::config::{self, KeySettings, SecretSource, Settings as Configured};
 use crate::effects::SystemEntropy;
 use crate::store::sealing::{Keks, KeyWrapper, StoreKind, Vault};
 use crate::store::sqlite::{Access, Settings, SqliteAuthority, SqliteGateway};
-use crate::store::{
-    AuthorityStore, CheckReport, GatewayStore, KeyUse, RetentionStore, StoreFault,
-};
+use crate::store::{AuthorityStore, CheckReport, GatewayStore, KeyUse, RetentionStore, StoreFault};
 
 /// The store and the keys that a configuration names.
 #[derive(Debug, Clone)]

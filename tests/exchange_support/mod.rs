@@ -5,7 +5,8 @@
 mod afterwards;
 mod documents;
 pub mod inside;
-mod load;
+pub mod load;
+pub mod planting;
 mod proof;
 mod scene;
 mod sending;

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::parts::AppFault;
+use super::stores::{self, As, Role};
 use super::vault::{open_kek, open_keks, open_vault};
-use crate::config::{self, KeySettings, SecretSource, Settings as Configured};
+use crate::config::{self, KeySettings, SecretSource, Settings as Configured, StoreSettings};
 use crate::effects::SystemEntropy;
+use crate::store::postgres::{Kind, Settings};
 use crate::store::sealing::{Keks, KeyWrapper, StoreKind, Vault};
-use crate::store::sqlite::{Access, Settings, SqliteAuthority, SqliteGateway};
+use crate::store::sqlite::{self, Access, SqliteAuthority, SqliteGateway};
 use crate::store::{AuthorityStore, CheckReport, GatewayStore, KeyUse, RetentionStore, StoreFault};
 
 /// The store and the keys that a configuration names.
@@ -17,7 +19,7 @@ pub struct SealedStore {
     /// What it is sealed with.
     pub keys: KeySettings,
     /// Where the store is.
-    pub path: PathBuf,
+    pub store: StoreSettings,
     /// Whose it is.
     pub kind: StoreKind,
     demo: bool,
@@ -54,12 +56,12 @@ impl SealedStore {
         let settings = config::load(file, &config::process_environment);
         match settings.map_err(|mistakes| AppFault::plain(&mistakes))? {
             Configured::Gateway(s) => {
-                let (keys, path, demo) = (s.keys, s.store, s.trust.demo);
-                Ok(Self { keys, path, kind: StoreKind::Gateway, demo })
+                let (keys, store, demo) = (s.keys, s.store, s.trust.demo);
+                Ok(Self { keys, store, kind: StoreKind::Gateway, demo })
             }
             Configured::Authority(s) => {
-                let (keys, path, demo) = (s.keys, s.store, s.trust.demo);
-                Ok(Self { keys, path, kind: StoreKind::Authority, demo })
+                let (keys, store, demo) = (s.keys, s.store, s.trust.demo);
+                Ok(Self { keys, store, kind: StoreKind::Authority, demo })
             }
             Configured::School(_) => Err(AppFault::at(file, "a school has no such store")),
         }
@@ -97,14 +99,53 @@ impl SealedStore {
         open_vault(&self.keys, self.demo)
     }
 
-    /// Opens the store itself, beside the process that serves it.
+    /// Opens the store itself, beside the processes that serve it. Blocking.
     pub fn open(&self, vault: Arc<Vault>) -> Result<OpenStore, AppFault> {
-        self.open_at(&self.path, vault).map_err(|fault| AppFault::at(&self.path, fault))
+        super::block_on(self.opened(vault))?
+    }
+
+    async fn opened(&self, vault: Arc<Vault>) -> Result<OpenStore, AppFault> {
+        Ok(match self.kind {
+            StoreKind::Gateway => {
+                let (store, sealed) = stores::gateway(&self.store, vault, As::Operator).await?;
+                OpenStore::Gateway(store, sealed)
+            }
+            StoreKind::Authority => {
+                let (store, sealed) = stores::authority(&self.store, vault, As::Operator).await?;
+                OpenStore::Authority(store, sealed)
+            }
+        })
+    }
+
+    /// The file that the store is, for what works on files alone.
+    pub fn file(&self) -> Result<&Path, AppFault> {
+        self.store.file().ok_or_else(|| {
+            AppFault::new(
+                &self.store,
+                "is backed up and restored with PostgreSQL's own tools (pg_basebackup, pg_dump), \
+                 which see ciphertext only; the key ring and its key need backups of their own",
+            )
+        })
+    }
+
+    /// The database that the store is, and what it holds; `owner`: as the role that owns the tables.
+    pub fn database(&self, owner: bool) -> Result<(Settings, Kind), AppFault> {
+        let StoreSettings::Postgres(configured) = &self.store else {
+            let why = "is a file, not a PostgreSQL database; its own process migrates it";
+            return Err(AppFault::new(&self.store, why));
+        };
+        let kind = match self.kind {
+            StoreKind::Gateway => Kind::Gateway,
+            StoreKind::Authority => Kind::Authority,
+        };
+        let role = if owner { Role::Owner } else { Role::Serving };
+        Ok((stores::database(configured, kind, role)?, kind))
     }
 
     /// Opens a copy of the store.
     pub fn open_at(&self, path: &Path, vault: Arc<Vault>) -> Result<OpenStore, StoreFault> {
-        let settings = Settings { access: Access::Operator, ..Settings::owner(path) };
+        let settings =
+            sqlite::Settings { access: Access::Operator, ..sqlite::Settings::owner(path) };
         Ok(match self.kind {
             StoreKind::Gateway => {
                 let entropy = Arc::new(SystemEntropy::default());
@@ -120,11 +161,11 @@ impl SealedStore {
 
     /// How many documents lie under each key; none where there is no store yet. Blocking.
     pub fn keys_in_use(&self) -> Result<Vec<KeyUse>, AppFault> {
-        if !self.path.exists() {
+        if self.store.file().is_some_and(|path| !path.exists()) {
             return Ok(Vec::new());
         }
         let store = self.open(self.vault()?)?;
         let used = super::block_on(store.retention().keys_in_use())?;
-        used.map_err(|fault| AppFault::at(&self.path, fault))
+        used.map_err(|fault| AppFault::new(&self.store, fault))
     }
 }

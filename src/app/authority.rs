@@ -9,6 +9,7 @@ use super::directory_file::DirectoryFile;
 use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
 use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
+use super::stores::{self, As};
 use super::vault::open_vault;
 use crate::authority::api::Api;
 use crate::authority::station::Station;
@@ -22,7 +23,6 @@ use crate::http::{Server, Service};
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
 use crate::store::sealing::Vault;
-use crate::store::sqlite::{Settings, SqliteAuthority};
 use crate::telemetry;
 
 /// Chains remembered as verified.
@@ -39,13 +39,13 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     }
     let signing = parts::signing_identity(&settings.identity, &parts.trust, &me)?;
     let vault = open_vault(&settings.keys, settings.trust.demo)?;
-    let store = Settings::owner(&settings.store).or_create();
-    let store = SqliteAuthority::open(&store, Arc::clone(&vault))
-        .map_err(|fault| AppFault::at(&settings.store, fault))?;
-    let store = Arc::new(store);
-    let sealed = Arc::clone(&store);
-    let mut directory =
-        DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
+    let (store, sealed) =
+        stores::authority(&settings.store, Arc::clone(&vault), As::Service).await?;
+    let mut directory = DirectoryFile::new(
+        settings.directory.clone(),
+        settings.store.beside(),
+        Arc::clone(&parts.trust),
+    )?;
     directory.look();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let station = Arc::new(Station {

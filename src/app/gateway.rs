@@ -10,6 +10,7 @@ use super::directory_file::DirectoryFile;
 use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
 use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
+use super::stores::{self, As};
 use super::vault::open_vault;
 use crate::config::GatewaySettings;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
@@ -28,7 +29,6 @@ use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
 use crate::store::sealing::Vault;
-use crate::store::sqlite::{Settings, SqliteGateway};
 use crate::telemetry::{self, MetricsHandle};
 
 /// Chains remembered as verified: one per sender and kind, for some thousand schools.
@@ -51,15 +51,14 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     };
     let signing = parts::signing_identity(&settings.identity, &parts.trust, &party.organisation)?;
     let tables = tables(&settings)?;
-    let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let vault = open_vault(&settings.keys, settings.trust.demo)?;
-    let store = SqliteGateway::open(&store, Arc::clone(&vault), Arc::clone(&entropy))
-        .map_err(|fault| AppFault::at(&settings.store, fault))?;
-    let store = Arc::new(store);
-    let sealed = Arc::clone(&store);
-    let mut directory =
-        DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
+    let (store, sealed) = stores::gateway(&settings.store, Arc::clone(&vault), As::Service).await?;
+    let mut directory = DirectoryFile::new(
+        settings.directory.clone(),
+        settings.store.beside(),
+        Arc::clone(&parts.trust),
+    )?;
     directory.look();
     let exchange = Arc::new(Exchange {
         name: name.clone(),

@@ -8,6 +8,7 @@ mod parts;
 mod process;
 mod school;
 mod sealed_store;
+mod stores;
 mod upkeep;
 mod vault;
 
@@ -17,4 +18,5 @@ pub use parts::AppFault;
 pub use process::{block_on, notify_ready};
 pub use school::open_sender;
 pub use sealed_store::{OpenStore, SealedStore};
+pub use stores::{open_authority, open_gateway};
 pub use vault::{open_keks, open_vault};

@@ -41,7 +41,7 @@ pub(super) struct Restore {
 }
 
 pub(super) fn back_up(sealed: &SealedStore, args: &Backup) -> Result<ExitCode, Failure> {
-    let from = &sealed.path;
+    let from = sealed.file().map_err(Failure::usage)?;
     let here = |fault: CopyFault| refused(&args.to, fault);
     let total = backup::size(from).map_err(Failure::fault)?;
     let draft = backup::begin(&args.to).map_err(here)?;
@@ -66,7 +66,7 @@ pub(super) fn back_up(sealed: &SealedStore, args: &Backup) -> Result<ExitCode, F
 }
 
 pub(super) fn restore(sealed: &SealedStore, args: &Restore) -> Result<ExitCode, Failure> {
-    let to = &sealed.path;
+    let to = sealed.file().map_err(Failure::usage)?;
     // No key changes hands and nothing is erased while the backup is brought to what the ring says.
     let _lock = RingFile::at(&sealed.keys.ring).lock().map_err(Failure::fault)?;
     let total = std::fs::metadata(&args.from).map_err(|e| refused(&args.from, e.into()))?.len();

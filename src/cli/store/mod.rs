@@ -1,6 +1,8 @@
 //! `ecaf store`.
 
 mod backup;
+mod copy;
+mod database;
 mod erase;
 
 use std::path::PathBuf;
@@ -17,15 +19,19 @@ use crate::effects::{Clock, SystemClock};
 use crate::store::Hold;
 use crate::store::sealing::RingFile;
 
-/// Back up, restore and erase what a gateway or an authority has stored
+/// Migrate, check, back up, restore and erase what a gateway or an authority has stored
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "All of it works beside the running service; run it as the user of the service.
+    after_help = "All of it but copy works beside the running service; run it as the user of the service.
 
 Exit codes: 0 done; 1 the answer is no; 2 wrong input; 3 a fault.
 
 Examples:
+  ecaf store migrate --config gateway.toml                PostgreSQL: before the first start, after an update
+  ecaf store check --config gateway.toml
+  ecaf store promote --config gateway.toml                PostgreSQL: after a replica became the primary
+  ecaf store copy --config gateway.toml --to gateway-postgres.toml
   ecaf store backup --to /backup/gateway-2026-11-21.db --config gateway.toml
   ecaf store restore --from /backup/gateway-2026-11-21.db --config gateway.toml
   ecaf store close 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config gateway.toml
@@ -44,6 +50,19 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Create the PostgreSQL database's tables, or bring them to this program's version. Logs in as the
+    /// role that owns them; processes that serve never change tables
+    Migrate,
+    /// Re-hash and cross-check everything that is stored
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// After a replica was promoted: advance the promotion epoch, so that the old primary is refused by
+    /// everybody when it comes back. Run once, against the new primary
+    Promote,
+    Copy(copy::Copy),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Erase(erase::Args),
@@ -90,6 +109,10 @@ pub fn run(args: Args) -> ExitCode {
 fn attempt(args: Args) -> Result<ExitCode, Failure> {
     let sealed = SealedStore::configured(&args.config).map_err(Failure::usage)?;
     match args.command {
+        Command::Migrate => database::migrate(&sealed),
+        Command::Check { json } => database::check(&sealed, json),
+        Command::Promote => database::promote(&sealed),
+        Command::Copy(args) => copy::copy(&sealed, &args),
         Command::Backup(args) => backup::back_up(&sealed, &args),
         Command::Restore(args) => backup::restore(&sealed, &args),
         Command::Erase(args) => erase::run(&sealed, &args),

@@ -16,7 +16,7 @@ use ecaf::store::*;
 use fault_lines::{Line, held};
 use store_support::vault;
 use write_steps::sqlite::File;
-use write_steps::{Trial, Trials, authority, gateway, try_step};
+use write_steps::{Trial, Trials, authority, gateway, retention, try_step};
 
 /// In memory where there is such a folder: nothing here is about syncing.
 fn folder() -> tempfile::TempDir {
@@ -64,6 +64,26 @@ async fn the_gateways_write_steps_on_sqlite() {
         let trials = try_step(&step, fresh).await;
         assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
         report("gateway sqlite", step.name, trials);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_steps_of_retention_on_sqlite() {
+    for step in retention::steps() {
+        let folder = folder();
+        let number = std::sync::atomic::AtomicU64::new(0);
+        let fresh = || {
+            let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let path = folder.path().join(format!("gateway-{number}.db"));
+            let settings = Settings::owner(&path).or_create();
+            let entropy = Arc::new(SystemEntropy::default());
+            let store = Arc::new(SqliteGateway::open(&settings, vault(), entropy).unwrap());
+            let kept = retention::Kept { gateway: store.clone(), retention: store, vault: vault() };
+            Trial { store: Arc::new(kept), below: Box::new(File(path)) }
+        };
+        let trials = try_step(&step, fresh).await;
+        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
+        report("retention sqlite", step.name, trials);
     }
 }
 

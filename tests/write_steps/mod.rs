@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod gateway;
+pub mod retention;
 pub mod sqlite;
 
 use std::future::Future;

@@ -370,7 +370,9 @@ async fn heads_that_swell_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compressed_and_oddly_chunked_bodies_are_refused() {
-    let mut target = Target::start(TIGHT).await;
+    // Time enough for the size to be the reason.
+    let patient = TIGHT.replace("body_timeout = \"2s\"", "body_timeout = \"50s\"");
+    let mut target = Target::start(&patient).await;
     let config = target.tls(0, "http/1.1");
     let json = "Content-Type: application/json\r\n";
     let post = |fields: &str, body: &str| {

@@ -9,9 +9,9 @@ mod exchange_support;
 use std::time::Duration;
 
 use ecaf::store::GatewayStore;
-use exchange_support::load::{DELIVERY, Load, SUBMITTERS, prove, same_receipts_again};
 use exchange_support::{
-    HACKNEY, HARINGEY, NEWHAM, Scene, Stream, count, eventually, gateway_store, still_open,
+    HACKNEY, HARINGEY, Load, NEWHAM, RESTLESS, SUBMITTERS, Scene, Stream, count, eventually,
+    gateway_store, prove, same_receipts_again, still_open,
 };
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ fn moments(kills_of: u64) -> (usize, Stream) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateway_is_killed_again_and_again() {
     let (kills, mut random) = moments(0);
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let (mut gateway, mut authorities) = scene.start_all();
     let everybody: &[usize] = &[HACKNEY, HARINGEY, NEWHAM];
     let load = Load::start(&scene, everybody, Duration::ZERO).await;
@@ -57,7 +57,7 @@ async fn the_gateway_is_killed_again_and_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_is_killed_again_and_again() {
     let (kills, mut random) = moments(1);
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let (gateway, mut authorities) = scene.start_all();
     let load = Load::start(&scene, &[NEWHAM], Duration::from_millis(350)).await;
     let began = Instant::now();

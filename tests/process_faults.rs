@@ -4,6 +4,7 @@
 //! their own: `exchange_disk_full.rs`, `exchange_crash.rs`.)
 
 mod exchange_support;
+mod fault_lines;
 mod process_faults_support;
 
 use std::net::SocketAddr;
@@ -12,11 +13,11 @@ use std::time::Duration;
 
 use ecaf::cli::sandbox::{Process, operator_get};
 use ecaf::store::GatewayStore;
-use exchange_support::load::{DELIVERY, Load, SUBMITTERS, insist, prove, same_receipts_again};
 use exchange_support::{
-    HACKNEY, HARINGEY, NEWHAM, PATIENCE, Scene, Sent, Stream, count, eventually, gateway_store,
-    post, problem, wire,
+    HACKNEY, HARINGEY, Load, NEWHAM, PATIENCE, RESTLESS, SUBMITTERS, Scene, Sent, Stream, count,
+    eventually, gateway_store, insist, post, problem, prove, same_receipts_again, wire,
 };
+use fault_lines::{Line, held};
 use process_faults_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,6 +28,18 @@ use tokio_rustls::client::TlsStream;
 static SPACES: [u8; 65_536] = [b' '; 65_536];
 /// abort(3).
 const SIGABRT: i32 = 6;
+/// A row of the report on faults.
+fn report(fault: &str, at: &str, runs: usize) {
+    held(&Line {
+        suite: "process_faults",
+        fault,
+        at,
+        runs: runs as u64,
+        checked: "every receipt verifies and comes again byte for byte; all of it is delivered once \
+                  and unaltered; stores are sound",
+    });
+}
+
 const EVERYBODY: &[usize] = &[HACKNEY, HARINGEY, NEWHAM];
 
 /// Rounds of a test that repeats a fault; `ECAF_TEST_FAULTS` sets another number.
@@ -47,7 +60,7 @@ fn start_authorities(scene: &Scene) -> Vec<Process> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_sync_ends_the_gateway_and_loses_nothing() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let disk = FaultyDisk::make(&scene);
     let mut authorities = start_authorities(&scene);
     let mut gateway = Under::disk(&disk).gateway(&scene);
@@ -73,11 +86,16 @@ async fn a_failing_sync_ends_the_gateway_and_loses_nothing() {
     println!("gateway, failing sync: {} rounds, {} receipts", rounds(), sent.len());
     same_receipts_again(&scene, &sent).await;
     prove(&scene, sent, gateway, &mut authorities).await;
+    report(
+        "a sync fails, every second one done all the same; the process ends",
+        "gateway",
+        rounds(),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_sync_ends_an_authority_and_loses_nothing() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let disk = FaultyDisk::make(&scene);
     let mut gateway = scene.start_gateway();
     gateway.wait_ready().unwrap();
@@ -100,11 +118,16 @@ async fn a_failing_sync_ends_an_authority_and_loses_nothing() {
     let sent = load.stop().await;
     println!("authority, failing sync: {} rounds, {} receipts", rounds(), sent.len());
     prove(&scene, sent, gateway, &mut authorities).await;
+    report(
+        "a sync fails, every second one done all the same; the process ends",
+        "authority",
+        rounds(),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_disk_delays_receipts_and_changes_nothing_else() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let disk = FaultyDisk::make(&scene);
     disk.ask("slow-sync");
     let mut gateway = Under::disk(&disk).gateway(&scene);
@@ -124,11 +147,12 @@ async fn a_slow_disk_delays_receipts_and_changes_nothing_else() {
     println!("slow sync: {} receipts", sent.len());
     same_receipts_again(&scene, &sent).await;
     prove(&scene, sent, gateway, &mut authorities).await;
+    report("each sync takes 20 ms longer, a kill in the middle", "gateway, authorities", 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_turns_read_only_gives_refusals_and_no_receipts() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let disk = FaultyDisk::make(&scene);
     let mut authorities = start_authorities(&scene);
     let mut gateway = Under::disk(&disk).gateway(&scene);
@@ -162,6 +186,7 @@ async fn a_disk_that_turns_read_only_gives_refusals_and_no_receipts() {
     same_receipts_again(&scene, &sent).await;
     sent.extend(own);
     prove(&scene, sent, gateway, &mut authorities).await;
+    report("writes fail: read-only; the process goes on", "gateway", rounds());
 }
 /// As many connections of school 0 as the gateway takes, of so many; nothing is asked on them.
 async fn crowd(scene: &Scene, number: usize) -> Vec<TlsStream<TcpStream>> {
@@ -176,7 +201,7 @@ async fn crowd(scene: &Scene, number: usize) -> Vec<TlsStream<TcpStream>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_file_to_open_the_gateway_serves_whom_it_has_and_recovers() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let mut authorities = start_authorities(&scene);
     // Too few for the connections that are configured: it takes fewer, and says so.
     let mut gateway = Under::limit("--nofile=300").gateway(&scene);
@@ -215,11 +240,12 @@ async fn without_a_file_to_open_the_gateway_serves_whom_it_has_and_recovers() {
     println!("open files: {} receipts", sent.len());
     same_receipts_again(&scene, &sent).await;
     prove(&scene, sent, gateway, &mut authorities).await;
+    report("no file can be opened", "gateway", 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_memory_the_gateway_ends_and_loses_nothing() {
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let mut authorities = start_authorities(&scene);
     // More bodies allowed than the machine has memory for: the operator's mistake, not the peer's.
     let path = scene.world.gateway_config();
@@ -258,4 +284,5 @@ async fn without_memory_the_gateway_ends_and_loses_nothing() {
     println!("memory: {} receipts", sent.len());
     same_receipts_again(&scene, &sent).await;
     prove(&scene, sent, gateway, &mut authorities).await;
+    report("memory is refused; the process ends", "gateway", rounds().div_ceil(2));
 }

@@ -9,6 +9,7 @@ use super::directory_file::DirectoryFile;
 use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
 use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
+use super::stores::{self, As};
 use super::vault::open_vault;
 use crate::authority::api::Api;
 use crate::authority::station::Station;
@@ -22,7 +23,6 @@ use crate::http::{Server, Service};
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
 use crate::store::sealing::Vault;
-use crate::store::sqlite::{Settings, SqliteAuthority};
 use crate::telemetry;
 
 /// Chains remembered as verified.
@@ -39,11 +39,13 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     }
     let signing = parts::signing_identity(&settings.identity, &parts.trust, &me)?;
     let vault = open_vault(&settings.keys, settings.trust.demo)?;
-    let store = Settings::owner(&settings.store).or_create();
-    let store = SqliteAuthority::open(&store, Arc::clone(&vault))
-        .map_err(|fault| AppFault::at(&settings.store, fault))?;
-    let mut directory =
-        DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
+    let (store, sealed) =
+        stores::authority(&settings.store, Arc::clone(&vault), As::Service).await?;
+    let mut directory = DirectoryFile::new(
+        settings.directory.clone(),
+        settings.store.beside(),
+        Arc::clone(&parts.trust),
+    )?;
     directory.look();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let station = Arc::new(Station {
@@ -53,7 +55,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
         trust: Arc::clone(&parts.trust),
         cache: VerifiedCache::new(CACHED_CHAINS),
         directory: directory.holder(),
-        store: Arc::new(store),
+        store,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),
         broken: Notify::new(),
@@ -75,7 +77,8 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let operator = Arc::new(Operator { metrics, ask: readiness(Arc::clone(&station), vault) });
+    let operator =
+        Arc::new(Operator { metrics, ask: readiness(Arc::clone(&station), Arc::clone(&vault)) });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
     let operator =
@@ -88,6 +91,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     on_signals(stop.clone(), Arc::clone(&reload))?;
     let files = tokio::spawn(reloader.run(settings.trust.reload_every, Arc::clone(&reload)));
     let upkeep = tokio::spawn(upkeep(Arc::clone(&station), settings.clone(), directory, reload));
+    let keys = tokio::spawn(super::upkeep::run(sealed, vault, Arc::clone(&parts.clock)));
     let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
 
     tracing::info!(authority = %settings.code, "ready");
@@ -104,6 +108,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     };
     let ((), broken) = tokio::join!(server.run(stopped(stopping.clone())), broken);
     notify_stopping();
+    keys.abort();
     files.abort();
     upkeep.abort();
     let _ = operator.await;

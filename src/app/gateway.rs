@@ -10,6 +10,7 @@ use super::directory_file::DirectoryFile;
 use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
 use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
+use super::stores::{self, As};
 use super::vault::open_vault;
 use crate::config::GatewaySettings;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
@@ -28,7 +29,6 @@ use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
 use crate::store::sealing::Vault;
-use crate::store::sqlite::{Settings, SqliteGateway};
 use crate::telemetry::{self, MetricsHandle};
 
 /// Chains remembered as verified: one per sender and kind, for some thousand schools.
@@ -51,13 +51,14 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     };
     let signing = parts::signing_identity(&settings.identity, &parts.trust, &party.organisation)?;
     let tables = tables(&settings)?;
-    let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let vault = open_vault(&settings.keys, settings.trust.demo)?;
-    let store = SqliteGateway::open(&store, Arc::clone(&vault), Arc::clone(&entropy))
-        .map_err(|fault| AppFault::at(&settings.store, fault))?;
-    let mut directory =
-        DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
+    let (store, sealed) = stores::gateway(&settings.store, Arc::clone(&vault), As::Service).await?;
+    let mut directory = DirectoryFile::new(
+        settings.directory.clone(),
+        settings.store.beside(),
+        Arc::clone(&parts.trust),
+    )?;
     directory.look();
     let exchange = Arc::new(Exchange {
         name: name.clone(),
@@ -66,7 +67,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         cache: VerifiedCache::new(CACHED_CHAINS),
         directory: directory.holder(),
         tables: ArcSwap::from_pointee(tables),
-        store: Arc::new(store),
+        store,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),
         new_deliveries: Notify::new(),
@@ -94,7 +95,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let ask = readiness(Arc::clone(&exchange), vault, health);
+    let ask = readiness(Arc::clone(&exchange), Arc::clone(&vault), health);
     let operator = Arc::new(Operator { metrics: metrics.clone(), ask });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
@@ -124,6 +125,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let every = settings.trust.reload_every;
     let files = tokio::spawn(reloader.run(every, Arc::clone(&reload)));
     let upkeep = tokio::spawn(upkeep(Arc::clone(&exchange), settings, directory, reload, metrics));
+    let keys = tokio::spawn(super::upkeep::run(sealed, vault, Arc::clone(&parts.clock)));
     let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
 
     tracing::info!(gateway = %name, "ready");
@@ -154,6 +156,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
             let _ = worker.await;
         }
     }
+    keys.abort();
     files.abort();
     upkeep.abort();
     let _ = operator.await;

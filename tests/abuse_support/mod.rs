@@ -27,7 +27,7 @@ pub const TIGHT: &str = "handshakes = 64\nhandshake_rate = 100000\nhandshake_bur
 /// What an attack may add to the memory of a gateway with the limits of [`TIGHT`], at its peak: 64
 /// handshakes with two messages of 64 KiB each (8 MiB), 512 connections of 36 KB (18 MiB), bodies and
 /// large answers (16 MiB), and as much again for what the allocator keeps and caches fill.
-pub const MOST_MEMORY: u64 = 2 * (8 + 18 + 16) << 20;
+pub const MOST_MEMORY: u64 = (2 * (8 + 18 + 16)) << 20;
 
 pub type Tls = TlsStream<TcpStream>;
 

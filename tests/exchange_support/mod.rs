@@ -2,15 +2,19 @@
 //! arrived is what was sent.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
+mod afterwards;
 mod documents;
 pub mod inside;
 pub mod load;
+pub mod planting;
 mod proof;
 mod scene;
 mod sending;
 pub mod wire;
 
+pub use afterwards::{RESTLESS, prove, same_receipts_again};
 pub use documents::{Document, HACKNEY, HARINGEY, NEWHAM, Stream, example};
+pub use load::{Load, SUBMITTERS, insist};
 pub use proof::{Arrived, Proof, all_settled, gateway_store, inbox, inbox_store, vault};
 pub use scene::{QUICK, Scene, ecaf, ends_well, eventually, still_open, to_deliver};
 pub use sending::{Receipt, Sent, json_fields, post, problem, receipt_of, sign, signed_fields};

@@ -25,23 +25,30 @@ const SHORTEST: usize = 6;
 struct Search {
     /// Whole needles by their first [`SHORTEST`] bytes.
     needles: HashMap<[u8; SHORTEST], Vec<(Vec<u8>, String)>>,
+    /// Whether a needle begins with these two bytes: most places are ruled out by this alone.
+    begins: Vec<bool>,
 }
 
 impl Search {
     fn of(values: &BTreeSet<String>) -> Self {
         let mut needles: HashMap<_, Vec<_>> = HashMap::new();
+        let mut begins = vec![false; 1 << 16];
         for value in values {
             for form in forms(value) {
                 let start: [u8; SHORTEST] = form[..SHORTEST].try_into().unwrap();
+                begins[usize::from(form[0]) << 8 | usize::from(form[1])] = true;
                 needles.entry(start).or_default().push((form, value.clone()));
             }
         }
-        Self { needles }
+        Self { needles, begins }
     }
 
     fn found_in(&self, bytes: &[u8]) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         for (at, window) in bytes.windows(SHORTEST).enumerate() {
+            if !self.begins[usize::from(window[0]) << 8 | usize::from(window[1])] {
+                continue;
+            }
             for (needle, value) in self.needles.get(window).into_iter().flatten() {
                 if bytes[at..].starts_with(needle) {
                     found.insert(value.as_str());

@@ -8,9 +8,10 @@ use super::stores::{self, As, Role};
 use super::vault::{open_kek, open_keks, open_vault};
 use crate::config::{self, KeySettings, SecretSource, Settings as Configured, StoreSettings};
 use crate::effects::SystemEntropy;
-use crate::store::postgres::{Kind, Settings};
+use crate::store::copy::{self, Copied, Source, Table, Target};
+use crate::store::postgres::{Kind, PostgresCopy, Settings};
 use crate::store::sealing::{Keks, KeyWrapper, StoreKind, Vault};
-use crate::store::sqlite::{self, Access, SqliteAuthority, SqliteGateway};
+use crate::store::sqlite::{self, Access, SqliteAuthority, SqliteCopy, SqliteGateway};
 use crate::store::{AuthorityStore, CheckReport, GatewayStore, KeyUse, RetentionStore, StoreFault};
 
 /// The store and the keys that a configuration names.
@@ -140,6 +141,68 @@ impl SealedStore {
         };
         let role = if owner { Role::Owner } else { Role::Serving };
         Ok((stores::database(configured, kind, role)?, kind))
+    }
+
+    /// What the store holds, table by table.
+    fn tables(&self) -> &'static [Table] {
+        match self.kind {
+            StoreKind::Gateway => copy::GATEWAY,
+            StoreKind::Authority => copy::AUTHORITY,
+        }
+    }
+
+    /// Opens the store to be read whole; nobody writes to it meanwhile.
+    async fn copy_source(&self) -> Result<Box<dyn Source>, AppFault> {
+        let here = |fault| AppFault::new(&self.store, fault);
+        Ok(match &self.store {
+            StoreSettings::Sqlite(path) => {
+                let file = sqlite::Settings::owner(path);
+                Box::new(SqliteCopy::source(&file, self.tables()).map_err(here)?)
+            }
+            StoreSettings::Postgres(_) => {
+                let (settings, _) = self.database(true)?;
+                Box::new(PostgresCopy::source(&settings, self.tables()).await.map_err(here)?)
+            }
+        })
+    }
+
+    /// Creates the store to be filled from another one, or opens what an earlier copy left.
+    async fn copy_target(&self) -> Result<Box<dyn Target>, AppFault> {
+        let here = |fault| match fault {
+            StoreFault::NotAStore => AppFault::new(
+                &self.store,
+                "there is a store already: a copy needs a place where nothing is",
+            ),
+            fault => AppFault::new(&self.store, fault),
+        };
+        Ok(match &self.store {
+            StoreSettings::Sqlite(path) => {
+                let file = sqlite::Settings::owner(path).or_create();
+                Box::new(SqliteCopy::target(&file, self.tables()).map_err(here)?)
+            }
+            StoreSettings::Postgres(_) => {
+                let (settings, _) = self.database(true)?;
+                Box::new(PostgresCopy::target(&settings, self.tables()).await.map_err(here)?)
+            }
+        })
+    }
+
+    /// Copies everything into the store that `to` names, and compares both. Documents go over sealed
+    /// as they are, so both must name the same key ring.
+    pub async fn copy_to(
+        &self,
+        to: &Self,
+        progress: impl FnMut(copy::Progress),
+    ) -> Result<Copied, AppFault> {
+        if self.kind != to.kind {
+            return Err(AppFault::plain(&"one is a gateway's store and one an authority's"));
+        }
+        if self.keys.ring != to.keys.ring {
+            return Err(AppFault::plain(&"both configurations must name the same key ring"));
+        }
+        let (source, target) = (self.copy_source().await?, to.copy_target().await?);
+        let copied = copy::copy(self.tables(), source.as_ref(), target.as_ref(), progress).await;
+        copied.map_err(|why| AppFault::plain(&why))
     }
 
     /// Opens a copy of the store.

@@ -8,6 +8,7 @@
 //! `DATA_MODEL.md` beside this file walks the tables through the life of a referral.
 
 pub mod contract;
+pub mod copy;
 pub mod postgres;
 pub mod sealing;
 pub mod sqlite;

@@ -1,6 +1,7 @@
 //! `ecaf store`.
 
 mod backup;
+mod copy;
 mod database;
 mod erase;
 
@@ -22,7 +23,7 @@ use crate::store::sealing::RingFile;
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "All of it works beside the running service; run it as the user of the service.
+    after_help = "All of it but copy works beside the running service; run it as the user of the service.
 
 Exit codes: 0 done; 1 the answer is no; 2 wrong input; 3 a fault.
 
@@ -30,6 +31,7 @@ Examples:
   ecaf store migrate --config gateway.toml                PostgreSQL: before the first start, after an update
   ecaf store check --config gateway.toml
   ecaf store promote --config gateway.toml                PostgreSQL: after a replica became the primary
+  ecaf store copy --config gateway.toml --to gateway-postgres.toml
   ecaf store backup --to /backup/gateway-2026-11-21.db --config gateway.toml
   ecaf store restore --from /backup/gateway-2026-11-21.db --config gateway.toml
   ecaf store close 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config gateway.toml
@@ -60,6 +62,7 @@ enum Command {
     /// After a replica was promoted: advance the promotion epoch, so that the old primary is refused by
     /// everybody when it comes back. Run once, against the new primary
     Promote,
+    Copy(copy::Copy),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Erase(erase::Args),
@@ -109,6 +112,7 @@ fn attempt(args: Args) -> Result<ExitCode, Failure> {
         Command::Migrate => database::migrate(&sealed),
         Command::Check { json } => database::check(&sealed, json),
         Command::Promote => database::promote(&sealed),
+        Command::Copy(args) => copy::copy(&sealed, &args),
         Command::Backup(args) => backup::back_up(&sealed, &args),
         Command::Restore(args) => backup::restore(&sealed, &args),
         Command::Erase(args) => erase::run(&sealed, &args),

@@ -90,16 +90,20 @@ impl AuthorityStore for PostgresAuthority {
     }
 
     fn inbox(&self, filter: InboxFilter) -> Pending<'_, Vec<InboxEntry>> {
-        let filter = Arc::new(filter);
+        let asked = Arc::new((filter, Arc::clone(&self.vault)));
         self.engine.read(move |session| {
-            let filter = Arc::clone(&filter);
-            Box::pin(async move { inbox::inbox(session, &filter).await })
+            let asked = Arc::clone(&asked);
+            Box::pin(async move { inbox::inbox(session, &asked.1, &asked.0).await })
         })
     }
 
     fn item(&self, entry: u64) -> Pending<'_, Option<InboxItem>> {
         Box::pin(async move {
-            let read = self.engine.read(move |session| Box::pin(inbox::item(session, entry)));
+            let vault = Arc::clone(&self.vault);
+            let read = self.engine.read(move |session| {
+                let vault = Arc::clone(&vault);
+                Box::pin(async move { inbox::item(session, &vault, entry).await })
+            });
             let Some((entry, row, tokens)) = read.await? else { return Ok(None) };
             let document = row.open(&self.vault, &place(&entry.key, entry.payload_sha256))?;
             Ok(Some(InboxItem { entry, document, tokens }))

@@ -17,7 +17,7 @@ use crate::store::contract::{
     Dispatch, DispatchKey, InboxEntry, InboxFilter, ReceiveOutcome, StoreFault, StoredDispatch,
     StoredToken,
 };
-use crate::store::sealing::Sealed;
+use crate::store::sealing::{Sealed, Vault};
 
 /// A series of reference numbers: `NEW` of 2026.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -286,10 +286,13 @@ pub(super) async fn received(
 /// The columns that [`entry`] reads.
 const ENTRY: &str =
     "entry, reference, referral_id, version, purpose, sender, request_type, urgency,
-                     payload_sha256, recorded_at, received_at";
+     payload_sha256, recorded_at, received_at, erased_at, erased_why, b.key_id";
+/// Where they are read from.
+const ENTRIES: &str = "dispatches LEFT JOIN documents b ON b.id = document";
 
 pub(super) async fn inbox(
     session: &Session,
+    vault: &Vault,
     filter: &InboxFilter,
 ) -> Result<Vec<InboxEntry>, Trouble> {
     let limit = if filter.limit == 0 { InboxFilter::LONGEST } else { filter.limit };
@@ -297,7 +300,7 @@ pub(super) async fn inbox(
     let id = filter.referral_id.map(|id| id.as_bytes().to_vec());
     let urgency = filter.at_least_urgent.map(i16::from);
     let after = filter.after.map(rows::number);
-    let mut sql = format!("SELECT {ENTRY} FROM dispatches WHERE true");
+    let mut sql = format!("SELECT {ENTRY} FROM {ENTRIES} WHERE true");
     let mut values: Vec<Value<'_>> = vec![&limit];
     if let Some(id) = &id {
         values.push(id);
@@ -316,44 +319,53 @@ pub(super) async fn inbox(
         sql.push_str(&format!(" AND entry < ${}", values.len()));
     }
     sql.push_str(" ORDER BY entry DESC LIMIT $1");
-    read_all(session.query(&sql, &values).await?, entry)
+    read_all(session.query(&sql, &values).await?, |row| entry(row, vault))
 }
 
-fn entry(row: &Row) -> Result<InboxEntry, StoreFault> {
+fn entry(row: &Row, vault: &Vault) -> Result<InboxEntry, StoreFault> {
+    let (referral_id, payload_sha256) = (rows::referral_id(row, 2)?, rows::digest(row, 8)?);
+    let key = rows::key_id(row, 13)?;
     Ok(InboxEntry {
         entry: rows::count(row, 0)?,
         reference: get(row, 1)?,
         key: DispatchKey {
-            referral_id: rows::referral_id(row, 2)?,
+            referral_id,
             version: rows::small_count(row, 3)?,
             purpose: get(row, 4)?,
         },
         sender: rows::organisation(row, 5)?,
         request_type: get(row, 6)?,
         urgency: rows::urgency(row, 7)?,
-        payload_sha256: rows::digest(row, 8)?,
+        payload_sha256,
         recorded_at: rows::time(row, 9)?,
         received_at: rows::time(row, 10)?,
+        // Erased from the moment at which its key is destroyed, purged a little later.
+        erased: rows::erasure(row, 11)?.or_else(|| vault.erased(referral_id, payload_sha256, key)),
     })
 }
 
 /// One entry with its tokens; the document as it lies there.
 pub(super) type Item = (InboxEntry, DocumentRow, Vec<StoredToken>);
 
-pub(super) async fn item(session: &Session, number: u64) -> Result<Option<Item>, Trouble> {
+pub(super) async fn item(
+    session: &Session,
+    vault: &Vault,
+    number: u64,
+) -> Result<Option<Item>, Trouble> {
     session.begin_snapshot().await?;
-    let found = item_in_snapshot(session, rows::number(number)).await?;
+    let found = item_in_snapshot(session, vault, rows::number(number)).await?;
     session.roll_back().await?;
     Ok(found)
 }
 
-async fn item_in_snapshot(session: &Session, number: i64) -> Result<Option<Item>, Trouble> {
-    let sql = format!(
-        "SELECT {ENTRY}, erased_at, erased_why, b.key_id, b.wrapped, b.body
-         FROM dispatches LEFT JOIN documents b ON b.id = document WHERE entry = $1"
-    );
+async fn item_in_snapshot(
+    session: &Session,
+    vault: &Vault,
+    number: i64,
+) -> Result<Option<Item>, Trouble> {
+    let sql = format!("SELECT {ENTRY}, b.wrapped, b.body FROM {ENTRIES} WHERE entry = $1");
     let Some(row) = session.first(&sql, &[&number]).await? else { return Ok(None) };
-    let entry = entry(&row)?;
+    let entry = entry(&row, vault)?;
     let document = rows::document(&row, 11)?;
     const TOKENS: &str =
         concat!("SELECT ", token_columns!("t"), " FROM tokens t WHERE t.owner = $1 ORDER BY t.id");

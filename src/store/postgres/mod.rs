@@ -24,6 +24,7 @@ mod batch;
 mod check;
 mod check_gateway;
 mod connect;
+mod copy;
 mod delivered;
 mod deliveries;
 mod engine;
@@ -40,6 +41,7 @@ mod session;
 mod settings;
 
 pub use authority::PostgresAuthority;
+pub use copy::PostgresCopy;
 pub use epoch::promote;
 pub use gateway::PostgresGateway;
 pub use schema::{Kind, Migrated, migrate};

@@ -19,6 +19,7 @@ pub mod backup;
 mod check;
 mod check_gateway;
 mod checkpoint;
+mod copy;
 mod deliveries;
 mod engine;
 mod faults;
@@ -33,5 +34,6 @@ mod writer;
 
 pub use authority::SqliteAuthority;
 pub use backup::{CopyFault, Draft};
+pub use copy::SqliteCopy;
 pub use engine::{Access, Settings};
 pub use gateway::SqliteGateway;

@@ -4,12 +4,8 @@ use std::collections::HashMap;
 
 use ecaf::cli::sandbox::{Process, SCHOOLS};
 use ecaf::effects::{Clock, SystemClock};
-use ecaf::store::GatewayStore;
 
-use super::{
-    Arrived, Proof, Scene, Sent, all_settled, ends_well, eventually, gateway_store, insist,
-    still_open,
-};
+use super::{Arrived, Proof, Scene, Sent, all_settled, ends_well, eventually, insist, still_open};
 
 /// Delivery settings for processes that die: one is missed for a moment only, so nobody is left alone
 /// for long.
@@ -53,23 +49,23 @@ pub async fn prove(
     for authority in authorities {
         ends_well(authority);
     }
-    prove_stored(scene, &gateway_store(&scene.gateway_store()), sent).await;
+    prove_stored(scene, sent).await;
 }
 
 /// What lies in the stores is what was sent; the processes have ended.
-pub async fn prove_stored(scene: &Scene, store: &dyn GatewayStore, sent: Vec<Sent>) {
+pub async fn prove_stored(scene: &Scene, sent: Vec<Sent>) {
     let proof = Proof::of(&scene.school(0).await);
-    let paths: Vec<_> = (0..3).map(|index| scene.inbox_store(index)).collect();
-    let arrived = Arrived::read(&paths).await;
+    let (store, inboxes) = scene.stores().await;
+    let arrived = Arrived::of(inboxes).await;
     assert_eq!(arrived.counts(), (sent.len(), sent.len()));
-    let delivered = all_settled(store).await;
+    let delivered = all_settled(&*store).await;
     assert_eq!(delivered.len(), sent.len());
     let now = SystemClock.now();
     for (number, one) in sent.iter().enumerate() {
         proof.receipt(&one.receipt, &one.document, now);
         arrived.once(&one.document);
         if number % 16 == 0 {
-            proof.evidence(store, one).await;
+            proof.evidence(&*store, one).await;
         }
     }
 }

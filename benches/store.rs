@@ -1,8 +1,12 @@
-//! What a durable referral costs in the store, beside the disk's own price in the same run.
+//! What a durable referral costs in either store, beside the disk's own price in the same run. The
+//! PostgreSQL server is one of the bench's own, on the same machine, with the durable settings of its
+//! package; its CPU time is not in the last column.
 //!
 //! `cargo bench --bench store` prints one table; `-- FOLDER` measures the disk of that folder.
 //! Each line is the best of three rounds, since other load on a machine only ever slows it down.
 
+#[path = "../tests/postgres_support/mod.rs"]
+mod postgres_support;
 #[path = "../tests/store_support/mod.rs"]
 mod store_support;
 
@@ -38,14 +42,17 @@ fn main() {
         raw(folder.path(), rows);
     }
     runtime.block_on(async {
-        for linger in [Duration::ZERO, Duration::from_micros(500)] {
+        let file = |linger| Make::File(folder.path().to_owned(), linger);
+        for make in [file(Duration::ZERO), file(Duration::from_micros(500)), Make::Database] {
             for (tasks, count) in LOADS {
-                accepts(folder.path(), tasks, count, linger).await;
+                accepts(&make, tasks, count).await;
             }
         }
-        whole_life(folder.path()).await;
-        receives(folder.path()).await;
-        reads(folder.path()).await;
+        for make in [file(Duration::ZERO), Make::Database] {
+            whole_life(&make).await;
+            receives(&make).await;
+            reads(&make).await;
+        }
     });
 }
 
@@ -79,11 +86,46 @@ fn raw(folder: &Path, rows: usize) {
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-fn gateway_in(folder: &Path, linger: Duration) -> Arc<dyn GatewayStore> {
-    let name = format!("{}.db", NEXT.fetch_add(1, Ordering::Relaxed));
-    let settings = Settings { linger, ..Settings::owner(folder.join(name)).or_create() };
-    let entropy = Arc::new(SystemEntropy::default());
-    Arc::new(SqliteGateway::open(&settings, store_support::vault(), entropy).expect("a store"))
+/// Makes fresh stores.
+enum Make {
+    File(PathBuf, Duration),
+    Database,
+}
+
+impl Make {
+    fn name(&self) -> String {
+        match self {
+            Make::File(_, linger) if linger.is_zero() => "SQLite".into(),
+            Make::File(_, linger) => format!("SQLite, linger {} us", linger.as_micros()),
+            Make::Database => "PostgreSQL".into(),
+        }
+    }
+
+    fn file(folder: &Path, linger: Duration) -> Settings {
+        let name = format!("{}.db", NEXT.fetch_add(1, Ordering::Relaxed));
+        Settings { linger, ..Settings::owner(folder.join(name)).or_create() }
+    }
+
+    async fn gateway(&self) -> Arc<dyn GatewayStore> {
+        match self {
+            Make::File(folder, linger) => {
+                let entropy = Arc::new(SystemEntropy::default());
+                let settings = Self::file(folder, *linger);
+                Arc::new(SqliteGateway::open(&settings, vault(), entropy).expect("a store"))
+            }
+            Make::Database => postgres_support::shared().gateway(vault()).await.0,
+        }
+    }
+
+    async fn authority(&self) -> Arc<dyn AuthorityStore> {
+        match self {
+            Make::File(folder, linger) => {
+                let settings = Self::file(folder, *linger);
+                Arc::new(SqliteAuthority::open(&settings, vault()).expect("a store"))
+            }
+            Make::Database => postgres_support::shared().authority(vault()).await.0,
+        }
+    }
 }
 
 /// Runs `op` for all numbers below `count` from `tasks` tasks.
@@ -114,10 +156,10 @@ where
     run.line(count, took)
 }
 
-async fn accepts(folder: &Path, tasks: usize, count: u64, linger: Duration) {
+async fn accepts(make: &Make, tasks: usize, count: u64) {
     let mut best = Line::default();
     for _ in 0..ROUNDS {
-        let store = gateway_in(folder, linger);
+        let store = make.gateway().await;
         let made: Arc<Vec<Acceptance>> = Arc::new((0..count).map(acceptance).collect());
         best.keep(
             load(tasks, count, move |n| {
@@ -130,15 +172,15 @@ async fn accepts(folder: &Path, tasks: usize, count: u64, linger: Duration) {
             .await,
         );
     }
-    best.print(&format!("accept, {tasks} at once, linger {} us", linger.as_micros()));
+    best.print(&format!("{}: accept, {tasks} at once", make.name()));
 }
 
 /// Accept, lease, settle and sequence: all that a gateway's store does for one referral.
-async fn whole_life(folder: &Path) {
+async fn whole_life(make: &Make) {
     const COUNT: u64 = 6_000;
     let mut best = Line::default();
     for _ in 0..ROUNDS {
-        let store = gateway_in(folder, Duration::ZERO);
+        let store = make.gateway().await;
         let made: Arc<Vec<Acceptance>> = Arc::new((0..COUNT).map(acceptance).collect());
         let fence = store.acquire("sequencer", "a".into(), at(0), 1_000_000).await;
         let fence = fence.expect("a right").expect("free");
@@ -169,16 +211,14 @@ async fn whole_life(folder: &Path) {
         work.await.expect("the worker");
         best.keep(run.line(COUNT, vec![]));
     }
-    best.print("accept + lease + deliver + sequence, 32 at once");
+    best.print(&format!("{}: accept to sequence, 32 at once", make.name()));
 }
 
-async fn receives(folder: &Path) {
+async fn receives(make: &Make) {
     const COUNT: u64 = 6_000;
     let mut best = Line::default();
-    for round in 0..ROUNDS {
-        let settings = Settings::owner(folder.join(format!("authority{round}.db"))).or_create();
-        let store =
-            Arc::new(SqliteAuthority::open(&settings, store_support::vault()).expect("a store"));
+    for _ in 0..ROUNDS {
+        let store = make.authority().await;
         let made: Arc<Vec<Dispatch>> =
             Arc::new((0..COUNT).map(|n| dispatch(n, &format!("NEW-2026-{n:06}"))).collect());
         best.keep(
@@ -189,12 +229,12 @@ async fn receives(folder: &Path) {
             .await,
         );
     }
-    best.print("authority: receive, 32 at once");
+    best.print(&format!("{}: authority receives, 32 at once", make.name()));
 }
 
-async fn reads(folder: &Path) {
+async fn reads(make: &Make) {
     const COUNT: u64 = 20_000;
-    let store = gateway_in(folder, Duration::ZERO);
+    let store = make.gateway().await;
     for n in 0..1_000 {
         store.accept(acceptance(n)).await.expect("stored");
     }
@@ -207,7 +247,7 @@ async fn reads(folder: &Path) {
             assert!(matches!(seen, Ok(Seen::Stored(_))));
         }
     });
-    line.await.print("look up a stored version, 8 at once");
+    line.await.print(&format!("{}: look up a stored version, 8", make.name()));
     let line = load(8, COUNT, move |n| {
         let store = store.clone();
         async move {
@@ -215,7 +255,7 @@ async fn reads(folder: &Path) {
             assert_eq!(seen, Ok(Seen::Never));
         }
     });
-    line.await.print("look up a new id, 8 at once");
+    line.await.print(&format!("{}: look up a new id, 8 at once", make.name()));
     // What a trip to a blocking thread costs by itself, for comparison.
     let line = load(8, COUNT, |n| async move {
         let back = tokio::task::spawn_blocking(move || n).await;

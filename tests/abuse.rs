@@ -370,7 +370,9 @@ async fn heads_that_swell_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compressed_and_oddly_chunked_bodies_are_refused() {
-    let mut target = Target::start(TIGHT).await;
+    // Time enough for the size to be the reason.
+    let patient = TIGHT.replace("body_timeout = \"2s\"", "body_timeout = \"50s\"");
+    let mut target = Target::start(&patient).await;
     let config = target.tls(0, "http/1.1");
     let json = "Content-Type: application/json\r\n";
     let post = |fields: &str, body: &str| {
@@ -420,16 +422,16 @@ async fn one_party_hammers_and_the_others_are_served() {
             let (school, stopped) = (target.scene.school(0).await, stop.subscribe());
             hammers.spawn(hammer(school, number, stopped, rule));
         }
-        target.counted(REFUSED, rule, 500).await;
+        target.counted(REFUSED, rule, 200).await;
         // None of the others is refused anything, whatever the one does.
-        for _ in 0..20 {
+        for _ in 0..8 {
             target.serves().await;
         }
         stop.send_replace(true);
         let counts = tokio::time::timeout(PATIENCE, hammers.join_all()).await.unwrap();
         let (taken, refused) = counts.iter().fold((0, 0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
         println!("{rule}: {taken} taken, {refused} refused");
-        assert!(taken >= 40 && refused >= 500);
+        assert!(taken >= 40 && refused >= 200);
         target.stands("one party hammering", 8).await;
     }
 }

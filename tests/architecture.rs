@@ -27,9 +27,10 @@ const LONGEST_FILE: usize = 500;
 const LONG_FILES: [&str; 1] = ["src/store/contract/gateway.rs"];
 /// The only fields and placeholders of log lines: ids, codes, counts, times, and words of our own.
 /// Nothing that a peer wrote in free text may hide behind one of them.
-const LOG_FIELDS: [&str; 22] = [
+const LOG_FIELDS: [&str; 26] = [
     "attempt",
     "authority",
+    "connections",
     "detail",
     "digest",
     "fault",
@@ -39,15 +40,18 @@ const LOG_FIELDS: [&str; 22] = [
     "left_out",
     "level",
     "peer",
+    "purged",
     "purpose",
     "reason",
     "referral",
     "request_id",
+    "rewrapped",
     "rule",
     "school",
     "settled",
     "status",
     "version",
+    "waiting",
     "what",
     "x5t",
 ];

@@ -66,12 +66,44 @@ fn commented_keys_show_the_defaults() {
     }
 }
 
+/// The gateway's sample with the `[store]` of a database.
+fn with_database() -> String {
+    let plain = sample("gateway");
+    let (before, rest) = plain.split_once("[store]").unwrap();
+    let after = rest.split_once("\n[keys]").unwrap().1;
+    format!("{before}{}\n[keys]{after}", sample("postgres/store"))
+}
+
+#[test]
+fn a_database_takes_the_place_of_the_file() {
+    let Settings::Gateway(plain) = settings("gateway", &with_database()) else { panic!() };
+    let ecaf::config::StoreSettings::Postgres(store) = &plain.store else { panic!() };
+    assert_eq!(store.servers.to_string(), "db-1.example.org:5432, db-2.example.org:5432");
+    assert!(store.on_replica && !store.plain_loopback);
+    assert_eq!(store.state, Path::new("/var/lib/ecaf/gateway"));
+    let refused = |from: &str, to: &str| {
+        let text = with_database().replace(from, to);
+        let mistakes = parse(Path::new("gateway.toml"), &text, &environment).unwrap_err();
+        mistakes.list.into_iter().map(|m| m.key).collect::<Vec<_>>()
+    };
+    assert_eq!(refused("ca = ", "#ca = "), ["store.servers"]);
+    assert_eq!(refused("ca = ", "plain_loopback = true\n#ca = "), ["store.servers"]);
+    assert_eq!(refused("ca = ", "plain_loopback = true\nca = "), ["store.plain_loopback"]);
+    assert_eq!(refused("\"db-1.example.org\"", "\"postgres://u:p@db\""), ["store.servers"]);
+    assert_eq!(refused("#durable = \"replica\"", "durable = \"no\""), ["store.durable"]);
+    assert_eq!(refused("#database = \"ecaf\"", "database = \"a b\""), ["store.database"]);
+    assert_eq!(refused("#certificate = ", "certificate = "), ["store.certificate"]);
+    assert_eq!(refused("kind = \"postgres\"", "kind = \"oracle\"")[0], "store.kind");
+    assert_eq!(refused("state = ", "#state = "), ["store.state"]);
+    assert_eq!(refused("state = ", "path = \"x\"\nstate = "), ["store.path"]);
+}
+
 #[test]
 fn paths_start_at_the_file_and_secrets_at_the_credentials() {
     let Settings::Gateway(gateway) = settings("gateway", &sample("gateway")) else { panic!() };
     assert_eq!(gateway.trust.roots, Path::new("/etc/ecaf/trust/root.crt"));
     assert_eq!(gateway.identity.tls_key.path(), Path::new("/run/credentials/ecaf/tls-key"));
-    assert_eq!(gateway.store, Path::new("/var/lib/ecaf/gateway.db"));
+    assert_eq!(gateway.store.file(), Some(Path::new("/var/lib/ecaf/gateway.db")));
     let Settings::School(school) = settings("school", &sample("school")) else { panic!() };
     assert_eq!(school.state_dir, Path::new("/home/dsl/.local/state/ecaf"));
 }

@@ -6,21 +6,14 @@
 
 mod exchange_support;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use ecaf::cli::sandbox::{Process, SCHOOLS};
-use ecaf::effects::{Clock, SystemClock};
 use ecaf::store::GatewayStore;
 use exchange_support::{
-    Arrived, HACKNEY, HARINGEY, Load, NEWHAM, Proof, SUBMITTERS, Scene, Sent, Stream, all_settled,
-    count, ends_well, eventually, gateway_store, insist, still_open,
+    HACKNEY, HARINGEY, Load, NEWHAM, RESTLESS, SUBMITTERS, Scene, Stream, count, eventually,
+    gateway_store, prove, same_receipts_again, still_open,
 };
 use tokio::time::Instant;
-
-/// A killed process is missed for a moment only, so nobody is left alone for long.
-const DELIVERY: &str = "retry_first = \"50ms\"\nretry_longest = \"1s\"\nbreaker_failures = 1000\n\
-                        attempt_timeout = \"5s\"\nconcurrency_per_authority = 8";
 
 fn moments(kills_of: u64) -> (usize, Stream) {
     let seed = count("ECAF_TEST_SEED", 7) as u64;
@@ -30,7 +23,7 @@ fn moments(kills_of: u64) -> (usize, Stream) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateway_is_killed_again_and_again() {
     let (kills, mut random) = moments(0);
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let (mut gateway, mut authorities) = scene.start_all();
     let everybody: &[usize] = &[HACKNEY, HARINGEY, NEWHAM];
     let load = Load::start(&scene, everybody, Duration::ZERO).await;
@@ -64,7 +57,7 @@ async fn the_gateway_is_killed_again_and_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_is_killed_again_and_again() {
     let (kills, mut random) = moments(1);
-    let scene = Scene::now(DELIVERY);
+    let scene = Scene::now(RESTLESS);
     let (gateway, mut authorities) = scene.start_all();
     let load = Load::start(&scene, &[NEWHAM], Duration::from_millis(350)).await;
     let began = Instant::now();
@@ -99,45 +92,4 @@ async fn an_authority_is_killed_again_and_again() {
 /// Deliveries that the gateway's log tells of.
 fn deliveries(log: &std::path::Path) -> usize {
     std::fs::read_to_string(log).unwrap().matches("\"delivered\"").count()
-}
-
-/// What was sent before any crash gets, sent again now, its receipt of then, byte for byte.
-async fn same_receipts_again(scene: &Scene, sent: &[Sent]) {
-    let mut senders = HashMap::new();
-    for index in 0..SCHOOLS.len() {
-        senders.insert(index, scene.school(index).await);
-    }
-    for one in sent {
-        let again =
-            insist(std::slice::from_ref(&senders[&one.document.school]), &one.document).await;
-        assert!(!again.new, "a receipt was lost");
-        assert_eq!(again.accepted, one.receipt.accepted, "another receipt than before");
-    }
-}
-
-async fn prove(scene: &Scene, sent: Vec<Sent>, mut gateway: Process, authorities: &mut [Process]) {
-    let operator = gateway.operator();
-    eventually("everything is delivered", async || {
-        (still_open(operator).await == Some(0)).then_some(())
-    })
-    .await;
-    ends_well(&mut gateway);
-    for authority in authorities {
-        ends_well(authority);
-    }
-    let proof = Proof::of(&scene.school(0).await);
-    let paths: Vec<_> = (0..3).map(|index| scene.inbox_store(index)).collect();
-    let arrived = Arrived::read(&paths).await;
-    assert_eq!(arrived.counts(), (sent.len(), sent.len()));
-    let store = gateway_store(&scene.gateway_store());
-    let delivered = all_settled(&store).await;
-    assert_eq!(delivered.len(), sent.len());
-    let now = SystemClock.now();
-    for (number, one) in sent.iter().enumerate() {
-        proof.receipt(&one.receipt, &one.document, now);
-        arrived.once(&one.document);
-        if number % 16 == 0 {
-            proof.evidence(&store, one).await;
-        }
-    }
 }

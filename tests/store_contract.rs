@@ -1,6 +1,7 @@
 //! The contract of the stores, as tests. Each case takes a fresh, empty store behind its trait and
 //! knows nothing about the implementation; every implementation runs every case.
 
+mod postgres_support;
 mod store_support;
 
 use std::collections::{HashMap, HashSet};
@@ -15,14 +16,17 @@ use futures_util::FutureExt;
 use store_support::*;
 use tokio::task::JoinSet;
 
-/// Runs each case on a fresh store of one implementation and re-checks every invariant afterwards.
+/// Runs each case on a fresh store of each implementation and re-checks every invariant afterwards.
 macro_rules! run_against {
-    ($module:ident, $open:path, $sound:path: $($case:ident),* $(,)?) => {
+    ([$($module:ident: $open:path, $sound:path;)*] $cases:tt) => {
+        $(run_against!(@one $module, $open, $sound, $cases);)*
+    };
+    (@one $module:ident, $open:path, $sound:path, [$($case:ident),* $(,)?]) => {
         mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $case() {
                 let folder = tempfile::tempdir().unwrap();
-                let store = $open(folder.path());
+                let store = $open(folder.path()).await;
                 super::$case(store.clone()).await;
                 $sound(&store).await;
             })*
@@ -30,47 +34,67 @@ macro_rules! run_against {
     };
 }
 
-run_against!(gateway_sqlite, super::sqlite_gateway, super::assert_sound_gateway:
-    a_version_is_stored_whole,
-    the_same_submission_gets_the_first_receipt,
-    another_document_under_the_key_is_told_apart,
-    a_foreign_id_reveals_nothing,
-    versions_follow_each_other,
-    misuse_stores_nothing,
-    of_concurrent_twins_exactly_one_is_committed,
-    a_dropped_caller_changes_nothing_about_the_promise,
-    the_most_urgent_and_longest_due_come_first,
-    no_delivery_is_leased_twice,
-    a_leased_delivery_carries_the_stored_bytes,
-    a_late_worker_changes_nothing,
-    a_receipt_settles_its_delivery_once,
-    a_moved_head_keeps_the_lease,
-    postponed_given_up_replayed_and_by_hand,
-    counts_follow_what_is_open,
-    rights_are_fenced,
-    the_sequencer_leaves_no_gap,
-    two_sequencers_never_share_a_place,
-    deliveries_are_listed_by_condition,
-);
+run_against! {
+    [
+        gateway_sqlite: super::sqlite_gateway, super::assert_sound_gateway;
+        gateway_postgres: super::postgres_gateway, super::assert_sound_gateway;
+    ]
+    [
+        a_version_is_stored_whole,
+        the_same_submission_gets_the_first_receipt,
+        another_document_under_the_key_is_told_apart,
+        a_foreign_id_reveals_nothing,
+        versions_follow_each_other,
+        misuse_stores_nothing,
+        of_concurrent_twins_exactly_one_is_committed,
+        a_dropped_caller_changes_nothing_about_the_promise,
+        the_most_urgent_and_longest_due_come_first,
+        no_delivery_is_leased_twice,
+        a_leased_delivery_carries_the_stored_bytes,
+        a_late_worker_changes_nothing,
+        a_receipt_settles_its_delivery_once,
+        a_moved_head_keeps_the_lease,
+        postponed_given_up_replayed_and_by_hand,
+        counts_follow_what_is_open,
+        rights_are_fenced,
+        the_sequencer_leaves_no_gap,
+        two_sequencers_never_share_a_place,
+        deliveries_are_listed_by_condition,
+    ]
+}
 
-run_against!(authority_sqlite, super::sqlite_authority, super::assert_sound_authority:
-    a_dispatch_is_stored_whole,
-    the_same_dispatch_gets_the_first_receipt,
-    another_document_or_note_is_told_apart,
-    references_are_never_given_out_twice,
-    a_reference_belongs_to_one_dispatch,
-    the_inbox_is_listed_by_condition,
-    of_concurrent_dispatches_exactly_one_is_stored,
-);
+run_against! {
+    [
+        authority_sqlite: super::sqlite_authority, super::assert_sound_authority;
+        authority_postgres: super::postgres_authority, super::assert_sound_authority;
+    ]
+    [
+        a_dispatch_is_stored_whole,
+        the_same_dispatch_gets_the_first_receipt,
+        another_document_or_note_is_told_apart,
+        references_are_never_given_out_twice,
+        a_reference_belongs_to_one_dispatch,
+        the_inbox_is_listed_by_condition,
+        of_concurrent_dispatches_exactly_one_is_stored,
+    ]
+}
 
-fn sqlite_gateway(folder: &std::path::Path) -> Arc<dyn GatewayStore> {
+async fn sqlite_gateway(folder: &std::path::Path) -> Arc<dyn GatewayStore> {
     let settings = Settings::owner(folder.join("gateway.db")).or_create();
     Arc::new(SqliteGateway::open(&settings, vault(), Arc::new(SystemEntropy::default())).unwrap())
 }
 
-fn sqlite_authority(folder: &std::path::Path) -> Arc<dyn AuthorityStore> {
+async fn sqlite_authority(folder: &std::path::Path) -> Arc<dyn AuthorityStore> {
     let settings = Settings::owner(folder.join("authority.db")).or_create();
     Arc::new(SqliteAuthority::open(&settings, vault()).unwrap())
+}
+
+async fn postgres_gateway(_: &std::path::Path) -> Arc<dyn GatewayStore> {
+    postgres_support::shared().gateway(vault()).await.0
+}
+
+async fn postgres_authority(_: &std::path::Path) -> Arc<dyn AuthorityStore> {
+    postgres_support::shared().authority(vault()).await.0
 }
 
 async fn commit(store: &Arc<dyn GatewayStore>, a: &Acceptance) {

@@ -6,9 +6,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::directory_file::DirectoryFile;
-use super::operator::{Operator, Readiness};
+use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
-use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
+use super::stores::{self, As};
 use super::vault::open_vault;
 use crate::authority::api::Api;
 use crate::authority::station::Station;
@@ -22,7 +23,6 @@ use crate::http::{Server, Service};
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
 use crate::store::sealing::Vault;
-use crate::store::sqlite::{Settings, SqliteAuthority};
 use crate::telemetry;
 
 /// Chains remembered as verified.
@@ -40,11 +40,13 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     }
     let signing = parts::signing_identity(&settings.identity, &parts.trust, &me)?;
     let vault = open_vault(&settings.keys, settings.trust.demo)?;
-    let store = Settings::owner(&settings.store).or_create();
-    let store = SqliteAuthority::open(&store, Arc::clone(&vault))
-        .map_err(|fault| AppFault::at(&settings.store, fault))?;
-    let mut directory =
-        DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
+    let (store, sealed) =
+        stores::authority(&settings.store, Arc::clone(&vault), As::Service).await?;
+    let mut directory = DirectoryFile::new(
+        settings.directory.clone(),
+        settings.store.beside(),
+        Arc::clone(&parts.trust),
+    )?;
     directory.look();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let station = Arc::new(Station {
@@ -54,7 +56,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
         trust: Arc::clone(&parts.trust),
         cache: VerifiedCache::new(CACHED_CHAINS),
         directory: directory.holder(),
-        store: Arc::new(store),
+        store,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),
         broken: Notify::new(),
@@ -70,13 +72,14 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
             .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&station), settings.limits.body_bytes);
     let service = Service {
-        limits: settings.limits.listener.clone(),
+        limits: fit_to_open_files(&settings.limits.listener),
         ..Service::new(Arc::new(api), entropy)
     };
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let operator = Arc::new(Operator { metrics, ask: readiness(Arc::clone(&station), vault) });
+    let operator =
+        Arc::new(Operator { metrics, ask: readiness(Arc::clone(&station), Arc::clone(&vault)) });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
     let operator =
@@ -89,6 +92,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     on_signals(stop.clone(), Arc::clone(&reload))?;
     let files = tokio::spawn(reloader.run(settings.trust.reload_every, Arc::clone(&reload)));
     let upkeep = tokio::spawn(upkeep(Arc::clone(&station), settings.clone(), directory, reload));
+    let keys = tokio::spawn(super::upkeep::run(sealed, vault, Arc::clone(&parts.clock)));
     let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
 
     tracing::info!(authority = %settings.code, "ready");
@@ -105,6 +109,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
     };
     let ((), broken) = tokio::join!(server.run(stopped(stopping.clone())), broken);
     notify_stopping();
+    keys.abort();
     files.abort();
     upkeep.abort();
     let _ = operator.await;
@@ -132,12 +137,14 @@ async fn upkeep(
 }
 
 fn readiness(station: Arc<Station>, vault: Arc<Vault>) -> super::operator::Ask {
+    let probe = Arc::new(CommitProbe::default());
     Box::new(move || {
         let (station, vault) = (Arc::clone(&station), Arc::clone(&vault));
+        let probe = Arc::clone(&probe);
         Box::pin(async move {
             let signing = station.signing.load_full();
             let now = station.now();
-            let commits = station.store.probe_writable(now).await;
+            let commits = probe.ask(now, station.store.probe_writable(now)).await;
             let (trust, directory) = (&station.trust, &station.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
             found.keys(&vault, now);

@@ -7,9 +7,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::directory_file::DirectoryFile;
-use super::operator::{Operator, Readiness};
+use super::operator::{CommitProbe, Operator, Readiness};
 use super::parts::{self, AppFault};
-use super::process::{notify_ready, notify_stopping, on_signals, stopped};
+use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
+use super::stores::{self, As};
 use super::vault::open_vault;
 use crate::config::GatewaySettings;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
@@ -28,7 +29,6 @@ use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
 use crate::store::sealing::Vault;
-use crate::store::sqlite::{Settings, SqliteGateway};
 use crate::telemetry::{self, MetricsHandle};
 
 /// Chains remembered as verified: one per sender and kind, for some thousand schools.
@@ -52,13 +52,14 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     };
     let signing = parts::signing_identity(&settings.identity, &parts.trust, &party.organisation)?;
     let tables = tables(&settings)?;
-    let store = Settings::owner(&settings.store).or_create();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let vault = open_vault(&settings.keys, settings.trust.demo)?;
-    let store = SqliteGateway::open(&store, Arc::clone(&vault), Arc::clone(&entropy))
-        .map_err(|fault| AppFault::at(&settings.store, fault))?;
-    let mut directory =
-        DirectoryFile::new(settings.directory.clone(), &settings.store, Arc::clone(&parts.trust))?;
+    let (store, sealed) = stores::gateway(&settings.store, Arc::clone(&vault), As::Service).await?;
+    let mut directory = DirectoryFile::new(
+        settings.directory.clone(),
+        settings.store.beside(),
+        Arc::clone(&parts.trust),
+    )?;
     directory.look();
     let exchange = Arc::new(Exchange {
         name: name.clone(),
@@ -67,7 +68,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         cache: VerifiedCache::new(CACHED_CHAINS),
         directory: directory.holder(),
         tables: ArcSwap::from_pointee(tables),
-        store: Arc::new(store),
+        store,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),
         new_deliveries: Notify::new(),
@@ -89,13 +90,13 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     .map_err(|f| AppFault::new("TLS", f))?;
     let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
     let service = Service {
-        limits: settings.limits.listener.clone(),
+        limits: fit_to_open_files(&settings.limits.listener),
         ..Service::new(Arc::new(api), Arc::clone(&entropy))
     };
     let address = settings.listen.parties;
     let server = Server::bind(address, Arc::new(tls), service).await;
     let server = server.map_err(|e| AppFault::new(format_args!("listen {address}"), e))?;
-    let ask = readiness(Arc::clone(&exchange), vault, health);
+    let ask = readiness(Arc::clone(&exchange), Arc::clone(&vault), health);
     let operator = Arc::new(Operator { metrics: metrics.clone(), ask });
     let address = settings.listen.operator;
     let operator = OperatorListener::bind(address, operator, Arc::clone(&parts.clock)).await;
@@ -125,6 +126,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let every = settings.trust.reload_every;
     let files = tokio::spawn(reloader.run(every, Arc::clone(&reload)));
     let upkeep = tokio::spawn(upkeep(Arc::clone(&exchange), settings, directory, reload, metrics));
+    let keys = tokio::spawn(super::upkeep::run(sealed, vault, Arc::clone(&parts.clock)));
     let operator = tokio::spawn(operator.run(stopped(stopping.clone())));
 
     tracing::info!(gateway = %name, "ready");
@@ -155,6 +157,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
             let _ = worker.await;
         }
     }
+    keys.abort();
     files.abort();
     upkeep.abort();
     let _ = operator.await;
@@ -247,13 +250,14 @@ fn readiness(
     vault: Arc<Vault>,
     health: Arc<ReloadHealth>,
 ) -> super::operator::Ask {
+    let probe = Arc::new(CommitProbe::default());
     Box::new(move || {
         let (exchange, health) = (Arc::clone(&exchange), Arc::clone(&health));
-        let vault = Arc::clone(&vault);
+        let (vault, probe) = (Arc::clone(&vault), Arc::clone(&probe));
         Box::pin(async move {
             let now = exchange.now();
             let signing = exchange.signing.load_full();
-            let commits = exchange.store.probe_writable(now).await;
+            let commits = probe.ask(now, exchange.store.probe_writable(now)).await;
             let (trust, directory) = (&exchange.trust, &exchange.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
             found.keys(&vault, now);

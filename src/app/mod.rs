@@ -7,6 +7,9 @@ mod operator;
 mod parts;
 mod process;
 mod school;
+mod sealed_store;
+mod stores;
+mod upkeep;
 mod vault;
 
 pub use authority::run_authority;
@@ -14,4 +17,6 @@ pub use gateway::run_gateway;
 pub use parts::AppFault;
 pub use process::{block_on, notify_ready};
 pub use school::open_sender;
+pub use sealed_store::{OpenStore, SealedStore};
+pub use stores::{open_authority, open_gateway};
 pub use vault::{open_keks, open_vault};

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::{Method, StatusCode};
+use tokio::sync::Mutex;
 
 use crate::domain::time::{DAY, Timestamp};
 use crate::http::Trust;
@@ -30,7 +31,7 @@ impl Readiness {
     pub fn of_party(
         trust: &Trust,
         signing: &SigningIdentity,
-        commits: Result<(), StoreFault>,
+        commits: Result<i64, StoreFault>,
         directory: &DirectoryHolder,
     ) -> Self {
         let mut found = Self { ready: true, lines: Vec::new() };
@@ -45,7 +46,8 @@ impl Readiness {
         found.say(
             commits.is_ok(),
             match commits {
-                Ok(()) => "the store commits".into(),
+                Ok(0) => "the store commits".into(),
+                Ok(age) => format!("the store commits, tried {age} s ago"),
                 Err(fault) => format!("store: {fault}"),
             },
         );
@@ -85,6 +87,36 @@ impl Readiness {
     }
 }
 
+/// Whether the store commits, tried out now and then. Trying writes and syncs 128 KiB, so that a disk
+/// with room for less is noticed; asked every second by several watchers, that would be most of what an
+/// idle gateway writes.
+#[derive(Default)]
+pub(super) struct CommitProbe(Mutex<Option<Timestamp>>);
+
+/// For so long a commit that succeeded counts, in milliseconds. One that failed is not remembered: a
+/// store that works again is told of at once.
+const COMMIT_COUNTS: i64 = 5_000;
+
+impl CommitProbe {
+    /// Tries, unless it succeeded just before: the age of that success in seconds. Whoever asks
+    /// meanwhile waits for the same answer.
+    pub async fn ask(
+        &self,
+        now: Timestamp,
+        attempt: impl Future<Output = Result<(), StoreFault>>,
+    ) -> Result<i64, StoreFault> {
+        let mut last = self.0.lock().await;
+        if let Some(age) = last.map(|at| now.since(at))
+            && (0..COMMIT_COUNTS).contains(&age)
+        {
+            return Ok(age / 1_000);
+        }
+        let outcome = attempt.await;
+        *last = outcome.is_ok().then_some(now);
+        outcome.map(|()| 0)
+    }
+}
+
 /// Asks the process whether it is ready.
 pub(super) type Ask =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Readiness> + Send>> + Send + Sync + 'static>;
@@ -119,5 +151,25 @@ impl Operator {
         let found = (self.ask)().await;
         let status = if found.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         text(status, found.lines.join("\n") + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_success_counts_for_a_while_and_a_failure_does_not() {
+        let probe = CommitProbe::default();
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let never = async || unreachable!("tried again");
+        assert_eq!(probe.ask(at(100), async { Ok(()) }).await, Ok(0));
+        assert_eq!(probe.ask(at(104), never()).await, Ok(4));
+        let full = async || Err(StoreFault::Full);
+        assert_eq!(probe.ask(at(105), full()).await, Err(StoreFault::Full));
+        assert_eq!(probe.ask(at(105), full()).await, Err(StoreFault::Full));
+        assert_eq!(probe.ask(at(105), async { Ok(()) }).await, Ok(0));
+        // A clock that went back proves nothing.
+        assert_eq!(probe.ask(at(90), full()).await, Err(StoreFault::Full));
     }
 }

@@ -1,4 +1,4 @@
-//! A process among others: runtime, signals, readiness for systemd.
+//! A process among others: runtime, signals, open files, readiness for systemd.
 
 use std::future::Future;
 use std::os::unix::net::UnixDatagram;
@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use super::parts::AppFault;
+use crate::http::Limits;
 
 /// Runs a future on a multi-threaded runtime.
 pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, AppFault> {
@@ -44,6 +45,40 @@ pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Open files kept for everything but the connections of parties: the store, deliveries (32 at a time,
+/// some kept open), the operator's listener (32), files that are read again.
+const OTHER_FILES: usize = 160;
+
+/// Takes no more connections than this process may have files open, less what the rest of it needs:
+/// with no file left, neither deliveries nor the store could go on.
+pub(super) fn fit_to_open_files(configured: &Limits) -> Limits {
+    let mut limits = configured.clone();
+    let table = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    if open_files(&table).is_some_and(|most| fit(&mut limits, most)) {
+        tracing::warn!(
+            connections = limits.connections,
+            "fewer connections than configured: this process may not open enough files"
+        );
+    }
+    limits
+}
+
+/// The soft limit in /proc/self/limits; none if there is none.
+fn open_files(table: &str) -> Option<usize> {
+    let line = table.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn fit(limits: &mut Limits, open_files: usize) -> bool {
+    let room = open_files.saturating_sub(OTHER_FILES).max(16);
+    if limits.connections.saturating_add(limits.handshakes) <= room {
+        return false;
+    }
+    limits.handshakes = limits.handshakes.min(room / 4);
+    limits.connections = limits.connections.min(room - limits.handshakes);
+    true
+}
+
 /// Tells systemd (sd_notify) that the service is ready, where it asked to be told.
 pub fn notify_ready() {
     tell_manager("READY=1");
@@ -68,5 +103,27 @@ fn tell_manager(state: &str) {
     });
     if let Err(fault) = sent {
         tracing::warn!(kind = %fault.kind(), "the service manager could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_fit_into_the_files_that_may_be_open() {
+        let table = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                     Max processes             95000                95000                processes \n\
+                     Max open files            1024                 524288               files     \n";
+        assert_eq!(open_files(table), Some(1_024));
+        assert_eq!(open_files("Max open files            unlimited            unlimited"), None);
+        let fitted = |files| {
+            let mut limits = Limits { connections: 4_096, handshakes: 512, ..Limits::default() };
+            let less = fit(&mut limits, files);
+            (less, limits.connections, limits.handshakes)
+        };
+        assert_eq!(fitted(65_536), (false, 4_096, 512));
+        assert_eq!(fitted(1_024), (true, 648, 216));
+        assert_eq!(fitted(10), (true, 12, 4));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::domain::party::Organisation;
 use crate::domain::referral::Urgency;
 use crate::protocol::document::{self, Readable};
-use crate::protocol::evidence::Bundle;
+use crate::protocol::evidence::{Bundle, ErasedDocument};
 use crate::protocol::json as strict;
 use crate::store::{InboxEntry, InboxItem, TokenKind};
 
@@ -26,6 +26,8 @@ pub fn as_json(entry: &InboxEntry) -> Value {
         "recorded_at": entry.recorded_at.to_string(),
         "received_at": entry.received_at.to_string(),
         "payload_sha256": entry.payload_sha256.to_string(),
+        "erased_at": entry.erased.map(|erasure| erasure.at.to_string()),
+        "erased_reason": entry.erased.map(|erasure| erasure.why.as_str()),
     })
 }
 
@@ -39,11 +41,13 @@ pub fn as_cells(entry: &InboxEntry) -> Vec<String> {
         format!("v{}", entry.key.version),
         entry.sender.to_string(),
         local(entry.recorded_at),
+        entry.erased.map_or("", |_| "erased").into(),
     ]
 }
 
 /// The heads of [`as_cells`].
-pub const HEADS: [&str; 7] = ["REFERENCE", "URG", "REQUEST", "WE ARE", "VER", "FROM", "RECORDED"];
+pub const HEADS: [&str; 8] =
+    ["REFERENCE", "URG", "REQUEST", "WE ARE", "VER", "FROM", "RECORDED", "DOCUMENT"];
 
 /// A referral as a document; `None` once it is erased.
 pub fn readable(item: &InboxItem) -> Option<Readable> {
@@ -73,6 +77,8 @@ pub fn readable(item: &InboxItem) -> Option<Readable> {
 pub fn tokens(item: &InboxItem) -> Bundle {
     let mut bundle = Bundle::new(item.entry.key.referral_id);
     bundle.tokens.extend(item.tokens.iter().map(|t| t.token.jws.clone()));
+    let erased = item.entry.erased;
+    bundle.erased.extend(erased.map(|e| ErasedDocument::of(item.entry.payload_sha256, e)));
     bundle
 }
 

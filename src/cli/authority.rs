@@ -16,7 +16,6 @@ use crate::config;
 use crate::domain::ids::ReferralId;
 use crate::effects::files;
 use crate::protocol::trust::Chain;
-use crate::store::sqlite::{Access, Settings, SqliteAuthority};
 use crate::store::{AuthorityStore, Document, InboxEntry, InboxFilter, InboxItem};
 use crate::telemetry::{self, LogLevel};
 
@@ -94,14 +93,15 @@ fn serve(file: &Path) -> Result<ExitCode, Failure> {
 
 fn read(file: &Path, command: Inbox) -> Result<ExitCode, Failure> {
     let settings = config::load_authority(file).map_err(Failure::usage)?;
-    let open = Settings { access: Access::Operator, ..Settings::owner(settings.store) };
-    let vault = app::open_vault(&settings.keys, settings.trust.demo).map_err(Failure::fault)?;
-    let store = SqliteAuthority::open(&open, vault).map_err(Failure::fault)?;
-    app::block_on(answer(&store, command)).map_err(Failure::fault)??;
+    let answered = async {
+        let store = app::open_authority(&settings).await.map_err(Failure::fault)?;
+        answer(store.as_ref(), command).await
+    };
+    app::block_on(answered).map_err(Failure::fault)??;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn answer(store: &SqliteAuthority, command: Inbox) -> Result<(), Failure> {
+async fn answer(store: &dyn AuthorityStore, command: Inbox) -> Result<(), Failure> {
     match command {
         Inbox::List { json } => {
             let entries = all(store, InboxFilter::default()).await?;
@@ -146,7 +146,10 @@ async fn answer(store: &SqliteAuthority, command: Inbox) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn all(store: &SqliteAuthority, mut filter: InboxFilter) -> Result<Vec<InboxEntry>, Failure> {
+async fn all(
+    store: &dyn AuthorityStore,
+    mut filter: InboxFilter,
+) -> Result<Vec<InboxEntry>, Failure> {
     let mut entries = Vec::new();
     loop {
         let page = store.inbox(filter.clone()).await.map_err(Failure::fault)?;
@@ -156,7 +159,7 @@ async fn all(store: &SqliteAuthority, mut filter: InboxFilter) -> Result<Vec<Inb
     }
 }
 
-async fn find(store: &SqliteAuthority, which: &str) -> Result<InboxItem, Failure> {
+async fn find(store: &dyn AuthorityStore, which: &str) -> Result<InboxItem, Failure> {
     let filter = match which.parse::<ReferralId>() {
         Ok(id) => InboxFilter { referral_id: Some(id), limit: 1, ..InboxFilter::default() },
         Err(_) => InboxFilter { reference: Some(which.into()), limit: 1, ..InboxFilter::default() },
@@ -167,7 +170,7 @@ async fn find(store: &SqliteAuthority, which: &str) -> Result<InboxItem, Failure
     store.item(entry).await.map_err(Failure::fault)?.ok_or_else(missing)
 }
 
-async fn export(store: &SqliteAuthority, item: &InboxItem, out: &Path) -> Result<u32, Failure> {
+async fn export(store: &dyn AuthorityStore, item: &InboxItem, out: &Path) -> Result<u32, Failure> {
     let here = |e| Failure::fault(format_args!("{}: {e}", out.display()));
     DirBuilder::new().recursive(true).mode(0o700).create(out).map_err(here)?;
     let mut bundle = inbox::tokens(item);

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Subcommand;
 use serde_json::json;
@@ -14,8 +13,7 @@ use crate::domain::delivery::State;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::DfeCode;
 use crate::domain::referral::Urgency;
-use crate::effects::{Clock, SystemClock, SystemEntropy};
-use crate::store::sqlite::{Access, Settings, SqliteGateway};
+use crate::effects::{Clock, SystemClock};
 use crate::store::{DeliveryFilter, DeliveryId, DeliveryRow, DeliverySelector, GatewayStore};
 use crate::telemetry::{self, LogLevel};
 
@@ -89,14 +87,14 @@ fn serve(file: PathBuf) -> Result<ExitCode, Failure> {
 
 fn operate(file: PathBuf, command: Command) -> Result<ExitCode, Failure> {
     let settings = config::load_gateway(&file).map_err(Failure::usage)?;
-    let open = Settings { access: Access::Operator, ..Settings::owner(settings.store) };
-    let vault = app::open_vault(&settings.keys, settings.trust.demo).map_err(Failure::fault)?;
-    let store = SqliteGateway::open(&open, vault, Arc::new(SystemEntropy::default()));
-    let store = store.map_err(Failure::fault)?;
-    app::block_on(ask(&store, command)).map_err(Failure::fault)?
+    let asked = async {
+        let store = app::open_gateway(&settings).await.map_err(Failure::fault)?;
+        ask(store.as_ref(), command).await
+    };
+    app::block_on(asked).map_err(Failure::fault)?
 }
 
-async fn ask(store: &SqliteGateway, command: Command) -> Result<ExitCode, Failure> {
+async fn ask(store: &dyn GatewayStore, command: Command) -> Result<ExitCode, Failure> {
     let now = SystemClock.now();
     match command {
         Command::Deliveries { state, authority, json } => {

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::failure::{Failure, end, print_json, print_table};
-use crate::app::{self, SealedStore};
+use crate::app::SealedStore;
 use crate::domain::retention::Period;
 use crate::effects::files::{self, PRIVATE};
 use crate::effects::{Clock, SystemClock, SystemEntropy};
@@ -101,9 +101,8 @@ fn attempt(args: Args) -> Result<(), Failure> {
         }
         Command::Prepare { months } => {
             let lock = ring.lock().map_err(fault)?;
-            let prepare = |ring: &mut KeyRing, kek: &_| {
-                ring.prepare(kek, now, until(months), &entropy)
-            };
+            let prepare =
+                |ring: &mut KeyRing, kek: &_| ring.prepare(kek, now, until(months), &entropy);
             let added = ring.change(&lock, &keks, now, prepare).map_err(fault)?;
             println!("{added} keys added; the ring has keys until {}", until(months));
             remind_of_backup(&ring);
@@ -208,7 +207,8 @@ fn show(ring: &KeyRing, used: &Used) {
         vec![key.period.to_string(), key.id.to_string(), state, count]
     });
     let gone = ring.destroyed_keys().iter().map(|key| {
-        let state = format!("destroyed {} ({})", key.erasure.at.utc_date(), key.erasure.why.as_str());
+        let state =
+            format!("destroyed {} ({})", key.erasure.at.utc_date(), key.erasure.why.as_str());
         vec![key.period.to_string(), key.id.to_string(), state, documents(used, key.id).to_string()]
     });
     let mut rows: Vec<_> = cells.chain(gone).collect();
@@ -256,4 +256,3 @@ fn show_json(ring: &KeyRing, used: &Used) {
         "tombstones": tombstones.collect::<Vec<_>>(),
     }));
 }
-

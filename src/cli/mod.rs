@@ -9,6 +9,7 @@ mod demo;
 mod directory;
 mod failure;
 mod gateway;
+mod keys;
 mod pki;
 mod postcodes;
 mod receipt;
@@ -16,6 +17,7 @@ mod referral;
 mod route;
 pub mod sandbox;
 mod status;
+mod store;
 mod submit;
 
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Command {
     Receipt(receipt::Args),
     Gateway(gateway::Args),
     Authority(authority::Args),
+    Keys(keys::Args),
+    Store(store::Args),
     Route(route::Args),
     Postcodes(postcodes::Args),
     Directory(directory::Args),
@@ -56,6 +60,8 @@ pub fn main() -> ExitCode {
         Command::Receipt(args) => receipt::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Authority(args) => authority::run(args),
+        Command::Keys(args) => keys::run(args),
+        Command::Store(args) => store::run(args),
         Command::Route(args) => route::run(args),
         Command::Postcodes(args) => postcodes::run(args),
         Command::Directory(args) => directory::run(args),

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::failure::{Failure, end, print_json};
+use super::failure::{Failure, end, plain, print_json};
 use crate::domain::party::{Organisation, TrustDomain};
 use crate::domain::time::Timestamp;
 use crate::protocol::evidence::{Bundle, Proven, Says, Statement};
@@ -93,7 +93,9 @@ fn verify(
         })?;
     let proven = bundle.verify(&trust, &domain).map_err(Failure::no)?;
     if json {
-        print_json(&json!({ "verified": true, "statements": lines(&proven) }));
+        let erased = bundle.erased.iter().map(|e| json!(e)).collect::<Vec<_>>();
+        let statements = lines(&proven);
+        print_json(&json!({ "verified": true, "statements": statements, "erased": erased }));
         return Ok(ExitCode::SUCCESS);
     }
     println!("Verified: referral {}", proven.referral_id);
@@ -102,6 +104,9 @@ fn verify(
     }
     if proven.withheld > 0 {
         println!("  ({} places concern other parties and are not shown)", proven.withheld);
+    }
+    for erased in &bundle.erased {
+        println!("  (a document was {}, says whoever gave this file)", plain(&erased.words()));
     }
     match proven.documents.len() {
         0 => println!("The document itself was not checked (--document FILE)."),

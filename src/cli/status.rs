@@ -72,6 +72,9 @@ fn tell(followed: &Followed) {
     for delivery in &state.deliveries {
         println!("  {}", plain(&delivery.words));
     }
+    for erased in &state.erased {
+        println!("  {} ({})", plain(&erased.words), plain(&erased.erased_at));
+    }
     for ring in &state.also_ring {
         println!("  Not reached through the exchange: {}", plain(ring));
     }

@@ -6,9 +6,9 @@ use super::common::{
     IdentitySettings, LimitSettings, ListenSettings, LogSettings, TrustSettings, identity, limits,
     listen, log, trust,
 };
-use super::gateway::store;
 use super::keys::{KeySettings, keys};
 use super::reader::{Environment, Mistakes, Section, read};
+use super::store::{StoreSettings, store};
 use super::values::Line;
 use crate::domain::party::DfeCode;
 
@@ -27,8 +27,8 @@ pub struct AuthoritySettings {
     pub identity: IdentitySettings,
     /// The signed directory: which gateways count, which schools may be attested by whom.
     pub directory: PathBuf,
-    /// The database file.
-    pub store: PathBuf,
+    /// Where everything is kept.
+    pub store: StoreSettings,
     /// What its documents are sealed with.
     pub keys: KeySettings,
     /// Limits of the listener for parties.
@@ -51,8 +51,8 @@ pub(super) fn parse(
         let trust = root.section("trust", |s| trust(s, demo));
         let identity = root.section("identity", identity);
         let directory = root.section("directory", |s| s.required("file"));
-        let store = root.section("store", store);
-        let keys = root.section("keys", |s| keys(s, store.as_deref()));
+        let store = root.section("store", |s| store(s, "ecaf_authority"));
+        let keys = root.section("keys", |s| keys(s, store.as_ref().and_then(StoreSettings::file)));
         let limits = root.section("limits", limits);
         let log = root.section("log", log);
         Some(AuthoritySettings {

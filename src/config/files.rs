@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::values::SecretFile;
-use super::{IdentitySettings, Settings, TrustSettings};
+use super::{IdentitySettings, Settings, StoreSettings, TrustSettings};
 
 impl Settings {
     /// What is wrong with the named files, one sentence each. Reads no content.
@@ -16,12 +16,12 @@ impl Settings {
                 if let Some(table) = &settings.postcodes {
                     file(table, "postcodes.table", &mut found);
                 }
-                parent(&settings.store, "store.path", &mut found);
+                store(&settings.store, &mut found);
             }
             Settings::Authority(settings) => {
                 shared(&settings.trust, &settings.identity, &mut found);
                 file(&settings.directory, "directory.file", &mut found);
-                parent(&settings.store, "store.path", &mut found);
+                store(&settings.store, &mut found);
             }
             Settings::School(settings) => {
                 shared(&settings.trust, &settings.identity, &mut found);
@@ -60,6 +60,21 @@ fn parent(path: &Path, key: &str, found: &mut Vec<String>) {
     let folder = path.parent().unwrap_or(Path::new("."));
     if !folder.is_dir() {
         found.push(format!("{key}: the folder {} does not exist", folder.display()));
+    }
+}
+
+fn store(store: &StoreSettings, found: &mut Vec<String>) {
+    let settings = match store {
+        StoreSettings::Sqlite(path) => return parent(path, "store.path", found),
+        StoreSettings::Postgres(settings) => settings,
+    };
+    parent(&settings.state, "store.state", found);
+    if let Some(ca) = &settings.ca {
+        file(ca, "store.ca", found);
+    }
+    if let Some((certificate, key)) = &settings.certificate {
+        file(certificate, "store.certificate", found);
+        secret(key, "store.key", found);
     }
 }
 

@@ -9,6 +9,7 @@ use super::common::{
 };
 use super::keys::{KeySettings, keys};
 use super::reader::{Environment, Mistakes, Section, read};
+use super::store::{StoreSettings, store};
 use super::values::{Line, Span};
 
 /// Everything that a gateway is told.
@@ -24,8 +25,8 @@ pub struct GatewaySettings {
     pub directory: PathBuf,
     /// A postcode table to use instead of the one in the program.
     pub postcodes: Option<PathBuf>,
-    /// The database file.
-    pub store: PathBuf,
+    /// Where everything is kept.
+    pub store: StoreSettings,
     /// What its documents are sealed with.
     pub keys: KeySettings,
     /// Limits of the listener for parties.
@@ -73,8 +74,8 @@ pub(super) fn parse(
         let identity = root.section("identity", identity);
         let directory = root.section("directory", |s| s.required("file"));
         let postcodes = root.section("postcodes", |s| s.optional("table"));
-        let store = root.section("store", store);
-        let keys = root.section("keys", |s| keys(s, store.as_deref()));
+        let store = root.section("store", |s| store(s, "ecaf_gateway"));
+        let keys = root.section("keys", |s| keys(s, store.as_ref().and_then(StoreSettings::file)));
         let limits = root.section("limits", limits);
         let delivery = root.section("delivery", delivery);
         let log = root.section("log", log);
@@ -92,15 +93,6 @@ pub(super) fn parse(
             log,
         })
     })
-}
-
-/// `[store]`: the path of the database, or `ECAF_STORE_PATH`.
-pub(super) fn store(section: &mut Section<'_, '_>) -> Option<PathBuf> {
-    let path = section.overridable("path", "ECAF_STORE_PATH");
-    if path.is_none() && !section.has("path") {
-        section.required::<PathBuf>("path");
-    }
-    path
 }
 
 fn delivery(section: &mut Section<'_, '_>) -> DeliverySettings {

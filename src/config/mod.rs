@@ -12,6 +12,7 @@ mod gateway;
 mod keys;
 mod reader;
 mod school;
+mod store;
 mod values;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use gateway::{DeliverySettings, GatewaySettings};
 pub use keys::KeySettings;
 pub use reader::{Environment, Mistake, Mistakes};
 pub use school::{GatewayAddress, SchoolSettings};
+pub use store::{PostgresSettings, ServerAddress, Servers, StoreSettings};
 pub use values::{BaseUrl, SecretFile, SecretSource, Size, Span};
 
 /// The largest configuration file that is read, in bytes.

@@ -185,11 +185,15 @@ impl Handler for Api {
         if Call::of(&request.path) != Some(Call::Submit) {
             return false;
         }
-        let Ok(Some(token)) = request.single(&TOKEN) else { return true };
-        let claims = Unverified::parse(token).ok().and_then(|token| token.peek());
-        let urgency = claims.as_ref().and_then(|claims| claims["urgency"].as_str());
-        urgency.and_then(Urgency::from_code).is_some_and(Urgency::is_urgent)
+        request.single(&TOKEN).ok().flatten().is_none_or(says_urgent)
     }
+}
+
+/// Whether a token, not to be believed, says that somebody must act today.
+fn says_urgent(token: &str) -> bool {
+    let claims = Unverified::parse(token).ok().and_then(|token| token.peek());
+    let urgency = claims.as_ref().and_then(|claims| claims["urgency"].as_str());
+    urgency.and_then(Urgency::from_code).is_some_and(Urgency::is_urgent)
 }
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Trouble> {
@@ -198,4 +202,36 @@ fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Trouble> {
 
 fn no_such_thing() -> Trouble {
     Refusal::new(Class::NotFound, Violation::whole(super::read::NOTHING_HERE)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn what_says_that_it_is_urgent_goes_first() {
+        let token = |claims: &str| {
+            let x5t = URL_SAFE_NO_PAD.encode([7; 32]);
+            let header = format!(r#"{{"alg":"ES256","typ":"x","x5t#S256":"{x5t}"}}"#);
+            [header.as_bytes(), claims.as_bytes(), &[0; 64]]
+                .map(|p| URL_SAFE_NO_PAD.encode(p))
+                .join(".")
+        };
+        for (urgency, first) in
+            [("U0", true), ("U1", true), ("U2", false), ("U3", false), ("", false)]
+        {
+            assert_eq!(
+                says_urgent(&token(&format!(r#"{{"urgency":"{urgency}"}}"#))),
+                first,
+                "{urgency}"
+            );
+        }
+        for not_a_claim in ["[]", "{}", r#"{"urgency":0}"#, "x"] {
+            assert!(!says_urgent(&token(not_a_claim)), "{not_a_claim}");
+        }
+        assert!(!says_urgent("not a token"));
+    }
 }

@@ -15,7 +15,7 @@ use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 use crate::domain::visibility::{Involved, Part, may_see};
-use crate::protocol::evidence::{Bundle, Withheld, unverified_claims};
+use crate::protocol::evidence::{Bundle, ErasedDocument, Withheld, unverified_claims};
 use crate::protocol::tokens::{Event, Recorded};
 use crate::protocol::trust::Chain;
 use crate::store::{DeliveryRow, Document, StoredToken, Timeline, VersionRow};
@@ -206,6 +206,10 @@ impl Exchange {
         let visible = self.visible(id, viewer, Part::Evidence).await?;
         let all = visible.allows(viewer, Part::OthersDeliveries);
         let mut bundle = Bundle::new(id);
+        let erased = visible.timeline.versions.iter();
+        bundle
+            .erased
+            .extend(erased.filter_map(|v| Some(ErasedDocument::of(v.payload_sha256, v.erased?))));
         let mut crls = BTreeSet::new();
         // The receipts of other authorities, whose records are theirs too.
         let mut others = BTreeSet::new();

@@ -28,9 +28,25 @@ pub struct State {
     pub recorded_at: String,
     /// Its deliveries.
     pub deliveries: Vec<Delivery>,
+    /// Documents that are erased at the gateway.
+    #[serde(default)]
+    pub erased: Vec<Erased>,
     /// Whom to ring, because the exchange cannot reach them.
     #[serde(default)]
     pub also_ring: Vec<String>,
+}
+
+/// A document that is erased at the gateway.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+pub struct Erased {
+    /// Its digest.
+    pub sha256: String,
+    /// When.
+    pub erased_at: String,
+    /// Why.
+    pub reason: String,
+    /// The same for a person.
+    pub words: String,
 }
 
 /// An authority as the gateway names it.

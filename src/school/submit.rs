@@ -17,13 +17,13 @@ use super::state::{Kept, VersionFolder};
 use crate::domain::ids::Digest;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::ClientFault;
-use crate::protocol::evidence::{Bundle, Proven, Says};
+use crate::protocol::evidence::{Bundle, Proven, Says, unverified_claims};
 use crate::protocol::hash::sha256;
 use crate::protocol::jws::Unverified;
 use crate::protocol::message::{CERTIFICATES, TOKEN};
 use crate::protocol::problem::{ProblemDocument, ProblemViolation};
 use crate::protocol::signing::{SigningFault, token_id};
-use crate::protocol::tokens::{self, Accepted, Audience, Subject, Submission};
+use crate::protocol::tokens::{self, Accepted, Audience, Event, Refused, Subject, Submission};
 use crate::protocol::trust::Chain;
 
 /// The receipt is not from the gateway that was asked.
@@ -37,6 +37,13 @@ pub const UNREADABLE: Rule = Rule {
     id: "receipt.unreadable",
     title: "the gateway's answer is not a receipt",
     action: "Send again: the same bytes bring the stored receipt. Ring if it is urgent.",
+};
+
+/// The refusal is of another request than this one.
+pub const ANOTHER_REQUEST: Rule = Rule {
+    id: "refusal.another-request",
+    title: "the gateway's refusal is about another request",
+    action: "Send again: the same bytes bring the answer to this one. Ring if it is urgent.",
 };
 
 /// A verified and stored receipt.
@@ -165,9 +172,12 @@ pub async fn submit(
             received(sender, composed, &folder, answer, (new, attempts))
         }
         status => {
-            let Ok(problem) = serde_json::from_slice(&response.body) else {
+            let Ok(problem) = serde_json::from_slice::<Box<ProblemDocument>>(&response.body) else {
                 return Err(bad(UNREADABLE));
             };
+            if is_of_another(&problem, composed.payload_sha256) {
+                return Err(bad(ANOTHER_REQUEST));
+            }
             // The gateway looks up what it has before it judges a document, so that this answer
             // says for certain that it has not taken this one.
             if status == StatusCode::UNPROCESSABLE_ENTITY || status == StatusCode::BAD_REQUEST {
@@ -191,8 +201,17 @@ fn is_passing(status: StatusCode) -> bool {
     )
 }
 
+/// Whether a signed refusal names another body than this. Nobody is told "refused" for what was perhaps
+/// accepted, whoever mixed the answers up.
+fn is_of_another(problem: &ProblemDocument, payload_sha256: Digest) -> bool {
+    let Some(claims) = problem.refusal.as_deref().and_then(unverified_claims) else { return false };
+    let named = claims["events"][Refused::URI]["request_sha256"].as_str();
+    named.is_some_and(|named| named.parse() != Ok(payload_sha256))
+}
+
 /// The submission to send: the one signed before, or a new one, kept before it is sent. One whose
-/// certificate is no longer the present one is signed anew: the document decides what is the same.
+/// certificate is no longer the present one, or that was signed while this clock was ahead, is signed
+/// anew: the document decides what is the same.
 fn submission(
     sender: &Sender,
     composed: &Composed,
@@ -200,16 +219,19 @@ fn submission(
 ) -> Result<Option<String>, NotSubmitted> {
     let Some(identity) = &sender.signing else { return Ok(None) };
     let header = composed.checked.header();
-    if let Some(kept) = folder.submission()? {
-        let named = Unverified::parse(&kept).ok().map(|token| token.x5t());
-        if named == Some(identity.x5t()) {
-            return Ok(Some(kept));
-        }
+    let now = sender.clock.now().seconds();
+    let stands = |jws: &str| {
+        let Ok(token) = Unverified::parse(jws) else { return false };
+        let signed_at = token.peek().and_then(|claims| claims.get("iat")?.as_i64());
+        token.x5t() == identity.x5t() && signed_at.is_some_and(|at| at <= now)
+    };
+    if let Some(kept) = folder.submission()?.filter(|kept| stands(kept)) {
+        return Ok(Some(kept));
     }
     let claims = Submission {
         iss: identity.party().clone(),
         aud: Audience::Scheme(sender.scheme().clone()),
-        iat: sender.clock.now().seconds(),
+        iat: now,
         jti: token_id(&*sender.entropy).map_err(NotSubmitted::Signing)?,
         sub_id: Subject(header.referral_id),
         schema: crate::protocol::schema::Schema::referral_v1_id().into(),
@@ -224,9 +246,8 @@ fn submission(
         .sign(identity.signer(), identity.x5t())
         .map_err(|fault| NotSubmitted::Signing(SigningFault::Key(fault)))?;
     let kept = folder.keep_submission(&jws)?;
-    let named = Unverified::parse(&kept).ok().map(|token| token.x5t());
-    // An older one under a former certificate stays as evidence; the new one goes.
-    Ok(Some(if named == Some(identity.x5t()) { kept } else { jws }))
+    // An older one that does not stand any more stays as evidence; the new one goes.
+    Ok(Some(if stands(&kept) { kept } else { jws }))
 }
 
 fn headers(sender: &Sender, submission: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {

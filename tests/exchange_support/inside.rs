@@ -132,7 +132,7 @@ impl Gateway {
         let party = credentials.identity().party().clone();
         let Organisation::Gateway(name) = party.organisation.clone() else { panic!("{party}") };
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
-        let store = Settings::owner(&settings.store).or_create();
+        let store = Settings::owner(settings.store.file().unwrap()).or_create();
         let exchange = Arc::new(Exchange {
             name,
             signing: ArcSwap::from_pointee(own_signing(&settings.identity, &trust)),
@@ -211,7 +211,7 @@ impl Authority {
         let trust = trust(&settings.trust, clock).await;
         let credentials = credentials(&settings.identity, &[Purpose::TlsServer], &trust).await;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
-        let store = Settings::owner(&settings.store).or_create();
+        let store = Settings::owner(settings.store.file().unwrap()).or_create();
         let station = Arc::new(Station {
             code: settings.code,
             reference_prefix: settings.reference_prefix.clone(),

@@ -2,14 +2,17 @@
 //! arrived is what was sent.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
+mod afterwards;
 mod documents;
 pub mod inside;
-mod load;
+pub mod load;
+pub mod planting;
 mod proof;
 mod scene;
 mod sending;
 pub mod wire;
 
+pub use afterwards::{RESTLESS, prove, same_receipts_again};
 pub use documents::{Document, HACKNEY, HARINGEY, NEWHAM, Stream, example};
 pub use load::{Load, SUBMITTERS, insist};
 pub use proof::{Arrived, Proof, all_settled, gateway_store, inbox, inbox_store, vault};

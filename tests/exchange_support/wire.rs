@@ -15,14 +15,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::Scene;
 
-/// Sends a whole request as the school at `school`. The answer is never read: dropping the connection
-/// hangs up.
-pub async fn send(
-    scene: &Scene,
-    school: usize,
-    fields: &Fields,
-    body: &Bytes,
-) -> TlsStream<TcpStream> {
+/// A connection of the school at `school`, with nothing sent on it.
+pub async fn connect(scene: &Scene, school: usize) -> std::io::Result<TlsStream<TcpStream>> {
     let file = scene.world.school_config(school);
     let read = |path: &Path| std::fs::read(path).unwrap();
     let certificates = pem::certificates(&read(&file.with_file_name("tls.crt"))).unwrap();
@@ -37,9 +31,20 @@ pub async fn send(
         .with_root_certificates(roots)
         .with_client_auth_cert(certificates, key)
         .unwrap();
-    let socket = TcpStream::connect(scene.world.gateway_address()).await.unwrap();
+    let socket = TcpStream::connect(scene.world.gateway_address()).await?;
     let name = ServerName::try_from("localhost").unwrap();
-    let mut tls = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await
+}
+
+/// Sends a whole request as the school at `school`. The answer is never read: dropping the connection
+/// hangs up.
+pub async fn send(
+    scene: &Scene,
+    school: usize,
+    fields: &Fields,
+    body: &Bytes,
+) -> TlsStream<TcpStream> {
+    let mut tls = connect(scene, school).await.unwrap();
     let port = scene.world.gateway_address().port();
     let mut head = format!(
         "POST /v1/referrals HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: {}\r\n",

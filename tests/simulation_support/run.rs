@@ -12,6 +12,8 @@ use ecaf::effects::{Clock, SeededEntropy};
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::{AuthorityStore, DeliveryFilter, DeliverySelector, GatewayStore};
 
+use tokio::task::JoinHandle;
+
 use super::database::Database;
 use super::documents::{Document, Stream};
 use super::network::{Network, Node};
@@ -25,8 +27,11 @@ use super::sites::{Machine, Site};
 use super::stores::Disk;
 use crate::store_support::vault;
 
-/// After this long without trouble everything must have come right.
-const LONGEST_QUIET_S: i64 = 6 * 3_600;
+/// After this long without trouble every sender must have an answer.
+const SENDERS_WAIT_S: i64 = 600;
+/// And after this long nothing may be open: a clock that was a quarter of an hour ahead may have put
+/// something off until then.
+const DELIVERIES_WAIT_S: i64 = 3_600;
 
 /// What became of a run.
 pub struct Outcome {
@@ -186,7 +191,10 @@ fn jobs(plan: &Plan, scheduler: &Scheduler) -> [Vec<Job>; SCHOOL_COUNT] {
                 false => stream.document(school, authority),
             };
             let starts_at = r.below(plan.trouble_s * 700_000);
-            let near = |r: &mut super::scheduler::Random| starts_at + r.below(3_000_000);
+            let near = |r: &mut super::scheduler::Random| {
+                let most = r.pick(&[8_000, 200_000, 3_000_000]);
+                starts_at + r.below(most)
+            };
             let mut job = Job::new(document.clone(), 0, starts_at);
             job.again = [0, 0, 1, 2][r.below(4) as usize];
             job.twice = r.chance(250);
@@ -228,10 +236,10 @@ async fn live(world: &Arc<World>) -> Vec<String> {
     for school in &world.schools {
         school.start();
     }
-    begin_trouble(world);
+    let troubles = begin_trouble(world);
     world.scheduler.after(Duration::from_secs(world.plan.trouble_s)).await;
     world.scheduler.note("--", format_args!("trouble ends"));
-    end_trouble(world).await;
+    end_trouble(world, troubles).await;
     let mut problems = come_to_rest(world).await;
     if problems.is_empty() {
         problems.extend(ask_again(world).await);
@@ -239,16 +247,17 @@ async fn live(world: &Arc<World>) -> Vec<String> {
     problems
 }
 
-fn begin_trouble(world: &Arc<World>) {
+fn begin_trouble(world: &Arc<World>) -> Vec<JoinHandle<()>> {
     let plan = &world.plan;
-    let begin = |mean: Option<u64>, kind: Trouble| {
+    let mut troubles = Vec::new();
+    let mut begin = |mean: Option<u64>, kind: Trouble| {
         if let Some(mean) = mean {
             let world = Arc::clone(world);
-            tokio::spawn(async move {
+            troubles.push(tokio::spawn(async move {
                 while world.pause(mean).await {
                     kind.strike(&world).await;
                 }
-            });
+            }));
         }
     };
     begin(plan.gateway_crashes, Trouble::Gateway);
@@ -258,6 +267,7 @@ fn begin_trouble(world: &Arc<World>) {
     begin(plan.cuts, Trouble::Cut);
     begin(plan.clock_steps.map(|(mean, _)| mean), Trouble::Clock);
     begin(plan.operator, Trouble::Operator);
+    troubles
 }
 
 /// What strikes.
@@ -372,7 +382,7 @@ fn operate(world: &World) {
     world.scheduler.note("operator", format_args!("replays {replayed}"));
 }
 
-async fn end_trouble(world: &Arc<World>) {
+async fn end_trouble(world: &Arc<World>, troubles: Vec<JoinHandle<()>>) {
     world.quiet.store(true, Ordering::SeqCst);
     world.network.calm();
     *world.gateway_disk.lock().unwrap() = Disk::CALM;
@@ -380,7 +390,10 @@ async fn end_trouble(world: &Arc<World>) {
     for machine in world.machines() {
         machine.clock.set_wrong_by(0);
     }
-    // What struck last may still be about to mend something; it finds it mended.
+    // What struck last mends what it broke.
+    for trouble in troubles {
+        trouble.await.unwrap();
+    }
     for site in world.gateways.iter().chain(&world.authorities) {
         site.start();
     }
@@ -392,7 +405,7 @@ async fn end_trouble(world: &Arc<World>) {
 /// Waits until everybody has an answer and nothing is open.
 async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
     let began = world.scheduler.elapsed_ms();
-    let mut replayed = false;
+    let mut replayed_at = began;
     loop {
         world.scheduler.after(Duration::from_secs(5)).await;
         for site in world.gateways.iter().chain(&world.authorities) {
@@ -408,18 +421,22 @@ async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
         let counts = to_its_end(store.counts(now)).unwrap();
         let open = counts.held + counts.leased;
         if waiting == 0 && open == 0 && counts.unsequenced == 0 {
-            // What was given up in bad times is for an operator to try again in good ones.
-            if replayed || counts.undeliverable == 0 {
+            if counts.undeliverable == 0 {
                 return Vec::new();
             }
-            replayed = true;
-            to_its_end(store.replay(DeliverySelector::All, now)).unwrap();
+            // What was given up in bad times is for an operator to try again in good ones; once more
+            // where an authority's clock must first reach the time at which it was recorded.
+            if world.scheduler.elapsed_ms() - replayed_at > 60_000 {
+                replayed_at = world.scheduler.elapsed_ms();
+                to_its_end(store.replay(DeliverySelector::All, now)).unwrap();
+            }
         }
-        if world.scheduler.elapsed_ms() - began > LONGEST_QUIET_S * 1_000 {
+        let quiet_s = (world.scheduler.elapsed_ms() - began) / 1_000;
+        if quiet_s > DELIVERIES_WAIT_S || waiting > 0 && quiet_s > SENDERS_WAIT_S {
             return vec![format!(
-                "does not come to rest: {waiting} senders wait, {open} deliveries are open, {} \
-                 tokens have no place",
-                counts.unsequenced
+                "does not come to rest: {waiting} senders wait, {open} deliveries are open, {} are \
+                 given up, {} tokens have no place",
+                counts.undeliverable, counts.unsequenced
             )];
         }
     }

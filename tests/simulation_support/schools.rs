@@ -144,7 +144,8 @@ impl School {
     async fn work(self: &Arc<Self>, number: usize) {
         let (job, scheduler) = (&self.jobs[number], &self.machine.scheduler);
         let begun = scheduler.elapsed_ms() as u64 * 1_000;
-        scheduler.turn(0, job.starts_at.saturating_sub(begun) + 1_000).await;
+        let wait = job.starts_at.saturating_sub(begun);
+        scheduler.turn(wait, wait + 1_000).await;
         if scheduler.random(|r| r.chance(100)) {
             // As far as a machine comes that dies after the first of its two files.
             let id = job.document.id;

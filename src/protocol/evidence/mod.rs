@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{Party, Role, TrustDomain};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::retention::{Erasure, ErasureReason};
 use crate::domain::time::Timestamp;
 use crate::protocol::hash::sha256;
 use crate::protocol::jws::{self, Unverified, Verified};
@@ -63,6 +64,40 @@ pub struct Bundle {
     /// reader. The digest keeps the chain whole and says nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<Withheld>,
+    /// Documents that whoever gave the bundle can no longer read. Their word, not a proof: what the
+    /// tokens prove does not depend on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<ErasedDocument>,
+}
+
+/// A document that is erased where the bundle comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasedDocument {
+    /// Its digest, which a submission names.
+    #[serde(with = "crate::protocol::tokens::text")]
+    pub sha256: Digest,
+    /// When it was erased.
+    #[serde(with = "crate::protocol::tokens::text")]
+    pub erased_at: Timestamp,
+    /// `retention`, `misidentified` or `key_retired`.
+    pub reason: String,
+}
+
+impl ErasedDocument {
+    /// The note of one document.
+    pub fn of(sha256: Digest, erasure: Erasure) -> Self {
+        Self { sha256, erased_at: erasure.at, reason: erasure.why.as_str().into() }
+    }
+
+    /// For a person.
+    pub fn words(&self) -> String {
+        let date = self.erased_at.utc_date();
+        match ErasureReason::from_name(&self.reason) {
+            Some(why) => Erasure { at: self.erased_at, why }.to_string(),
+            None => format!("erased ({date})"),
+        }
+    }
 }
 
 /// A token that is not shown.
@@ -126,6 +161,7 @@ impl Bundle {
             crls: Vec::new(),
             documents: Vec::new(),
             withheld: Vec::new(),
+            erased: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use super::{CheckReport, Document, Pending, SeenChain, SeenCrl, StoredToken, Token};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::Organisation;
+use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 
 /// The key of a dispatch at an authority: one version, for one purpose.
@@ -129,6 +130,8 @@ pub struct InboxEntry {
     pub recorded_at: Timestamp,
     /// When it was received here.
     pub received_at: Timestamp,
+    /// When and why its document was erased, if it was.
+    pub erased: Option<Erasure>,
 }
 
 /// One dispatch with everything that came with it.

@@ -19,6 +19,22 @@ pub enum StoreFault {
     /// The store has stopped after an [`StoreFault::OutcomeUnknown`] or at shutdown; it does
     /// nothing more in this process.
     Stopped,
+    /// The database did not confirm a commit in time: nobody can know yet whether it happened. The
+    /// same call made again finds out and gives the stored answer.
+    Unconfirmed,
+    /// No database server can be reached.
+    Unreachable,
+    /// The database refuses this login, its certificate, or a right that its role should have.
+    Denied,
+    /// The database server's certificate is not to be trusted, or the server speaks no TLS.
+    Untrusted,
+    /// None of the servers given is a primary: all are replicas, or read only.
+    NotPrimary,
+    /// The primary found has a lower promotion epoch than one seen before: an old primary that came
+    /// back. Nothing is written there.
+    OldPrimary,
+    /// Commits would not wait for a synchronous replica, though the configuration requires it.
+    NoReplica,
     /// What lies on disk contradicts itself. An operator must look (`check`, restore).
     Corrupt,
     /// The file is not a store of this kind at all.
@@ -34,6 +50,14 @@ pub enum StoreFault {
         /// The version on disk.
         found: u32,
         /// The newest version that this program knows.
+        known: u32,
+    },
+    /// The schema is older than this program needs, and it is not this process's business to migrate
+    /// it.
+    OldSchema {
+        /// The version found.
+        found: u32,
+        /// The version that this program needs.
         known: u32,
     },
     /// The key ring has no key for the period of this document: prepare it.
@@ -56,12 +80,20 @@ impl StoreFault {
             StoreFault::Unavailable => "unavailable",
             StoreFault::OutcomeUnknown => "outcome_unknown",
             StoreFault::Stopped => "stopped",
+            StoreFault::Unconfirmed => "unconfirmed",
+            StoreFault::Unreachable => "unreachable",
+            StoreFault::Denied => "denied",
+            StoreFault::Untrusted => "untrusted",
+            StoreFault::NotPrimary => "not_primary",
+            StoreFault::OldPrimary => "old_primary",
+            StoreFault::NoReplica => "no_replica",
             StoreFault::Corrupt => "corrupt",
             StoreFault::NotAStore => "not_a_store",
             StoreFault::Missing => "missing",
             StoreFault::NoFolder => "no_folder",
             StoreFault::InUse => "in_use",
             StoreFault::UnknownSchema { .. } => "unknown_schema",
+            StoreFault::OldSchema { .. } => "old_schema",
             StoreFault::NoPeriodKey => "no_period_key",
             StoreFault::UnknownKey => "unknown_key",
             StoreFault::RingLost => "ring_lost",
@@ -85,6 +117,23 @@ impl fmt::Display for StoreFault {
                 "the disk failed while a commit was synced: the store has stopped, restart to recover"
             }
             StoreFault::Stopped => "the store has stopped: restart to recover",
+            StoreFault::Unconfirmed => {
+                "the database did not confirm in time, and nobody knows whether it was done: try again"
+            }
+            StoreFault::Unreachable => "no database server can be reached",
+            StoreFault::Denied => {
+                "the database refuses this login, or its role lacks a right: see deploy/postgres/roles.sql"
+            }
+            StoreFault::Untrusted => {
+                "the certificate of the database server does not verify, or it speaks no TLS"
+            }
+            StoreFault::NotPrimary => "none of the database servers is a primary",
+            StoreFault::OldPrimary => {
+                "the database is an old primary, of before a promotion: stop it, or make it a replica"
+            }
+            StoreFault::NoReplica => {
+                "commits of the database do not wait for a synchronous replica, which is required"
+            }
             StoreFault::Corrupt => "the store contradicts itself: check it and restore a backup",
             StoreFault::NotAStore => "the file is not a store of this program",
             StoreFault::Missing => "there is no store here: create it first",
@@ -95,6 +144,13 @@ impl fmt::Display for StoreFault {
                     f,
                     "the store has schema version {found}, this program knows up to {known}: \
                      run the newer program"
+                );
+            }
+            StoreFault::OldSchema { found, known } => {
+                return write!(
+                    f,
+                    "the store has schema version {found}, this program needs {known}: \
+                     run \"ecaf store migrate\""
                 );
             }
             StoreFault::NoPeriodKey => {

@@ -89,7 +89,7 @@ const PREFIX: &str = "ecaf-kek-1:";
 
 /// KEKs that are published with the program, by id: the one of the conformance vectors. Whoever has
 /// the program can open what lies under them.
-const PUBLISHED: [&str; 1] = ["70e4d1c4a3ee1d1f"];
+const PUBLISHED: [&str; 1] = ["0fbfd858cbacdd77"];
 
 /// Whether a KEK is published with the program; refused outside of the demonstration.
 pub fn is_published(id: &str) -> bool {

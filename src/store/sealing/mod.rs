@@ -21,7 +21,7 @@ pub mod upkeep;
 mod vault;
 
 pub use erase::{EraseFault, Erased, Eraser, Plan};
-pub use form::{KeyId, Place, Sealed, StoreKind, WRAPPED_BYTES};
+pub use form::{KeyBytes, KeyId, Place, Sealed, StoreKind, WRAPPED_BYTES};
 pub use kek::{KekFault, Keks, KeyWrapper, LocalKek, is_published};
 pub use ring::{DestroyedKey, KeyRing, RingFault, RingKey, Tombstone};
 pub use ring_file::{RingFile, RingFileFault, RingLock, from_bytes, to_bytes};

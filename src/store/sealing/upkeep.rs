@@ -5,10 +5,11 @@
 //! Every step is safe to repeat and safe beside another process that does the same, because each change
 //! compares the wrapped key that it was made from.
 
-use crate::domain::retention::{Erasure, Period};
+use crate::domain::retention::{Erasure, ErasureReason, Period};
 use crate::domain::time::Timestamp;
 use crate::store::contract::{RetentionStore, Rewrap, StoreFault, WrappedDocument};
 
+use super::erase::Plan;
 use super::form::KeyId;
 use super::vault::Vault;
 
@@ -65,6 +66,30 @@ pub async fn run(
         }
     }
     Ok(done)
+}
+
+/// What lies in a store under keys that are destroyed, or has a tombstone, and is not purged yet: what a
+/// restored backup cannot give back. Documents that had to stay when the backup was made are named.
+pub async fn unreadable(store: &dyn RetentionStore, vault: &Vault) -> Result<Plan, StoreFault> {
+    let mut plan = Plan::default();
+    for used in store.keys_in_use().await? {
+        let mut after = None;
+        loop {
+            let page = store.wrapped_under(used.key_id, after, BATCH).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            for document in page {
+                let place = &document.place;
+                let erasure = vault.erased(place.referral_id, place.sha256, Some(used.key_id));
+                match (erasure.map(|erasure| erasure.why), document.facts.may_be_erased()) {
+                    (None, _) => {}
+                    (Some(ErasureReason::Misidentified), _) | (_, Ok(())) => plan.erase += 1,
+                    (_, Err(why)) => plan.forward.push((place.referral_id, place.version, why)),
+                }
+            }
+        }
+    }
+    Ok(plan)
 }
 
 /// Deletes the ciphertext of documents that nobody can open any more.

@@ -46,12 +46,15 @@ impl AuthorityStore for SqliteAuthority {
     }
 
     fn inbox(&self, filter: InboxFilter) -> Pending<'_, Vec<InboxEntry>> {
-        self.engine.long_read(move |conn| inbox::inbox(conn, &filter))
+        let vault = Arc::clone(&self.vault);
+        self.engine.long_read(move |conn| inbox::inbox(conn, &vault, &filter))
     }
 
     fn item(&self, entry: u64) -> Pending<'_, Option<InboxItem>> {
         Box::pin(async move {
-            let found = self.engine.long_read(move |conn| inbox::item(conn, entry)).await?;
+            let vault = Arc::clone(&self.vault);
+            let find = move |conn: &_| inbox::item(conn, &vault, entry);
+            let found = self.engine.long_read(find).await?;
             let Some((entry, row, tokens)) = found else { return Ok(None) };
             let document = row.open(&self.vault, &place(&entry.key, entry.payload_sha256))?;
             Ok(Some(InboxItem { entry, document, tokens }))

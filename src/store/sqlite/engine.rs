@@ -263,7 +263,7 @@ fn never_last(conn: &Connection) -> Result<(), StoreFault> {
 }
 
 /// A connection with what every one of ours has in common.
-fn connect(path: &Path) -> Result<Connection, StoreFault> {
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreFault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(Duration::from_millis(BUSY_MS))?;

@@ -8,7 +8,7 @@ use crate::store::contract::{
     Dispatch, DispatchKey, InboxEntry, InboxFilter, ReceiveOutcome, StoreFault, StoredDispatch,
     StoredToken,
 };
-use crate::store::sealing::Sealed;
+use crate::store::sealing::{Sealed, Vault};
 
 /// Gives out the next number. Crash after the commit: the number stays unused.
 pub(super) fn next_reference(
@@ -101,13 +101,16 @@ pub(super) fn received(
 /// The columns that [`entry`] reads.
 const ENTRY: &str =
     "entry, reference, referral_id, version, purpose, sender, request_type, urgency,
-                     payload_sha256, recorded_at, received_at";
+     payload_sha256, recorded_at, received_at, erased_at, erased_why, b.key_id";
+/// Where they are read from.
+const ENTRIES: &str = "dispatches LEFT JOIN documents b ON b.id = document";
 
 pub(super) fn inbox(
     conn: &Connection,
+    vault: &Vault,
     filter: &InboxFilter,
 ) -> Result<Vec<InboxEntry>, StoreFault> {
-    let mut sql = format!("SELECT {ENTRY} FROM dispatches WHERE TRUE");
+    let mut sql = format!("SELECT {ENTRY} FROM {ENTRIES} WHERE TRUE");
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     if let Some(id) = filter.referral_id {
         sql.push_str(" AND referral_id = ?");
@@ -130,40 +133,41 @@ pub(super) fn inbox(
     sql.push_str(" ORDER BY entry DESC LIMIT ?");
     values.push(Box::new(limit));
     let mut find = conn.prepare_cached(&sql)?;
-    collect(find.query(rusqlite::params_from_iter(values))?, entry)
+    collect(find.query(rusqlite::params_from_iter(values))?, |row| entry(row, vault))
 }
 
-fn entry(row: &Row<'_>) -> Result<InboxEntry, StoreFault> {
+fn entry(row: &Row<'_>, vault: &Vault) -> Result<InboxEntry, StoreFault> {
+    let (referral_id, payload_sha256) = (rows::referral_id(row, 2)?, rows::digest(row, 8)?);
+    let key = rows::key_id(row, 13)?;
     Ok(InboxEntry {
         entry: rows::count(row, 0)?,
         reference: row.get(1)?,
-        key: DispatchKey {
-            referral_id: rows::referral_id(row, 2)?,
-            version: row.get(3)?,
-            purpose: row.get(4)?,
-        },
+        key: DispatchKey { referral_id, version: row.get(3)?, purpose: row.get(4)? },
         sender: rows::organisation(row, 5)?,
         request_type: row.get(6)?,
         urgency: row.get(7)?,
-        payload_sha256: rows::digest(row, 8)?,
+        payload_sha256,
         recorded_at: rows::time(row, 9)?,
         received_at: rows::time(row, 10)?,
+        // Erased from the moment at which its key is destroyed, purged a little later.
+        erased: rows::erasure(row, 11)?.or_else(|| vault.erased(referral_id, payload_sha256, key)),
     })
 }
 
 /// One entry with its tokens; the document as it lies there.
 pub(super) type Item = (InboxEntry, DocumentRow, Vec<StoredToken>);
 
-pub(super) fn item(conn: &Connection, number: u64) -> Result<Option<Item>, StoreFault> {
+pub(super) fn item(
+    conn: &Connection,
+    vault: &Vault,
+    number: u64,
+) -> Result<Option<Item>, StoreFault> {
     let snapshot = conn.unchecked_transaction()?;
-    let sql = format!(
-        "SELECT {ENTRY}, erased_at, erased_why, b.key_id, b.wrapped, b.body
-         FROM dispatches LEFT JOIN documents b ON b.id = document WHERE entry = ?1"
-    );
+    let sql = format!("SELECT {ENTRY}, b.wrapped, b.body FROM {ENTRIES} WHERE entry = ?1");
     let mut find = snapshot.prepare_cached(&sql)?;
     let mut found = find.query([rows::number(number)])?;
     let Some(row) = found.next()? else { return Ok(None) };
-    let entry = entry(row)?;
+    let entry = entry(row, vault)?;
     let document = rows::document(row, 11)?;
     let mut find = snapshot.prepare_cached(concat!(
         "SELECT ",

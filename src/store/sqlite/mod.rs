@@ -8,15 +8,18 @@
 //! | `faults` | SQLite's errors as [`StoreFault`](crate::store::StoreFault)s |
 //! | `rows` | values <-> columns, and what both stores write alike |
 //! | `accept`, `deliveries`, `sequence`, `read` | the gateway's operations |
+//! | `backup` | copies of a store in use, and stores from copies |
 //! | `retention` | both kinds' keys, holds and erasure |
 //! | `gateway`, `authority` | the contracts' traits over them |
 //! | `check`, `check_gateway` | re-hashing and cross-checking of everything |
 
 mod accept;
 mod authority;
+pub mod backup;
 mod check;
 mod check_gateway;
 mod checkpoint;
+mod copy;
 mod deliveries;
 mod engine;
 mod faults;
@@ -30,5 +33,7 @@ mod sequence;
 mod writer;
 
 pub use authority::SqliteAuthority;
+pub use backup::{CopyFault, Draft};
+pub use copy::SqliteCopy;
 pub use engine::{Access, Settings};
 pub use gateway::SqliteGateway;

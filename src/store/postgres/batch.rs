@@ -1,0 +1,70 @@
+//! What waits is gathered and carried out together: one transaction, one commit, one round trip to
+//! the disk and the replicas for all of them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::store::contract::{Pending, StoreFault};
+
+/// Operations per transaction. More bring nothing: at 64 the server's work for the rows is all that
+/// is left.
+const LARGEST: usize = 64;
+/// Operations that may wait; further callers wait for their turn to wait.
+const QUEUE: usize = 1_024;
+
+/// An operation that waits, and where its answer goes.
+pub(super) struct Waiting<I, O> {
+    /// What it asks for.
+    pub item: I,
+    answer: oneshot::Sender<Result<O, StoreFault>>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl<I, O> Waiting<I, O> {
+    /// Answers it.
+    pub fn tell(self, outcome: Result<O, StoreFault>) {
+        // Whoever stopped waiting does not need the answer.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+/// A queue with one task that takes from it.
+pub(super) struct Batcher<I, O> {
+    turns: Arc<Semaphore>,
+    queue: mpsc::UnboundedSender<Waiting<I, O>>,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
+    /// Starts the task. `carry_out` must answer each of the batch; what it drops unanswered is
+    /// [`StoreFault::Unconfirmed`].
+    pub fn start<F, Fut>(carry_out: F) -> Self
+    where
+        F: Fn(Vec<Waiting<I, O>>) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send,
+    {
+        let (queue, mut waiting) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            // Ends when the store is dropped and all that waited is answered.
+            while waiting.recv_many(&mut batch, LARGEST).await > 0 {
+                carry_out(std::mem::take(&mut batch)).await;
+            }
+        });
+        Self { turns: Arc::new(Semaphore::new(QUEUE)), queue }
+    }
+
+    /// Queues an operation and waits for its answer. Once queued it is carried out, also if the caller
+    /// stops waiting.
+    pub fn submit(&self, item: I) -> Pending<'_, O> {
+        Box::pin(async move {
+            let turn = Arc::clone(&self.turns).acquire_owned().await;
+            let _turn = turn.map_err(|_| StoreFault::Stopped)?;
+            let (answer, answered) = oneshot::channel();
+            let waiting = Waiting { item, answer, _turn };
+            self.queue.send(waiting).map_err(|_| StoreFault::Stopped)?;
+            answered.await.unwrap_or(Err(StoreFault::Unconfirmed))
+        })
+    }
+}

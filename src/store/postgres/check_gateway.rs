@@ -1,0 +1,112 @@
+//! Cross-checking of everything in a gateway's database.
+
+use super::check::Checks;
+use crate::store::sealing::StoreKind;
+
+/// A gateway's store.
+pub(super) const CHECKS: &Checks = &Checks {
+    counts: "SELECT (SELECT count(*) FROM referrals), (SELECT count(*) FROM log)",
+    store: StoreKind::Gateway,
+    documents: "SELECT v.ref, v.version::bigint,
+            'version ' || v.version || ' of referral row ' || v.ref, r.referral_id, v.version, '',
+            v.payload_sha256, v.erased_at, v.erased_why, b.key_id, b.wrapped, b.body
+        FROM versions v JOIN referrals r ON r.ref = v.ref
+        LEFT JOIN documents b ON b.id = v.document
+        WHERE (v.ref, v.version) > ($1::bigint, $2::bigint) ORDER BY v.ref, v.version LIMIT $3",
+    invariants: INVARIANTS,
+};
+
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "has gaps in its versions, or none",
+        "SELECT 'referral row ' || r.ref FROM referrals r LEFT JOIN versions v ON v.ref = r.ref
+         GROUP BY r.ref HAVING count(v.version) = 0 OR max(v.version) <> count(v.version)",
+    ),
+    (
+        "has gaps in its positions, or a head that is not the last one",
+        "SELECT 'referral row ' || r.ref FROM referrals r
+         LEFT JOIN tokens t ON t.owner = r.ref AND t.position IS NOT NULL
+         GROUP BY r.ref
+         HAVING count(t.position) <> r.head_position OR count(DISTINCT t.position) <> r.head_position
+             OR max(t.position) <> r.head_position OR min(t.position) <> 1",
+    ),
+    (
+        "has a head whose digest is not its token's",
+        "SELECT 'referral row ' || r.ref FROM referrals r WHERE NOT EXISTS (
+             SELECT FROM tokens t WHERE t.owner = r.ref AND t.position = r.head_position
+             AND t.sha256 = r.head_digest AND t.kind IN ('accepted', 'recorded'))",
+    ),
+    (
+        "has a submission or receipt of another kind or referral, or none",
+        "SELECT 'version ' || v.version || ' of referral row ' || v.ref FROM versions v
+         LEFT JOIN tokens s ON s.id = v.submission LEFT JOIN tokens a ON a.id = v.accepted
+         WHERE s.owner IS DISTINCT FROM v.ref OR a.owner IS DISTINCT FROM v.ref
+             OR s.kind NOT IN ('submission', 'attested') OR a.kind <> 'accepted'",
+    ),
+    (
+        "takes a position that its kind has not, or lacks one",
+        "SELECT 'token ' || id FROM tokens
+         WHERE (position IS NOT NULL) <> (kind IN ('accepted', 'recorded'))",
+    ),
+    (
+        "has a note or receipt of another kind or referral, or none",
+        "SELECT 'delivery ' || d.id FROM deliveries d LEFT JOIN tokens n ON n.id = d.note
+         LEFT JOIN tokens e ON e.id = d.delivered LEFT JOIN tokens r ON r.id = d.recorded
+         WHERE n.kind IS DISTINCT FROM 'dispatch_note' OR n.owner <> d.ref
+             OR (d.state = 'delivered' AND (e.kind IS DISTINCT FROM 'delivered' OR e.owner <> d.ref
+                 OR r.kind IS DISTINCT FROM 'recorded' OR r.owner <> d.ref))",
+    ),
+    (
+        "belongs to no version",
+        "SELECT 'document ' || id FROM documents b
+         WHERE NOT EXISTS (SELECT FROM versions v WHERE v.document = b.id)",
+    ),
+    (
+        "belongs to no referral",
+        "SELECT 'token ' || id FROM tokens t
+         WHERE NOT EXISTS (SELECT FROM referrals r WHERE r.ref = t.owner)",
+    ),
+    (
+        "belongs to no referral",
+        "SELECT 'version ' || v.version || ' of referral row ' || v.ref FROM versions v
+         WHERE NOT EXISTS (SELECT FROM referrals r WHERE r.ref = v.ref)",
+    ),
+    (
+        "belongs to no version",
+        "SELECT 'delivery ' || d.id FROM deliveries d
+         WHERE NOT EXISTS (SELECT FROM versions v WHERE v.ref = d.ref AND v.version = d.version)",
+    ),
+    (
+        "leaves a gap in the log",
+        "SELECT 'log entry ' || max(idx) FROM log HAVING count(*) > 0 AND max(idx) <> count(*) - 1",
+    ),
+    (
+        "has another digest than its token, or none",
+        "SELECT 'log entry ' || l.idx FROM log l LEFT JOIN tokens t ON t.id = l.token
+         WHERE l.sha256 IS DISTINCT FROM t.sha256",
+    ),
+    (
+        "is not exactly once in the log or among the unsequenced",
+        "SELECT 'token ' || coalesce(t.id, s.token) FROM tokens t FULL JOIN (
+             SELECT token, count(*) AS times FROM
+                 (SELECT token FROM log UNION ALL SELECT token FROM unsequenced) both_places
+             GROUP BY token) s ON s.token = t.id
+         WHERE s.times IS DISTINCT FROM 1 OR t.id IS NULL",
+    ),
+    (
+        "has a gap",
+        "SELECT 'feed of ' || party FROM feeds GROUP BY party HAVING max(position) <> count(*)",
+    ),
+    (
+        "shows a token that is not in the log",
+        "SELECT 'feed of ' || party FROM feeds f
+         WHERE NOT EXISTS (SELECT FROM log l WHERE l.token = f.token)",
+    ),
+    (
+        "comes before an older token of its referral",
+        "SELECT 'log entry ' || idx FROM (
+             SELECT l.idx, l.token, max(l.token) OVER (PARTITION BY t.owner ORDER BY l.idx) AS newest
+             FROM log l JOIN tokens t ON t.id = l.token) placed
+         WHERE token <> newest",
+    ),
+];

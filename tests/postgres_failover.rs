@@ -107,6 +107,10 @@ async fn gateways_die_then_the_primary_and_no_receipt_is_lost() {
         gateways[member] = members[member].start();
         load.receipts(SUBMITTERS).await;
     }
+    // One that starts while there is no primary ends and says why, to be started again by its manager.
+    for process in &mut gateways {
+        tokio::task::block_in_place(|| process.wait_ready().unwrap());
+    }
 
     tokio::task::block_in_place(|| primary.kill());
     // Nobody can promise anything now. Receipts that are on their way are sound: the replica has them.
@@ -122,6 +126,9 @@ async fn gateways_die_then_the_primary_and_no_receipt_is_lost() {
     gateways[0].kill();
     gateways[0] = members[0].start();
     load.receipts(3 * SUBMITTERS).await;
+    for process in &mut gateways {
+        tokio::task::block_in_place(|| process.wait_ready().unwrap());
+    }
     let sent = load.stop().await;
     let rows = "SELECT count(*) FROM ecaf.versions";
     let old: usize = primary.sql(DATABASE, rows)[0].parse().unwrap();

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::sync::Mutex;
@@ -97,6 +98,9 @@ pub(super) struct CommitProbe(Mutex<Option<Timestamp>>);
 /// store that works again is told of at once.
 const COMMIT_COUNTS: i64 = 5_000;
 
+/// A commit that takes longer is as good as none.
+const COMMIT_TAKES: Duration = Duration::from_secs(3);
+
 impl CommitProbe {
     /// Tries, unless it succeeded just before: the age of that success in seconds. Whoever asks
     /// meanwhile waits for the same answer.
@@ -111,7 +115,9 @@ impl CommitProbe {
         {
             return Ok(age / 1_000);
         }
-        let outcome = attempt.await;
+        // A commit that waits for a replica may wait for long; whoever asks wants an answer now.
+        let outcome = tokio::time::timeout(COMMIT_TAKES, attempt).await;
+        let outcome = outcome.unwrap_or(Err(StoreFault::Unconfirmed));
         *last = outcome.is_ok().then_some(now);
         outcome.map(|()| 0)
     }

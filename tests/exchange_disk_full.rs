@@ -11,10 +11,9 @@ use std::process::Command;
 use ecaf::cli::sandbox::{Process, operator_get};
 use ecaf::effects::{Clock, SystemClock};
 use ecaf::school::sender::Sender;
-use ecaf::store::GatewayStore;
 use exchange_support::{
-    Arrived, HACKNEY, Proof, QUICK, Scene, Sent, Stream, all_settled, ends_well, eventually,
-    gateway_store, post, problem, receipt_of,
+    Arrived, HACKNEY, Proof, QUICK, Scene, Sent, Stream, all_settled, ends_well, eventually, post,
+    problem, receipt_of,
 };
 
 /// Set in the child that runs in a user namespace of its own.
@@ -129,7 +128,6 @@ fn readiness(process: &Process) -> (u16, String) {
 async fn the_gateway() {
     let scene = Scene::now(QUICK);
     let disk = small(&scene, &scene.world.gateway_config(), "gateway.db");
-    let store = disk.0.join("gateway.db");
     let mut gateway = scene.start_gateway();
     gateway.wait_ready().unwrap();
     let schools = [scene.school(0).await, scene.school(1).await, scene.school(2).await];
@@ -164,7 +162,7 @@ async fn the_gateway() {
         .await;
         sent.push(Sent { receipt: receipt_of(&answer), document });
         assert_eq!(readiness(&gateway).0, 200);
-        assert!(gateway_store(&store).check().await.unwrap().is_sound());
+        assert!(scene.gateway().await.check().await.unwrap().is_sound());
     }
     assert!(sent.len() > 6, "the disk was full before anything was accepted");
 
@@ -176,10 +174,10 @@ async fn the_gateway() {
     let mut hackney = scene.start_authority(HACKNEY);
     gateway.wait_ready().unwrap();
     hackney.wait_ready().unwrap();
-    all_delivered(&store).await;
+    all_delivered(&scene).await;
     ends_well(&mut gateway);
     ends_well(&mut hackney);
-    prove(&schools[0], &gateway_store(&store), &[scene.inbox_store(HACKNEY)], &sent).await;
+    prove(&schools[0], &scene, &sent).await;
 }
 
 async fn an_authority() {
@@ -206,29 +204,29 @@ async fn an_authority() {
     })
     .await;
     assert!(words.contains("NOT READY: store"), "{words}");
-    assert!(open(&scene.gateway_store()).await > 0, "everything fitted on the full disk");
+    assert!(open(&scene).await > 0, "everything fitted on the full disk");
     disk.empty();
-    all_delivered(&scene.gateway_store()).await;
+    all_delivered(&scene).await;
     assert_eq!(readiness(&hackney).0, 200);
     ends_well(&mut gateway);
     ends_well(&mut hackney);
-    let store = gateway_store(&scene.gateway_store());
-    prove(&school, &store, &[disk.0.join("inbox.db")], &sent).await;
+    prove(&school, &scene, &sent).await;
 }
 
 /// Deliveries that are open. Read from the store: asking for readiness writes, and space is scarce.
-async fn open(store: &Path) -> u64 {
-    let counts = gateway_store(store).counts(SystemClock.now()).await.unwrap();
+async fn open(scene: &Scene) -> u64 {
+    let counts = scene.gateway().await.counts(SystemClock.now()).await.unwrap();
     counts.held + counts.leased
 }
 
-async fn all_delivered(store: &Path) {
-    let done = async || (open(store).await == 0).then_some(());
+async fn all_delivered(scene: &Scene) {
+    let done = async || (open(scene).await == 0).then_some(());
     eventually("everything is delivered", done).await;
 }
 
-async fn prove(school: &Sender, store: &dyn GatewayStore, inboxes: &[PathBuf], sent: &[Sent]) {
-    let arrived = Arrived::read(inboxes).await;
+async fn prove(school: &Sender, scene: &Scene, sent: &[Sent]) {
+    let store = &*scene.gateway().await;
+    let arrived = Arrived::of(vec![scene.inbox(HACKNEY).await]).await;
     assert_eq!(arrived.counts(), (sent.len(), sent.len()));
     let delivered = all_settled(store).await;
     assert_eq!(delivered.len(), sent.len());

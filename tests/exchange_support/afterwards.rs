@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ecaf::cli::sandbox::{Process, SCHOOLS};
+use ecaf::cli::sandbox::{AUTHORITIES, Process, SCHOOLS};
 use ecaf::effects::{Clock, SystemClock};
 
 use super::{Arrived, Proof, Scene, Sent, all_settled, ends_well, eventually, insist, still_open};
@@ -55,8 +55,11 @@ pub async fn prove(
 /// What lies in the stores is what was sent; the processes have ended.
 pub async fn prove_stored(scene: &Scene, sent: Vec<Sent>) {
     let proof = Proof::of(&scene.school(0).await);
-    let (store, inboxes) = scene.stores().await;
-    let arrived = Arrived::of(inboxes).await;
+    let mut inboxes = Vec::new();
+    for index in 0..AUTHORITIES.len() {
+        inboxes.push(scene.inbox(index).await);
+    }
+    let (store, arrived) = (scene.gateway().await, Arrived::of(inboxes).await);
     assert_eq!(arrived.counts(), (sent.len(), sent.len()));
     let delivered = all_settled(&*store).await;
     assert_eq!(delivered.len(), sent.len());

@@ -88,16 +88,16 @@ impl Scene {
         self.world.authority_config(index).with_file_name("inbox.db")
     }
 
-    /// The stores of the gateway and of all authorities, as an operator opens them: files or databases,
-    /// as the configurations say.
-    pub async fn stores(&self) -> (Arc<dyn GatewayStore>, Vec<Arc<dyn AuthorityStore>>) {
-        let gateway = config::load_gateway(&self.world.gateway_config()).unwrap();
-        let mut inboxes = Vec::new();
-        for index in 0..AUTHORITIES.len() {
-            let authority = config::load_authority(&self.world.authority_config(index)).unwrap();
-            inboxes.push(app::open_authority(&authority).await.unwrap());
-        }
-        (app::open_gateway(&gateway).await.unwrap(), inboxes)
+    /// The gateway's store as an operator opens it: file or database, as the configuration says.
+    pub async fn gateway(&self) -> Arc<dyn GatewayStore> {
+        let settings = config::load_gateway(&self.world.gateway_config()).unwrap();
+        app::open_gateway(&settings).await.unwrap()
+    }
+
+    /// An authority's.
+    pub async fn inbox(&self, index: usize) -> Arc<dyn AuthorityStore> {
+        let settings = config::load_authority(&self.world.authority_config(index)).unwrap();
+        app::open_authority(&settings).await.unwrap()
     }
 
     /// A school's machine with connections of its own.

@@ -234,6 +234,9 @@ async fn an_old_primary_that_comes_back_is_refused() {
     let store = open_gateway(&settings, vault()).await;
     let load = Load::start(&store);
     load.until(50).await;
+    // A replica alone is no primary.
+    let alone = Settings { servers: vec![new.address()], ..settings.clone() };
+    assert_eq!(open(&alone).await.err(), Some(StoreFault::NotPrimary));
     // The primary dies under load; the replica is promoted, with a replica of its own.
     blocking(|| {
         old.kill();

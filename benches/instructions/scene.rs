@@ -71,7 +71,7 @@ impl Scene {
         directory
             .offer(|in_use| accept(&bundle, verify, at, in_use))
             .map_err(|_| "the directory is refused")?;
-        let file = settings.store.file().ok_or("the store is no file")?;
+        let file = settings.store.file().ok_or("the sandbox keeps a file")?;
         let store = Settings::owner(file).or_create();
         let vault = ecaf::app::open_vault(&settings.keys, true).map_err(|e| e.to_string())?;
         let store = SqliteGateway::open(&store, vault, Arc::clone(&entropy));

@@ -195,14 +195,14 @@ impl SealedStore {
         progress: impl FnMut(copy::Progress),
     ) -> Result<Copied, AppFault> {
         if self.kind != to.kind {
-            return Err(AppFault::plain(&"one is a gateway's store and one an authority's"));
+            return Err(AppFault::plain("one is a gateway's store and one an authority's"));
         }
         if self.keys.ring != to.keys.ring {
-            return Err(AppFault::plain(&"both configurations must name the same key ring"));
+            return Err(AppFault::plain("both configurations must name the same key ring"));
         }
         let (source, target) = (self.copy_source().await?, to.copy_target().await?);
         let copied = copy::copy(self.tables(), source.as_ref(), target.as_ref(), progress).await;
-        copied.map_err(|why| AppFault::plain(&why))
+        copied.map_err(|why| AppFault::plain(why))
     }
 
     /// Opens a copy of the store.

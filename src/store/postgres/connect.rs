@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio_postgres::config::{Config, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Config, SslMode};
 
 use super::epoch::Seen;
 use super::faults::of_connecting;
@@ -101,7 +101,6 @@ impl Connector {
             .user(&self.settings.login.user)
             .application_name(concat!("ecaf ", env!("CARGO_PKG_VERSION")))
             .ssl_mode(if tls { SslMode::Require } else { SslMode::Disable })
-            .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .connect_timeout(CONNECT)
             // A server that vanished without a word is noticed by the kernel too.
             .keepalives_idle(Duration::from_secs(10))
@@ -117,6 +116,7 @@ impl Connector {
     async fn judge(&self, mut session: Session, demands: Demands) -> Result<Session, StoreFault> {
         let fault = |trouble: super::faults::Trouble| trouble.in_the_end(false);
         session.run(OURS).await.map_err(fault)?;
+        // What target_session_attrs=read-write asks, where the answer can be told from others.
         const LOOK: &str = "SELECT pg_is_in_recovery() \
                             OR current_setting('transaction_read_only') = 'on'";
         let row = session.one(LOOK, &[]).await.map_err(fault)?;

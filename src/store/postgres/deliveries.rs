@@ -265,7 +265,10 @@ pub(super) async fn failed(
     const DELIVERED: &str = "SELECT state = 'delivered' FROM deliveries WHERE id = $1";
     let row = session.first(DELIVERED, &[&lease.delivery.0]).await?;
     Ok(match row.map(|row| get(&row, 0)).transpose()? {
-        Some(true) => Settled::AlreadyDone,
+        Some(true) => {
+            session.confirm().await?;
+            Settled::AlreadyDone
+        }
         _ => Settled::LeaseLost,
     })
 }

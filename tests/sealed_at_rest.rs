@@ -6,6 +6,7 @@ mod exchange_support;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -282,6 +283,62 @@ async fn restore(scene: &Scene, config: &str, documents: &[Document]) {
     let again = ["store", "restore", "--from", "backups/late.db", "--config", other];
     let refused = scene.run(&again);
     assert_eq!(refused.status.code(), Some(1), "a store is never overwritten");
+}
+
+/// Without its keys a process does not start, and says which it wants; never a byte of one.
+#[test]
+fn a_process_without_its_keys_does_not_start() {
+    let scene = Scene::now(QUICK);
+    let folder = scene.world.folder().join("gateway");
+    let config = scene.world.gateway_config();
+    let (ring, kek) = (folder.join("keys/ring"), folder.join("kek/kek"));
+    let read = |path: &Path| fs::read(path).unwrap();
+    let (good_ring, good_kek) = (read(&ring), read(&kek));
+    let other_kek = read(&scene.world.authority_config(0).with_file_name("kek/kek"));
+    let secret = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim()[11..].to_owned();
+    let refused = |arguments: &[&str], because: &str| {
+        let output = scene.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(because), "{said}");
+        for key in [&good_kek, &other_kek] {
+            assert!(!said.contains(&secret(key)), "{said}");
+        }
+        said
+    };
+    let start = ["gateway", "--config", config.to_str().unwrap()];
+    let put =
+        |path: &Path, bytes: &[u8]| ecaf::effects::files::replace(path, bytes, 0o600).unwrap();
+    put(&kek, &other_kek);
+    let said = refused(&start, "the key ring needs the key-encryption key");
+    assert_eq!(said.matches(|c: char| c == ';').count(), 1, "wanted and given: {said}");
+    put(&kek, b"not a key");
+    refused(&start, "not a key-encryption key");
+    fs::remove_file(&kek).unwrap();
+    refused(&start, "not found");
+    put(&kek, &good_kek);
+    let mut altered = good_ring.clone();
+    let middle = altered.len() / 2;
+    altered[middle] ^= 1;
+    put(&ring, &altered);
+    refused(&start, "key ring");
+    fs::remove_file(&ring).unwrap();
+    refused(&start, "not found");
+    put(&ring, &good_ring);
+    fs::set_permissions(&kek, fs::Permissions::from_mode(0o644)).unwrap();
+    refused(&start, "chmod 600");
+    // The published key, outside of the demonstration.
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/sealing/sealed.json");
+    let vectors: serde_json::Value = serde_json::from_slice(&read(&vectors)).unwrap();
+    put(&kek, text(&vectors["kek"]).as_bytes());
+    let live = fs::read_to_string(&config).unwrap();
+    let live = live.replace("demo = true", "demo = false");
+    let live = live.replace("demo.ecaf.example", "scheme.example.org");
+    let live_config = folder.join("live.toml");
+    fs::write(&live_config, live).unwrap();
+    let show = ["keys", "show", "--config", live_config.to_str().unwrap()];
+    refused(&show, "published with the program");
+    assert!(!folder.join("gateway.db").exists(), "nothing was stored without keys");
 }
 
 /// The search finds what it looks for, in every form and wherever it begins.

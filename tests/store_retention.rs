@@ -1,12 +1,14 @@
 //! The contract of keys, holds and erasure (`RetentionStore`), as tests: every implementation runs every
 //! case. Their order in an erasure, and what a crash in it means, is in `store_sealing.rs`.
 
+mod postgres_support;
 mod store_support;
 
 use std::sync::Arc;
 
 use ecaf::domain::retention::{Erasure, ErasureReason, KeptBecause, Period};
 use ecaf::effects::SystemEntropy;
+use ecaf::store::postgres::{Kind, PostgresAuthority, PostgresGateway};
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
 use store_support::*;
@@ -52,8 +54,14 @@ macro_rules! authority_cases {
     )*};
 }
 
-gateway_cases!(gateway_sqlite: super::sqlite_gateway;);
-authority_cases!(authority_sqlite: super::sqlite_authority;);
+gateway_cases!(
+    gateway_sqlite: super::sqlite_gateway;
+    gateway_postgres: super::postgres_gateway;
+);
+authority_cases!(
+    authority_sqlite: super::sqlite_authority;
+    authority_postgres: super::postgres_authority;
+);
 
 async fn sqlite_gateway(folder: &std::path::Path) -> Arc<dyn Gateway> {
     let settings = Settings::owner(folder.join("gateway.db")).or_create();
@@ -64,6 +72,21 @@ async fn sqlite_gateway(folder: &std::path::Path) -> Arc<dyn Gateway> {
 async fn sqlite_authority(folder: &std::path::Path) -> Arc<dyn Authority> {
     let settings = Settings::owner(folder.join("authority.db")).or_create();
     Arc::new(SqliteAuthority::open(&settings, vault()).unwrap())
+}
+
+async fn postgres_gateway(_: &std::path::Path) -> Arc<dyn Gateway> {
+    let server = postgres_support::shared();
+    let name = server.database(Kind::Gateway).await;
+    let settings = server.settings(&name, postgres_support::GATEWAY);
+    let entropy = Arc::new(SystemEntropy::default());
+    Arc::new(PostgresGateway::open(&settings, vault(), entropy).await.unwrap())
+}
+
+async fn postgres_authority(_: &std::path::Path) -> Arc<dyn Authority> {
+    let server = postgres_support::shared();
+    let name = server.database(Kind::Authority).await;
+    let settings = server.settings(&name, postgres_support::AUTHORITY);
+    Arc::new(PostgresAuthority::open(&settings, vault()).await.unwrap())
 }
 
 const ERASED: Erasure = Erasure { at: NOON, why: ErasureReason::Retention };

@@ -334,6 +334,9 @@ async fn documents_move_to_a_new_key_and_the_old_one_is_retired() {
     };
     let refused = keyed.file.change(&lock, &keyed.keks, NOON, in_use);
     assert!(matches!(refused, Err(RingFileFault::Refused(RingFault::InUse(_)))), "{refused:?}");
+    let too_soon = |ring: &mut KeyRing, _: &dyn KeyWrapper| ring.retire(old, at(1_000));
+    let refused = keyed.file.change(&lock, &keyed.keks, NOON, too_soon);
+    assert!(matches!(refused, Err(RingFileFault::Refused(RingFault::TooSoon(_)))), "{refused:?}");
     drop(lock);
     // A reader meanwhile never sees a document that does not open.
     let reading = {
@@ -350,7 +353,7 @@ async fn documents_move_to_a_new_key_and_the_old_one_is_retired() {
     let used = store.keys_in_use().await.unwrap();
     assert_eq!((used.len(), used[0].documents), (1, 301));
     assert_ne!(used[0].key_id, old);
-    keyed.change(|ring, _| ring.retire(old, NOON));
+    keyed.change(|ring, _| ring.retire(old, NOON.plus(DAY)));
     vault.refresh().unwrap();
     for a in &all {
         assert_kept(store.as_ref(), a).await;
@@ -425,6 +428,12 @@ fn a_ring_is_its_owners_alone_and_every_bit_of_it_counts() {
         assert_eq!(keyed.file.load(&keyed.keks), Err(RingFileFault::Readable));
     }
     fs::set_permissions(keyed.file.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    // What a change that was cut short left beside it goes with the next one.
+    let left = keyed.file.path().with_file_name(".ring.4711.part");
+    fs::write(&left, "keys").unwrap();
+    keyed.rotate(period());
+    assert!(!left.exists());
+    let ring = keyed.file.load(&keyed.keks).unwrap();
     let other = Keks::new(self::kek(), None);
     let refused = keyed.file.load(&other).unwrap_err();
     let (wanted, given) = (ring.kek().to_owned(), other.ids());

@@ -4,6 +4,7 @@
 //! that the contract promises.
 
 mod fault_lines;
+mod postgres_support;
 mod store_support;
 mod write_steps;
 
@@ -11,12 +12,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ecaf::effects::SystemEntropy;
+use ecaf::store::postgres::{Kind, PostgresGateway};
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
 use fault_lines::{Line, held};
+use postgres_support::{GATEWAY, shared};
 use store_support::vault;
+use write_steps::postgres::Database;
 use write_steps::sqlite::File;
-use write_steps::{Trial, Trials, authority, gateway, try_step};
+use write_steps::{Trial, Trials, authority, gateway, retention, try_step};
 
 /// In memory where there is such a folder: nothing here is about syncing.
 fn folder() -> tempfile::TempDir {
@@ -53,7 +57,7 @@ async fn the_gateways_write_steps_on_sqlite() {
     for step in gateway::steps() {
         let folder = folder();
         let number = std::sync::atomic::AtomicU64::new(0);
-        let fresh = || {
+        let fresh = async || {
             let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let path = folder.path().join(format!("gateway-{number}.db"));
             let settings = Settings::owner(&path).or_create();
@@ -68,11 +72,31 @@ async fn the_gateways_write_steps_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_steps_of_retention_on_sqlite() {
+    for step in retention::steps() {
+        let folder = folder();
+        let number = std::sync::atomic::AtomicU64::new(0);
+        let fresh = async || {
+            let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let path = folder.path().join(format!("gateway-{number}.db"));
+            let settings = Settings::owner(&path).or_create();
+            let entropy = Arc::new(SystemEntropy::default());
+            let store = Arc::new(SqliteGateway::open(&settings, vault(), entropy).unwrap());
+            let kept = retention::Kept { gateway: store.clone(), retention: store, vault: vault() };
+            Trial { store: Arc::new(kept), below: Box::new(File(path)) }
+        };
+        let trials = try_step(&step, fresh).await;
+        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
+        report("retention sqlite", step.name, trials);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_authoritys_write_steps_on_sqlite() {
     for step in authority::steps() {
         let folder = folder();
         let number = std::sync::atomic::AtomicU64::new(0);
-        let fresh = || {
+        let fresh = async || {
             let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let path = folder.path().join(format!("authority-{number}.db"));
             let store =
@@ -83,5 +107,50 @@ async fn the_authoritys_write_steps_on_sqlite() {
         let trials = try_step(&step, fresh).await;
         assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
         report("authority sqlite", step.name, trials);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateways_write_steps_on_postgresql() {
+    for step in gateway::steps() {
+        let fresh = async || {
+            let (store, name) = shared().gateway(vault()).await;
+            Trial { store, below: Box::new(Database { server: shared(), name }) }
+        };
+        let trials = try_step(&step, fresh).await;
+        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
+        report("gateway postgresql", step.name, trials);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_steps_of_retention_on_postgresql() {
+    for step in retention::steps() {
+        let fresh = async || {
+            let name = shared().database(Kind::Gateway).await;
+            let settings = shared().settings(&name, GATEWAY);
+            let entropy = Arc::new(SystemEntropy::default());
+            let store = PostgresGateway::open(&settings, vault(), entropy).await.unwrap();
+            let store = Arc::new(store);
+            let kept = retention::Kept { gateway: store.clone(), retention: store, vault: vault() };
+            let below = Database { server: shared(), name };
+            Trial { store: Arc::new(kept), below: Box::new(below) }
+        };
+        let trials = try_step(&step, fresh).await;
+        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
+        report("retention postgresql", step.name, trials);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_authoritys_write_steps_on_postgresql() {
+    for step in authority::steps() {
+        let fresh = async || {
+            let (store, name) = shared().authority(vault()).await;
+            Trial { store, below: Box::new(Database { server: shared(), name }) }
+        };
+        let trials = try_step(&step, fresh).await;
+        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
+        report("authority postgresql", step.name, trials);
     }
 }

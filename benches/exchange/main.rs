@@ -20,7 +20,7 @@ use http::StatusCode;
 use floor::Floor;
 use generator::{Seen, Shape, Target};
 use nginx::Nginx;
-use scheme::Scheme;
+use scheme::{Scheme, Start};
 use table::{Report, Row, median};
 use work::Work;
 
@@ -36,10 +36,12 @@ const HELP: &str = "Measures the accept path of a gateway on this machine.
   benches/run --json FILE     the figures for a program
   benches/run --write         the table into benches/README.md
 
-Loads: h1 h2 fresh half e2e nginx-h1 nginx-fresh idle";
+Loads: h1 h2 fresh half slow e2e nginx-h1 nginx-fresh idle";
 
 /// HTTP/1.1 connections that stay open.
 const CONNECTIONS: usize = 64;
+/// Network block storage is about as slow.
+const SLOW_DISK: Duration = Duration::from_millis(5);
 /// New connections at a time.
 const FRESH: usize = 32;
 /// No load of this program reaches this on the machines in sight; submissions are made in advance.
@@ -99,7 +101,7 @@ impl Options {
 }
 
 async fn measure(options: &Options) -> Result<(), String> {
-    let (body, token) = Work::prepare(&Scheme::start(false).await?.sender, 1)?.sizes();
+    let (body, token) = Work::prepare(&Scheme::start(Start::default()).await?.sender, 1)?.sizes();
     let mut report = Report {
         date: SystemClock.now().in_england().0.to_string(),
         machine: machine::description(),
@@ -160,12 +162,14 @@ struct Kind {
 enum Against {
     Nginx(Shape),
     Gateway(Shape),
+    /// The same, with [`SLOW_DISK`] added to each sync of the gateway's disk.
+    SlowDisk(Shape),
     /// Half of the rate that `h1` reached in this round.
     HalfOfHighest,
     EndToEnd,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     kind(
         "nginx-h1",
         "nginx, static answer, 64 connections",
@@ -173,6 +177,11 @@ const KINDS: [Kind; 7] = [
     ),
     kind("h1", "HTTP/1.1, 64 connections", Against::Gateway(Shape::KeepAlive(CONNECTIONS))),
     kind("half", "HTTP/1.1, 64 connections, half that rate", Against::HalfOfHighest),
+    kind(
+        "slow",
+        "HTTP/1.1, 64 connections, a disk whose sync takes 5 ms longer",
+        Against::SlowDisk(Shape::KeepAlive(CONNECTIONS)),
+    ),
     kind("h2", "HTTP/2, 4 connections x 32 streams", Against::Gateway(Shape::Streams(4, 32))),
     kind(
         "nginx-fresh",
@@ -194,12 +203,17 @@ impl Kind {
         highest: f64,
         nginx: &mut Option<String>,
     ) -> Result<(Seen, Option<f64>), String> {
-        let scheme = Scheme::start(matches!(self.against, Against::EndToEnd)).await?;
+        let slow = matches!(self.against, Against::SlowDisk(_));
+        let scheme = Scheme::start(Start {
+            authorities: matches!(self.against, Against::EndToEnd),
+            slower_sync: if slow { SLOW_DISK } else { Duration::ZERO },
+        });
+        let scheme = scheme.await?;
         let shape = match self.against {
             Against::Nginx(shape) => {
                 let Some(server) = Nginx::start(&scheme.world)? else {
                     return Err(
-                        "there is no nginx; --only h1,half,h2,fresh,e2e does without".into()
+                        "there is no nginx; --only h1,half,h2,fresh,slow,e2e does without".into()
                     );
                 };
                 *nginx = Some(server.version.clone());
@@ -213,7 +227,7 @@ impl Kind {
                 let seen = generator::run(target, work, shape, options.times(), &[]).await;
                 return Ok((seen, None));
             }
-            Against::Gateway(shape) => shape,
+            Against::Gateway(shape) | Against::SlowDisk(shape) => shape,
             Against::HalfOfHighest if highest == 0.0 => return Err("half needs h1".into()),
             Against::HalfOfHighest => Shape::Paced(CONNECTIONS, highest / 2.0),
             Against::EndToEnd => return end_to_end(options, &scheme).await,
@@ -278,14 +292,14 @@ async fn idle(report: &mut Report) -> Result<(), String> {
     eprintln!("start and memory");
     let (mut starts, mut rests) = (Vec::new(), Vec::new());
     for _ in 0..5 {
-        let scheme = Scheme::start(false).await?;
+        let scheme = Scheme::start(Start::default()).await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
         starts.push(scheme.start.as_secs_f64() * 1e3);
         rests.push(scheme.memory_mb("VmRSS"));
     }
     report.fact("start", "start to ready, new store", median(starts), "ms");
     report.fact("memory/idle", "memory at rest", median(rests), "MB");
-    let scheme = Scheme::start(false).await?;
+    let scheme = Scheme::start(Start::default()).await?;
     let work = Arc::new(Work::prepare(&scheme.sender, 4_000)?);
     // Each of a thousand connections sends four, one every second or so, and stays open.
     let times = (Duration::from_secs(3), Duration::from_secs(1));

@@ -1,6 +1,7 @@
 //! A sandbox with a gateway, and with its authorities up or down: real processes of this program.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ecaf::app;
@@ -19,6 +20,15 @@ const SCHOOL: usize = 0;
 /// One authority gets everything here, so it may get more at a time than by default.
 const DELIVERY: &str = "concurrency = 64\nconcurrency_per_authority = 32";
 
+/// How a scheme is started.
+#[derive(Default, Clone, Copy)]
+pub struct Start {
+    /// Whether the authorities run.
+    pub authorities: bool,
+    /// What each sync of the gateway's disk takes longer.
+    pub slower_sync: Duration,
+}
+
 /// A running scheme. Its folder goes with it.
 pub struct Scheme {
     pub world: World,
@@ -32,7 +42,7 @@ pub struct Scheme {
 
 impl Scheme {
     /// Prepares a sandbox in a new folder and starts it.
-    pub async fn start(with_authorities: bool) -> Result<Self, String> {
+    pub async fn start(how: Start) -> Result<Self, String> {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("ecaf-bench-{}-{number}", std::process::id());
@@ -40,17 +50,22 @@ impl Scheme {
         let entropy = SystemEntropy::default();
         let world = World::prepare(&folder, SystemClock.now(), &entropy, DELIVERY)?;
         let mut authorities = Vec::new();
-        if with_authorities {
+        if how.authorities {
             for index in 0..AUTHORITIES.len() {
                 let config = world.authority_config(index);
-                let mut process =
-                    process(&["authority"], &config, world.authority_operator(index))?;
+                let operator = world.authority_operator(index);
+                let mut process = process(&[], "authority", &config, operator)?;
                 process.wait_ready().map_err(|e| e.to_string())?;
                 authorities.push(process);
             }
         }
+        let under = match how.slower_sync {
+            Duration::ZERO => Vec::new(),
+            slower => slow_disk(&folder, slower)?,
+        };
         let began = Instant::now();
-        let gateway = process(&["gateway"], &world.gateway_config(), world.gateway_operator())?;
+        let config = world.gateway_config();
+        let gateway = process(&under, "gateway", &config, world.gateway_operator())?;
         while !operator_get(world.gateway_operator(), "/readyz").is_ok_and(|(s, _)| s == 200) {
             if began.elapsed() > Duration::from_secs(30) {
                 return Err("the gateway does not become ready".into());
@@ -105,16 +120,36 @@ impl Drop for Scheme {
     }
 }
 
+/// The arguments of env(1) that put a process on a disk with slower syncs. `env` becomes the program,
+/// so that the process id is the gateway's.
+fn slow_disk(folder: &Path, slower: Duration) -> Result<Vec<String>, String> {
+    let library = folder.join("slow_sync.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/exchange/slow_sync.c");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).args([&library, &source]).arg("-ldl");
+    if !cc.status().map_err(|e| format!("cc: {e}"))?.success() {
+        return Err("cc does not compile slow_sync.c".into());
+    }
+    Ok(vec![
+        "/usr/bin/env".into(),
+        format!("LD_PRELOAD={}", library.display()),
+        format!("SLOW_SYNC_US={}", slower.as_micros()),
+    ])
+}
+
+/// Starts a program of ours behind the words `under`, if there are any.
 fn process(
-    command: &[&str],
+    under: &[String],
+    command: &str,
     config: &Path,
     operator: std::net::SocketAddr,
 ) -> Result<Process, String> {
-    let file = config.to_string_lossy();
-    let arguments = [command, &["--config", &file]].concat();
     let log = config.with_file_name("log.jsonl");
     // Another build, for comparing two in turn.
-    let program = std::env::var_os("ECAF_PROGRAM").map(PathBuf::from);
-    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_ecaf").into());
-    Process::start(&program, &arguments, operator, &log).map_err(|e| e.to_string())
+    let program = std::env::var("ECAF_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_ecaf").into());
+    let file = config.to_string_lossy();
+    let own = [&program, command, "--config", &file];
+    let all: Vec<&str> = under.iter().map(String::as_str).chain(own).collect();
+    let (first, rest) = all.split_first().ok_or("no program")?;
+    Process::start(Path::new(first), rest, operator, &log).map_err(|e| e.to_string())
 }

@@ -71,7 +71,8 @@ impl Scene {
         directory
             .offer(|in_use| accept(&bundle, verify, at, in_use))
             .map_err(|_| "the directory is refused")?;
-        let store = Settings::owner(&settings.store).or_create();
+        let file = settings.store.file().ok_or("the sandbox keeps a file")?;
+        let store = Settings::owner(file).or_create();
         let vault = ecaf::app::open_vault(&settings.keys, true).map_err(|e| e.to_string())?;
         let store = SqliteGateway::open(&store, vault, Arc::clone(&entropy));
         let store = store.map_err(|e| e.to_string())?;

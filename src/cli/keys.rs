@@ -11,7 +11,7 @@ use crate::app::SealedStore;
 use crate::domain::retention::Period;
 use crate::effects::files::{self, PRIVATE};
 use crate::effects::{Clock, SystemClock, SystemEntropy};
-use crate::store::sealing::{KeyId, KeyRing, LocalKek, RingFile};
+use crate::store::sealing::{KeyId, KeyRing, LocalKek, RingFile, RingFileFault};
 
 /// Make and look after the keys that documents are sealed with
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,13 @@ fn attempt(args: Args) -> Result<(), Failure> {
         return create(&sealed, &ring, until(months));
     }
     let keks = sealed.keks().map_err(Failure::fault)?;
-    let fault = |f| Failure::fault(format_args!("{}: {f}", ring.path().display()));
+    let fault = |f: RingFileFault| {
+        let text = format!("{}: {f}", ring.path().display());
+        match f {
+            RingFileFault::Refused(_) | RingFileFault::Busy => Failure::no(text),
+            _ => Failure::fault(text),
+        }
+    };
     match args.command {
         Command::Create { .. } => {}
         Command::Show { json } => {

@@ -26,10 +26,10 @@ use crate::protocol::signing::{SigningFault, token_id};
 use crate::protocol::tokens::{self, Accepted, Audience, Event, Refused, Subject, Submission};
 use crate::protocol::trust::Chain;
 
-/// The receipt is not from the gateway that was asked.
+/// There is no receipt of a gateway among what came.
 pub const NOT_THE_GATEWAY: Rule = Rule {
     id: "receipt.not-the-gateway",
-    title: "the receipt is not signed by the gateway that was asked",
+    title: "what came is not a receipt signed by a gateway of the scheme",
     action: "Do not rely on it; ring the authority and tell the scheme's operator.",
 };
 /// The answer cannot be read.
@@ -302,17 +302,17 @@ fn bundle(
     Ok(bundle)
 }
 
-/// What verified is from the gateway that was asked, and about exactly what was sent.
+/// What verified is a gateway's receipt, and about exactly what was sent. Not of the very gateway that was
+/// asked: the issuer of a token and the peer that brings it need not be the same, and over one store a
+/// gateway answers with the receipt that another has signed.
 fn ours(sender: &Sender, composed: &Composed, proven: &Proven) -> Result<Accepted, Refusal> {
     let header = composed.checked.header();
     let mut accepted = None;
     for statement in &proven.statements {
         match &statement.says {
-            Says::Accepted(said) if statement.by == sender.gateway => accepted = Some(said.clone()),
+            Says::Accepted(said) => accepted = Some(said.clone()),
             Says::Submitted(said) => {
-                let own = said.sender().organisation == sender.party.organisation;
-                let backed = said.attested.is_none() || statement.by == sender.gateway;
-                if !own || !backed {
+                if said.sender().organisation != sender.party.organisation {
                     return Err(tokens::mismatch("sender"));
                 }
             }

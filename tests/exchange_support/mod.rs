@@ -2,7 +2,7 @@
 //! arrived is what was sent.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
-mod afterwards;
+pub mod afterwards;
 mod documents;
 pub mod inside;
 pub mod load;

@@ -134,12 +134,16 @@ pub struct Arrived(HashMap<ReferralId, Vec<(usize, InboxItem)>>);
 impl Arrived {
     /// Reads the inboxes at `paths` whole, and checks their files.
     pub async fn read(paths: &[std::path::PathBuf]) -> Self {
+        Self::of(paths.iter().map(|path| Arc::new(inbox_store(path)) as _).collect()).await
+    }
+
+    /// Reads these inboxes whole, and checks them.
+    pub async fn of(stores: Vec<Arc<dyn AuthorityStore>>) -> Self {
         let mut found: HashMap<ReferralId, Vec<(usize, InboxItem)>> = HashMap::new();
-        for (index, path) in paths.iter().enumerate() {
-            let store = inbox_store(path);
+        for (index, store) in stores.iter().enumerate() {
             let report = store.check().await.unwrap();
             assert!(report.is_sound(), "inbox {index}: {:?}", report.problems);
-            for entry in inbox(&store).await {
+            for entry in inbox(&**store).await {
                 let item = store.item(entry.entry).await.unwrap().unwrap();
                 found.entry(entry.key.referral_id).or_default().push((index, item));
             }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ecaf::app;
@@ -15,6 +16,7 @@ use ecaf::protocol::directory;
 use ecaf::protocol::trust::issue::PrivateKey;
 use ecaf::protocol::trust::{Chain, pem};
 use ecaf::school::sender::Sender;
+use ecaf::store::{AuthorityStore, GatewayStore};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -84,6 +86,18 @@ impl Scene {
 
     pub fn inbox_store(&self, index: usize) -> PathBuf {
         self.world.authority_config(index).with_file_name("inbox.db")
+    }
+
+    /// The stores of the gateway and of all authorities, as an operator opens them: files or databases,
+    /// as the configurations say.
+    pub async fn stores(&self) -> (Arc<dyn GatewayStore>, Vec<Arc<dyn AuthorityStore>>) {
+        let gateway = config::load_gateway(&self.world.gateway_config()).unwrap();
+        let mut inboxes = Vec::new();
+        for index in 0..AUTHORITIES.len() {
+            let authority = config::load_authority(&self.world.authority_config(index)).unwrap();
+            inboxes.push(app::open_authority(&authority).await.unwrap());
+        }
+        (app::open_gateway(&gateway).await.unwrap(), inboxes)
     }
 
     /// A school's machine with connections of its own.

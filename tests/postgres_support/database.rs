@@ -1,8 +1,8 @@
 //! Databases of the tests' own on a server of their own: the roles of `deploy/postgres/roles.sql`, the
 //! migrations run as the owner, and the settings that the roles that serve connect with.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ecaf::effects::SystemEntropy;
@@ -49,6 +49,9 @@ impl Server {
 
     /// A database with roles and an empty schema, ready to be migrated.
     pub fn empty_database(&self, name: &str) {
+        // Roles belong to the server: two tests that change them at once disturb each other.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
         self.sql(name, ROLES);
         for role in [OWNER, GATEWAY, AUTHORITY] {

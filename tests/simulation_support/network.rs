@@ -35,7 +35,7 @@ impl Node {
     pub fn party(self) -> Party {
         match self {
             Node::School(place) => school_party(place),
-            Node::Gateway(_) => gateway_party(),
+            Node::Gateway(process) => gateway_party(process),
             Node::Authority(place) => authority_party(place),
         }
     }
@@ -212,9 +212,14 @@ impl Network {
         self.processes.lock().unwrap().get(&node).cloned()
     }
 
-    /// A way from a school to the gateways: any of them that is up, as behind one address.
-    pub fn line_to_gateways(self: &Arc<Self>, from: Node, gateways: usize) -> Box<dyn Line> {
-        let to = (0..gateways).map(Node::Gateway).collect();
+    /// A way from a school to the gateway of one name: any of its processes that is up.
+    pub fn line_to_gateway(
+        self: &Arc<Self>,
+        from: Node,
+        party: &Party,
+        gateways: usize,
+    ) -> Box<dyn Line> {
+        let to = (0..gateways).map(Node::Gateway).filter(|node| node.party() == *party).collect();
         Box::new(Wire { network: Arc::clone(self), from, to })
     }
 

@@ -21,7 +21,7 @@ use ecaf::store::*;
 use super::documents::Document;
 use super::run::{Tally, World};
 use super::scheduler::to_its_end;
-use super::scheme::{DOMAIN, NOON, SCHOOL_COUNT, gateway_party, scheme, school_party};
+use super::scheme::{DOMAIN, NOON, SCHOOL_COUNT, scheme, school_party};
 use super::schools::{Job, School};
 use super::stores::alias;
 
@@ -245,9 +245,8 @@ impl Proof {
         };
         match bundle.verify(&self.trust, &DOMAIN.parse().unwrap()) {
             Ok(proven) => {
-                let gateway = gateway_party();
                 let accepted = proven.statements.iter().any(|s| {
-                    s.by == gateway
+                    matches!(s.by.organisation, Organisation::Gateway(_))
                         && matches!(&s.says, Says::Accepted(a)
                             if a.payload_sha256 == job.document.sha256 && a.version == 1)
                 });

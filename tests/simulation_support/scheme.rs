@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 pub const DOMAIN: &str = "demo.ecaf.example";
 /// When runs begin.
 pub const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
-/// The gateway that all gateway processes are.
-pub const GATEWAY: &str = "sandbox";
+/// The gateways that processes are: the first, the second, the first again.
+pub const GATEWAYS: [&str; 2] = ["sandbox", "other"];
 
 /// Schools that take part: the last one has no signing key, gateways attest for it.
 pub const SCHOOL_COUNT: usize = 3;
@@ -33,8 +33,12 @@ pub fn school_party(school: usize) -> Party {
     party(&format!("school/{}", SCHOOLS[school].id))
 }
 
-pub fn gateway_party() -> Party {
-    party(&format!("gateway/{GATEWAY}"))
+pub fn gateway_name(process: usize) -> &'static str {
+    GATEWAYS[process % GATEWAYS.len()]
+}
+
+pub fn gateway_party(process: usize) -> Party {
+    party(&format!("gateway/{}", gateway_name(process)))
 }
 
 pub fn authority_party(authority: usize) -> Party {
@@ -94,7 +98,8 @@ impl Scheme {
         let operator = party("operator/sandbox");
         let mut papers = BTreeMap::new();
         let mut operator_key = None;
-        for party in parties.chain([gateway_party(), operator.clone()]) {
+        let gateways = (0..GATEWAYS.len()).map(gateway_party);
+        for party in parties.chain(gateways).chain([operator.clone()]) {
             let serves =
                 matches!(party.organisation, Organisation::Gateway(_) | Organisation::Authority(_));
             let dns = if serves { vec![format!("host.{DOMAIN}")] } else { Vec::new() };
@@ -176,7 +181,7 @@ fn directory_document() -> Value {
             true => entry["signing"] = "signed".into(),
             false => {
                 entry["signing"] = "attested".into();
-                entry["attested_by"] = json!([GATEWAY]);
+                entry["attested_by"] = json!(GATEWAYS);
             }
         }
         entry
@@ -189,6 +194,8 @@ fn directory_document() -> Value {
         "bank_holidays": ["2026-12-25"],
         "authorities": (0..AUTHORITIES.len()).map(authority).collect::<Vec<_>>(),
         "schools": (0..SCHOOL_COUNT).map(school).collect::<Vec<_>>(),
-        "gateways": [{ "name": GATEWAY, "base_url": format!("https://gateway.{DOMAIN}:8443") }],
+        "gateways": GATEWAYS.map(|name| {
+            json!({ "name": name, "base_url": format!("https://{name}.{DOMAIN}:8443") })
+        }),
     })
 }

@@ -103,11 +103,14 @@ impl School {
 
     fn sender(&self, job: &Job, patience: Duration) -> Sender {
         let (machine, party) = (&self.machine, school_party(self.place));
+        // Whichever gateway its people are told to use at the moment; all have one store.
+        let process = machine.scheduler.random(|r| r.below(self.gateways as u64)) as usize;
+        let gateway = gateway_party(process);
         let signs = ecaf::cli::sandbox::SCHOOLS[self.place].signs;
         Sender {
             signing: signs.then(|| (*scheme().signing(&party)).clone()),
-            gateway: gateway_party(),
-            client: machine.network.line_to_gateways(machine.node, self.gateways),
+            client: machine.network.line_to_gateway(machine.node, &gateway, self.gateways),
+            gateway,
             trust: machine.trust(),
             state: self.state(job),
             give_up_after: patience,

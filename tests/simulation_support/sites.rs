@@ -21,7 +21,7 @@ use tokio::sync::{Notify, watch};
 use super::database::Database;
 use super::network::{Network, Node, Process};
 use super::scheduler::{MachineClock, Scheduler};
-use super::scheme::{GATEWAY, authority_party, gateway_party, scheme};
+use super::scheme::{authority_party, gateway_name, gateway_party, scheme};
 use super::stores::{Disk, Scheduled};
 
 /// What every machine has.
@@ -143,11 +143,13 @@ impl Site {
         stopping: watch::Receiver<bool>,
     ) -> (Arc<Process>, Ended) {
         let Machine { clock, scheduler, network, disk, .. } = &self.machine;
+        let Node::Gateway(number) = self.node() else { unreachable!("a gateway's site") };
+        let (name, party) = (gateway_name(number), gateway_party(number));
         let (trust, entropy) = (self.machine.trust(), self.machine.entropy());
         let store = Scheduled::new(self.node().to_string(), database, scheduler, disk);
         let exchange = Arc::new(Exchange {
-            name: GATEWAY.parse().unwrap(),
-            signing: ArcSwap::new(scheme().signing(&gateway_party())),
+            name: name.parse().unwrap(),
+            signing: ArcSwap::new(scheme().signing(&party)),
             trust: Arc::clone(&trust),
             cache: VerifiedCache::new(1_024),
             directory: scheme().directory(&trust, clock.now()),
@@ -162,12 +164,12 @@ impl Site {
         let api = ecaf::gateway::api::Api::new(Arc::clone(&exchange), 1_048_576);
         let process = Process::new(Arc::new(api), trust);
         let (from, network) = (self.node(), Arc::clone(network));
-        let courier = MutualTlsCourier::over(gateway_party().trust_domain, move |_, expected| {
+        let courier = MutualTlsCourier::over(party.trust_domain, move |_, expected| {
             let Organisation::Authority(code) = expected.organisation else { panic!("{expected}") };
             let place = AUTHORITIES.iter().position(|a| a.code == code.as_str()).unwrap();
             network.line_to(from, Node::Authority(place))
         });
-        let holder = format!("{GATEWAY}/{}", scheduler.random(|r| r.number()));
+        let holder = format!("{name}/{}", scheduler.random(|r| r.number()));
         process.spawn(deliver::run(
             Arc::clone(&exchange),
             Arc::new(courier),

@@ -27,8 +27,29 @@ impl File {
 }
 
 impl Below for File {
+    fn watch(&self) {
+        let mut statements = vec!["CREATE TABLE touched (what TEXT)".to_owned()];
+        for table in self.tables() {
+            for event in ["INSERT", "UPDATE", "DELETE"] {
+                statements.push(format!(
+                    "CREATE TRIGGER note_{table}_{event} AFTER {event} ON {table} \
+                     BEGIN INSERT INTO touched VALUES ('{event} {table}'); END"
+                ));
+            }
+        }
+        self.execute(&statements);
+    }
+
+    fn watched(&self) -> Vec<String> {
+        let conn = self.connect();
+        let mut find = conn.prepare("SELECT DISTINCT what FROM touched").unwrap();
+        let names = find.query_map([], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).collect()
+    }
+
     fn points(&self) -> Vec<Point> {
-        let tables = self.tables();
+        let mut tables = self.tables();
+        tables.retain(|table| table != "touched");
         let mut points = Vec::new();
         for table in &tables {
             for event in ["INSERT", "UPDATE", "DELETE"] {

@@ -183,7 +183,17 @@ pub(in crate::http) fn body_deadline(limits: &Limits, start: Instant, so_far: us
 
 /// The length of a head with the empty line that ends it.
 fn end_of_head(raw: &[u8], searched: usize) -> Option<usize> {
-    raw.get(searched..)?.windows(4).position(|four| four == b"\r\n\r\n").map(|at| searched + at + 4)
+    // A byte that does not belong to the mark rules out the four places that would reach it, so that
+    // long fields are passed in steps.
+    let mut last = searched + 3;
+    loop {
+        last += match raw.get(last)? {
+            b'\n' if raw[..=last].ends_with(b"\r\n\r\n") => return Some(last + 1),
+            b'\n' => 2,
+            b'\r' => 1,
+            _ => 4,
+        };
+    }
 }
 
 fn render(response: &Response, close: bool, only_head: bool, now: Timestamp) -> Vec<u8> {
@@ -273,5 +283,16 @@ mod tests {
         assert_eq!(end_of_head(b"a\r\n\r\nb", 0), Some(5));
         assert_eq!(end_of_head(b"a\r\n\r\nb", 1), Some(5));
         assert_eq!(end_of_head(b"a\r\n\r", 0), None);
+        assert_eq!(end_of_head(b"\r\n\r\n", 0), Some(4));
+        assert_eq!(end_of_head(b"", 0), None);
+        assert_eq!(end_of_head(b"a\r\n\r\n", 2), None);
+        // Wherever it stands among bytes that are nearly it.
+        for filler in ["a", "\r", "\n", "\r\n", "\n\r", "\r\r\n", "\n\n\r"] {
+            for times in 0..9 {
+                let raw = format!("{}x\r\n\r\n{}", filler.repeat(times), "rest");
+                let plain = raw.as_bytes().windows(4).position(|four| four == b"\r\n\r\n");
+                assert_eq!(end_of_head(raw.as_bytes(), 0), plain.map(|at| at + 4), "{raw:?}");
+            }
+        }
     }
 }

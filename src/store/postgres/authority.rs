@@ -90,10 +90,10 @@ impl AuthorityStore for PostgresAuthority {
     }
 
     fn inbox(&self, filter: InboxFilter) -> Pending<'_, Vec<InboxEntry>> {
-        let asked = Arc::new((filter, Arc::clone(&self.vault)));
+        let (filter, vault) = (Arc::new(filter), Arc::clone(&self.vault));
         self.engine.read(move |session| {
-            let asked = Arc::clone(&asked);
-            Box::pin(async move { inbox::inbox(session, &asked.1, &asked.0).await })
+            let (filter, vault) = (Arc::clone(&filter), Arc::clone(&vault));
+            Box::pin(async move { inbox::inbox(session, &vault, &filter).await })
         })
     }
 

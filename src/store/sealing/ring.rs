@@ -6,11 +6,15 @@
 
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::retention::{Erasure, ErasureReason, Period};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MINUTE, Timestamp};
 use crate::effects::{Entropy, NoEntropy};
 
 use super::form::{KeyBytes, KeyId, fresh};
 use super::kek::{KekFault, KeyWrapper};
+
+/// A replaced key stays at least so long, in milliseconds: processes notice a new key within a second, and
+/// what was sealed before that is committed long before this.
+const RETIRE_AFTER: i64 = 10 * MINUTE;
 
 /// A period key, wrapped under the KEK.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +84,8 @@ pub enum RingFault {
     InUse(KeyId),
     /// The period has not ended.
     NotEnded(Period),
+    /// The key was replaced only now: a process may still be sealing under it.
+    TooSoon(KeyId),
 }
 
 impl std::fmt::Display for RingFault {
@@ -91,6 +97,11 @@ impl std::fmt::Display for RingFault {
             RingFault::UnknownKey(id) => write!(f, "the key ring has no key {id}"),
             RingFault::InUse(id) => write!(f, "{id} is the key in use for its period"),
             RingFault::NotEnded(period) => write!(f, "{period} has not ended"),
+            RingFault::TooSoon(id) => write!(
+                f,
+                "{id} was replaced less than {} minutes ago: a process may still use it",
+                RETIRE_AFTER / MINUTE
+            ),
         }
     }
 }
@@ -171,8 +182,12 @@ impl KeyRing {
     /// document lies under it.
     pub fn retire(&mut self, id: KeyId, at: Timestamp) -> Result<(), RingFault> {
         let key = self.key(id).ok_or(RingFault::UnknownKey(id))?;
-        if self.current(key.period).is_some_and(|current| current.id == id) {
+        let current = self.current(key.period).ok_or(RingFault::UnknownKey(id))?;
+        if current.id == id {
             return Err(RingFault::InUse(id));
+        }
+        if at < current.created_at.plus(RETIRE_AFTER) {
+            return Err(RingFault::TooSoon(id));
         }
         let erasure = Erasure { at, why: ErasureReason::KeyRetired };
         self.destroy(erasure, |key| key.id == id);

@@ -166,7 +166,24 @@ impl RingFile {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(PRIVATE).open(name)?;
         file.try_lock().map_err(|_| RingFileFault::Busy)?;
+        self.sweep()?;
         Ok(RingLock(file))
+    }
+
+    /// Removes what a change that was cut short has left beside the ring: it holds keys, and nobody would
+    /// ever destroy them there.
+    fn sweep(&self) -> std::io::Result<()> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty());
+        for entry in std::fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+            let entry = entry?;
+            let found = entry.file_name();
+            let rest = found.to_str().and_then(|found| found.strip_prefix(&format!(".{name}.")));
+            if rest.is_some_and(|rest| rest.ends_with(".part")) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Changes whenever the file does.

@@ -93,3 +93,77 @@ impl Drop for Copier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection to a file with a write-ahead log that nobody copies but us.
+    fn open(folder: &std::path::Path) -> Connection {
+        let conn = Connection::open(folder.join("a.db")).unwrap();
+        let wal = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        assert_eq!(conn.pragma_update_and_check(None, "journal_mode", "wal", wal).unwrap(), "wal");
+        conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        conn
+    }
+
+    fn run(conn: &Connection, sql: &str) {
+        conn.prepare(sql).unwrap().execute([]).unwrap();
+    }
+
+    #[test]
+    fn a_copy_takes_all_and_the_next_commit_begins_the_log_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let conn = open(folder.path());
+        run(&conn, "CREATE TABLE t (room BLOB)");
+        run(&conn, "INSERT INTO t VALUES (randomblob(400000))");
+        let before = log(&conn).unwrap();
+        assert!(before.written > 90 && before.copied == 0, "{before:?}");
+        let mut copier = Copier::start(open(folder.path())).unwrap();
+        assert!(!copier.is_under_way() && copier.ended().is_none());
+        copier.begin();
+        assert!(copier.is_under_way());
+        assert_eq!(copier.wait(), Ok(()));
+        assert!(!copier.is_under_way());
+        assert_eq!(log(&conn).unwrap(), Log { copied: before.written, ..before });
+        run(&conn, "INSERT INTO t VALUES (1)");
+        assert!(log(&conn).unwrap().written < 10);
+    }
+
+    #[test]
+    fn a_reader_stops_a_copy_early_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (conn, reader) = (open(folder.path()), open(folder.path()));
+        run(&conn, "CREATE TABLE t (room BLOB)");
+        run(&reader, "BEGIN");
+        let count = |conn: &Connection| -> i64 {
+            conn.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count(&reader), 0);
+        run(&conn, "INSERT INTO t VALUES (randomblob(400000))");
+        let mut copier = Copier::start(open(folder.path())).unwrap();
+        copier.begin();
+        assert_eq!(copier.wait(), Ok(()));
+        let stopped = log(&conn).unwrap();
+        assert!(stopped.copied < stopped.written, "{stopped:?}");
+        assert_eq!(count(&reader), 0);
+        run(&reader, "COMMIT");
+        copier.begin();
+        assert_eq!(copier.wait(), Ok(()));
+        let done = log(&conn).unwrap();
+        assert_eq!((done.copied, count(&reader)), (done.written, 1));
+    }
+
+    #[test]
+    fn a_copy_that_fails_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let conn = open(folder.path());
+        run(&conn, "CREATE TABLE t (room BLOB)");
+        // SQLite copies nothing for a connection that is writing.
+        run(&conn, "BEGIN IMMEDIATE");
+        let mut copier = Copier::start(conn).unwrap();
+        copier.begin();
+        assert!(copier.wait().is_err());
+        assert!(!copier.is_under_way());
+    }
+}

@@ -337,4 +337,66 @@ mod tests {
         assert_eq!(stored, [1, 2, 4]);
         assert_eq!(turns.available_permits(), QUEUE);
     }
+
+    #[test]
+    fn a_long_log_is_copied_beside_the_writer_and_begins_anew() {
+        const ROOM: usize = 200_000;
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let conn = Connection::open(folder.path().join("a.db")).unwrap();
+            conn.pragma_update(None, "journal_mode", "wal").unwrap();
+            conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+            conn.pragma_update(None, "synchronous", "off").unwrap();
+            conn
+        };
+        let conn = open();
+        conn.prepare("CREATE TABLE t (room BLOB)").unwrap().execute([]).unwrap();
+        let (queue, linger) = (Arc::new(Queue::default()), Duration::ZERO);
+        let copier = Copier::start(open()).unwrap();
+        let mut work = Work { copier, conn, queue, linger, last_batch: 0, since_look: 0 };
+        let turns = Arc::new(Semaphore::new(QUEUE));
+        let mut batch = |count: usize, room: usize| {
+            let job = |_| -> Box<dyn Job> {
+                let op = move |conn: &Connection| {
+                    let mut insert = conn.prepare_cached("INSERT INTO t VALUES (zeroblob(?1))")?;
+                    insert.execute([room as i64]).map_err(Into::into)
+                };
+                let result = Err(StoreFault::OutcomeUnknown);
+                let _turn = turns.clone().try_acquire_owned().unwrap();
+                Box::new(Queued { op, result, answer: oneshot::channel().0, _turn })
+            };
+            work.carry_out((0..count).map(job).collect()).unwrap();
+            work.last_batch = count;
+            work.checkpoint().unwrap();
+            // As if it had ended between two batches.
+            if work.copier.is_under_way() {
+                work.copier.wait().unwrap();
+            }
+            checkpoint::log(&work.conn).unwrap().written
+        };
+        let mut longest = 0;
+        while longest < CHECKPOINT_PAGES {
+            longest = batch(LOOK_EVERY, ROOM);
+        }
+        assert!(longest < LONGEST_LOG);
+        // Little is left to copy now: the writer does that, and the commit after it starts afresh.
+        batch(LOOK_EVERY, 1);
+        assert!(batch(LOOK_EVERY, 1) < LAST_PAGES);
+        let rows: i64 = work.conn.query_row("SELECT count(*) FROM t", [], |r| r.get(0)).unwrap();
+        assert!(rows as usize % LOOK_EVERY == 0 && rows as usize > 2 * LOOK_EVERY);
+    }
+
+    #[test]
+    fn what_waits_is_taken_together_and_a_closed_queue_ends() {
+        let (queue, turns) = (Queue::default(), Arc::new(Semaphore::new(QUEUE)));
+        let (jobs, _answers): (Vec<_>, Vec<_>) =
+            (0..LARGEST_BATCH as i64 + 3).map(|value| insert(value, &turns)).unzip();
+        jobs.into_iter().for_each(|job| queue.push(job).unwrap());
+        assert_eq!(queue.take(Duration::from_secs(3_600)).len(), LARGEST_BATCH);
+        queue.close();
+        assert_eq!(queue.take(Duration::from_secs(3_600)).len(), 3);
+        assert!(queue.take(Duration::ZERO).is_empty());
+        let (late, _answer) = insert(1, &turns);
+        assert_eq!(queue.push(late), Err(StoreFault::Stopped));
+    }
 }

@@ -57,7 +57,8 @@ fn file(path: &Path, key: &str, found: &mut Vec<String>) {
 }
 
 fn parent(path: &Path, key: &str, found: &mut Vec<String>) {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     if !folder.is_dir() {
         found.push(format!("{key}: the folder {} does not exist", folder.display()));
     }

@@ -136,7 +136,9 @@ impl fmt::Display for StoreFault {
             }
             StoreFault::Corrupt => "the store contradicts itself: check it and restore a backup",
             StoreFault::NotAStore => "the file is not a store of this program",
-            StoreFault::Missing => "there is no store here: create it first",
+            StoreFault::Missing => {
+                "there is no store here: create it first (a database with \"ecaf store migrate\")"
+            }
             StoreFault::NoFolder => "the folder of the store does not exist or cannot be written",
             StoreFault::InUse => "another process has this store open",
             StoreFault::UnknownSchema { found, known } => {

@@ -16,7 +16,7 @@ use ecaf::store::postgres::{Kind, PostgresGateway};
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
 use fault_lines::{Line, held};
-use postgres_support::{GATEWAY, shared};
+use postgres_support::{AUTHORITY, GATEWAY, open_authority, open_gateway, shared};
 use store_support::vault;
 use write_steps::postgres::Database;
 use write_steps::sqlite::File;
@@ -112,10 +112,13 @@ async fn the_authoritys_write_steps_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateways_write_steps_on_postgresql() {
+    let name = shared().database(Kind::Gateway).await;
     for step in gateway::steps() {
         let fresh = async || {
-            let (store, name) = shared().gateway(vault()).await;
-            Trial { store, below: Box::new(Database { server: shared(), name }) }
+            let below = Database { server: shared(), name: name.clone() };
+            below.empty();
+            let store = open_gateway(&shared().settings(&name, GATEWAY), vault()).await;
+            Trial { store, below: Box::new(below) }
         };
         let trials = try_step(&step, fresh).await;
         assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
@@ -125,15 +128,16 @@ async fn the_gateways_write_steps_on_postgresql() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_write_steps_of_retention_on_postgresql() {
+    let name = shared().database(Kind::Gateway).await;
+    let settings = shared().settings(&name, GATEWAY);
     for step in retention::steps() {
         let fresh = async || {
-            let name = shared().database(Kind::Gateway).await;
-            let settings = shared().settings(&name, GATEWAY);
+            let below = Database { server: shared(), name: name.clone() };
+            below.empty();
             let entropy = Arc::new(SystemEntropy::default());
             let store = PostgresGateway::open(&settings, vault(), entropy).await.unwrap();
             let store = Arc::new(store);
             let kept = retention::Kept { gateway: store.clone(), retention: store, vault: vault() };
-            let below = Database { server: shared(), name };
             Trial { store: Arc::new(kept), below: Box::new(below) }
         };
         let trials = try_step(&step, fresh).await;
@@ -144,10 +148,13 @@ async fn the_write_steps_of_retention_on_postgresql() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_authoritys_write_steps_on_postgresql() {
+    let name = shared().database(Kind::Authority).await;
     for step in authority::steps() {
         let fresh = async || {
-            let (store, name) = shared().authority(vault()).await;
-            Trial { store, below: Box::new(Database { server: shared(), name }) }
+            let below = Database { server: shared(), name: name.clone() };
+            below.empty();
+            let store = open_authority(&shared().settings(&name, AUTHORITY), vault()).await;
+            Trial { store, below: Box::new(below) }
         };
         let trials = try_step(&step, fresh).await;
         assert!(trials.points > 0, "{}: cannot be made to fail", step.name);

@@ -128,7 +128,8 @@ pub async fn try_step<S: Checked + ?Sized, C>(
         trials.done += 1;
     }
 
-    // The caller is gone before it is answered: the step happens whole or not at all.
+    // The caller is gone before it is answered: the step happens whole or not at all. (A trial ends
+    // before the next begins: both may lie in one database.)
     let trial = fresh().await;
     let context = (step.prepare)(&trial.store).await;
     drop((step.same)(&trial.store, &context).now_or_never());
@@ -136,6 +137,7 @@ pub async fn try_step<S: Checked + ?Sized, C>(
     assert!([step.first, step.again].contains(&&*answer), "{name}, dropped: {answer}");
     check(&trial, "dropped").await;
     trials.done += 1;
+    drop(trial);
 
     // Failed at each point that it comes to.
     let trial = fresh().await;
@@ -144,7 +146,9 @@ pub async fn try_step<S: Checked + ?Sized, C>(
     says((step.same)(&trial.store, &context), step.first, "watched").await;
     let touched = trial.below.watched();
     let comes_by = |point: &Point| point.name == "COMMIT" || touched.contains(&point.name);
-    for point in trial.below.points().into_iter().filter(comes_by) {
+    let points = trial.below.points();
+    drop(trial);
+    for point in points.into_iter().filter(comes_by) {
         for other in [false, true] {
             let trial = fresh().await;
             let store = &*trial.store;

@@ -12,19 +12,34 @@ pub struct Database {
 
 /// What the triggers call.
 const FUNCTIONS: &str = "CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS \
-     $$BEGIN RAISE EXCEPTION 'spoiled'; END$$; \
+     $$BEGIN RAISE EXCEPTION 'spoiled' USING ERRCODE = 'check_violation'; END$$; \
      CREATE TABLE public.touched (what text); \
      CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
      $$BEGIN INSERT INTO public.touched VALUES (TG_OP || ' ' || TG_TABLE_NAME); RETURN NULL; END$$; \
      GRANT USAGE ON SCHEMA public TO public";
 
 impl Database {
+    /// Takes everything out that was stored and every trigger of an earlier trial: much faster than another
+    /// database for each.
+    pub fn empty(&self) {
+        self.sql(
+            "DROP TABLE IF EXISTS public.touched; \
+                  DROP FUNCTION IF EXISTS public.spoil, public.note CASCADE",
+        );
+        let tables: Vec<_> = self.tables().into_iter().map(|t| format!("ecaf.{t}")).collect();
+        self.sql(&format!("TRUNCATE {} RESTART IDENTITY CASCADE", tables.join(", ")));
+    }
+
     fn sql(&self, sql: &str) -> Vec<String> {
         self.server.sql(&self.name, sql)
     }
 
     fn tables(&self) -> Vec<String> {
-        self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'ecaf' ORDER BY 1")
+        // Without those that hold nothing of referrals: what the store is, and its barriers.
+        self.sql(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'ecaf' \
+             AND tablename NOT IN ('epoch', 'barriers', 'store') ORDER BY 1",
+        )
     }
 }
 

@@ -161,9 +161,8 @@ impl Engine {
         match outcome {
             Err(Trouble::Lost | Trouble::Unknown) => drop(Object::take(session)),
             Err(Trouble::Fault(_) | Trouble::Again) if !session.is_idle() => {
-                if !matches!(timeout(UNDO, session.roll_back()).await, Ok(Ok(()))) {
-                    drop(Object::take(session));
-                }
+                // One that could not be undone stays open, and is never used again.
+                let _ = timeout(UNDO, session.roll_back()).await;
             }
             _ => {}
         }

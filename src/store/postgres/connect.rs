@@ -22,9 +22,9 @@ const JUDGE: Duration = Duration::from_secs(5);
 /// What a connection must be good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Demands {
-    /// The schema must be the present one.
+    /// The schema must be the present one, and the epoch no earlier than one that was seen.
     schema: bool,
-    /// Epoch and replicas are judged.
+    /// Replicas are judged.
     service: bool,
 }
 
@@ -128,9 +128,10 @@ impl Connector {
             let row = session.one("SELECT epoch FROM epoch", &[]).await.map_err(fault)?;
             let epoch: i64 = row.try_get(0).map_err(|_| StoreFault::Corrupt)?;
             session.epoch = u64::try_from(epoch).map_err(|_| StoreFault::Corrupt)?;
+            // An operator too must not be told what an old primary believes.
+            self.seen.judge(session.epoch)?;
         }
         if demands.service {
-            self.seen.judge(session.epoch)?;
             if self.settings.durability == Durability::Replica {
                 let row = session.one("SELECT synchronous_standbys()", &[]).await.map_err(fault)?;
                 if row.try_get::<_, i64>(0).unwrap_or(0) == 0 {

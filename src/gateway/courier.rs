@@ -85,11 +85,14 @@ pub trait Courier: Send + Sync + 'static {
 /// How a line to a party at an endpoint is made. Connects to nobody yet.
 type Lines = Box<dyn Fn(Endpoint, Party) -> Arc<dyn Line> + Send + Sync>;
 
+/// The client of each authority, and the endpoint that it was made for.
+type Clients = BTreeMap<DfeCode, (String, Arc<dyn Line>)>;
+
 /// HTTP over mutual TLS, to the addressee's SPIFFE ID and nobody else.
 pub struct MutualTlsCourier {
     scheme: TrustDomain,
     open: Lines,
-    clients: Mutex<BTreeMap<DfeCode, (String, Arc<dyn Line>)>>,
+    clients: Mutex<Clients>,
     /// Chains as header fields, by the digest of their leaf.
     fields: Mutex<HashMap<Digest, HeaderValue>>,
     /// Chains that came with answers.

@@ -249,7 +249,7 @@ impl<'de> Visitor<'de> for Strict<'_, 'de> {
         let at = self.open(Scalar::Object)?;
         let mut names = Names { count: 0, seen: HashSet::new() };
         while let Some(name) = members.next_key_seed(Name)? {
-            if !names.is_new(&self.nodes[at..], &name) {
+            if !names.is_new(&self.nodes[at..], name.clone()) {
                 return Self::refuse(self.broken, DUPLICATE_MEMBER);
             }
             members.next_value_seed(self.inside(name))?;
@@ -296,16 +296,16 @@ impl<'de> Names<'de> {
     const FEW: usize = 16;
 
     /// Whether no member of the object, the first of `nodes`, has this name yet.
-    fn is_new(&mut self, nodes: &[Node<'de>], name: &Cow<'de, str>) -> bool {
+    fn is_new(&mut self, nodes: &[Node<'de>], name: Cow<'de, str>) -> bool {
         self.count += 1;
         let mut members = Members { nodes, at: 1 };
         if self.count <= Self::FEW {
-            return members.all(|member| member != name);
+            return members.all(|member| *member != name);
         }
         if self.seen.is_empty() {
             self.seen.extend(members.cloned());
         }
-        self.seen.insert(name.clone())
+        self.seen.insert(name)
     }
 }
 

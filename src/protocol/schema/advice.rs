@@ -77,7 +77,7 @@ fn on_child(
     dated("date", rules::on_birth);
     dated("expected_date", rules::on_expected);
     let lado = document.at("request_type") == "lado";
-    if !lado && !home_of(document, id).is_some_and(|home| home.at("postcode").as_str().is_some()) {
+    if !lado && home_of(document, id).is_none_or(|home| home.at("postcode").as_str().is_none()) {
         add(rules::POSTCODE_MISSING, here.to_owned());
     }
     let asked = document.at("completeness") == "standard" && !lado && child.at("role") != "unborn";

@@ -383,7 +383,7 @@ mod tests {
         batch(LOOK_EVERY, 1);
         assert!(batch(LOOK_EVERY, 1) < LAST_PAGES);
         let rows: i64 = work.conn.query_row("SELECT count(*) FROM t", [], |r| r.get(0)).unwrap();
-        assert!(rows as usize % LOOK_EVERY == 0 && rows as usize > 2 * LOOK_EVERY);
+        assert!((rows as usize).is_multiple_of(LOOK_EVERY) && rows as usize > 2 * LOOK_EVERY);
     }
 
     #[test]

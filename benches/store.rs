@@ -53,6 +53,9 @@ fn main() {
             receives(&make).await;
             reads(&make).await;
         }
+        for make in [file(Duration::from_micros(500)), Make::Database] {
+            growth(&make).await;
+        }
     });
 }
 
@@ -115,6 +118,17 @@ impl Make {
             }
             Make::Database => postgres_support::shared().gateway(vault()).await.0,
         }
+    }
+
+    async fn keep(&self) -> Kept {
+        let place = match self {
+            Make::File(folder, linger) => Place::File(Self::file(folder, *linger)),
+            Make::Database => {
+                let kind = ecaf::store::postgres::Kind::Gateway;
+                Place::Database(postgres_support::shared().database(kind).await)
+            }
+        };
+        Kept { open: None, place }
     }
 
     async fn authority(&self) -> Arc<dyn AuthorityStore> {
@@ -212,6 +226,122 @@ async fn whole_life(make: &Make) {
         best.keep(run.line(COUNT, vec![]));
     }
     best.print(&format!("{}: accept to sequence, 32 at once", make.name()));
+}
+
+/// Accepts into an empty store and into one that holds `ECAF_GROW_TO` referrals (100,000 otherwise),
+/// how long that takes to open, and what a referral takes on the disk before it is delivered.
+async fn growth(make: &Make) {
+    const MEASURED: u64 = 6_000;
+    let stored = std::env::var("ECAF_GROW_TO").ok().and_then(|n| n.parse().ok());
+    let stored: u64 = stored.unwrap_or(100_000);
+    let mut kept = make.keep().await;
+    let mut best = [Line::default(), Line::default()];
+    let mut from = 0;
+    for (best, count) in best.iter_mut().zip([MEASURED, stored]) {
+        if count == stored {
+            // Not measured: as fast as it goes.
+            accept_from(&kept.open().await, from, 256, stored).await;
+            from += stored;
+        }
+        for _ in 0..ROUNDS {
+            let made: Arc<Vec<Acceptance>> =
+                Arc::new((from..from + MEASURED).map(acceptance).collect());
+            let store = kept.open().await;
+            best.keep(
+                load(64, MEASURED, move |n| {
+                    let (store, a) = (store.clone(), made[n as usize].clone());
+                    async move { assert_eq!(store.accept(a).await, Ok(AcceptOutcome::Committed)) }
+                })
+                .await,
+            );
+            from += MEASURED;
+        }
+    }
+    let [empty, grown] = best;
+    empty.print(&format!("{}: accept, 64 at once, few stored", make.name()));
+    grown.print(&format!("{}: the same with {stored} stored", make.name()));
+    let (tokens, took) = sequenced(&kept.open().await).await;
+    kept.close();
+    let start = Instant::now();
+    drop(kept.open().await);
+    let opened = start.elapsed();
+    let bytes = kept.bytes() / from;
+    println!(
+        "  {:.2} x; opened in {opened:.0?}; {bytes} bytes a referral; sequencer {:.0} tokens/s",
+        grown.rate / empty.rate,
+        tokens as f64 / took.as_secs_f64()
+    );
+}
+
+/// Some of the tokens that wait get their places: the one work that a store does one by one.
+async fn sequenced(store: &Arc<dyn GatewayStore>) -> (u64, Duration) {
+    const ENOUGH: u64 = 20_000;
+    let fence = store.acquire("sequencer", "bench".into(), at(0), 10_000_000).await;
+    let fence = fence.expect("a right").expect("free");
+    let (start, mut done) = (Instant::now(), 0);
+    while done < ENOUGH {
+        match store.sequence(&fence, 512, at(0)).await.expect("sequenced") {
+            Sequencing::Done { count, .. } if count > 0 => done += u64::from(count),
+            _ => break,
+        }
+    }
+    (done, start.elapsed())
+}
+
+async fn accept_from(store: &Arc<dyn GatewayStore>, from: u64, tasks: usize, count: u64) {
+    let store = store.clone();
+    load(tasks, count, move |n| {
+        let (store, a) = (store.clone(), acceptance(from + n));
+        async move { assert_eq!(store.accept(a).await, Ok(AcceptOutcome::Committed)) }
+    })
+    .await;
+}
+
+/// A store that can be closed and opened again, and weighed.
+struct Kept {
+    open: Option<Arc<dyn GatewayStore>>,
+    place: Place,
+}
+
+enum Place {
+    File(Settings),
+    Database(String),
+}
+
+impl Kept {
+    async fn open(&mut self) -> Arc<dyn GatewayStore> {
+        if let Some(open) = &self.open {
+            return open.clone();
+        }
+        let store: Arc<dyn GatewayStore> = match &self.place {
+            Place::File(settings) => {
+                let entropy = Arc::new(SystemEntropy::default());
+                Arc::new(SqliteGateway::open(settings, vault(), entropy).expect("a store"))
+            }
+            Place::Database(name) => {
+                let settings = postgres_support::shared().settings(name, postgres_support::GATEWAY);
+                postgres_support::open_gateway(&settings, vault()).await
+            }
+        };
+        self.open.insert(store).clone()
+    }
+
+    fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// On the disk, write-ahead log not counted.
+    fn bytes(&self) -> u64 {
+        match &self.place {
+            Place::File(settings) => std::fs::metadata(&settings.path).map_or(0, |m| m.len()),
+            Place::Database(name) => {
+                let server = postgres_support::shared();
+                server.sql(name, "CHECKPOINT");
+                let size = server.sql(name, "SELECT pg_database_size(current_database())");
+                size.first().and_then(|size| size.parse().ok()).unwrap_or(0)
+            }
+        }
+    }
 }
 
 async fn receives(make: &Make) {

@@ -311,7 +311,7 @@ fn a_process_without_its_keys_does_not_start() {
         |path: &Path, bytes: &[u8]| ecaf::effects::files::replace(path, bytes, 0o600).unwrap();
     put(&kek, &other_kek);
     let said = refused(&start, "the key ring needs the key-encryption key");
-    assert_eq!(said.matches(|c: char| c == ';').count(), 1, "wanted and given: {said}");
+    assert_eq!(said.matches(';').count(), 1, "wanted and given: {said}");
     put(&kek, b"not a key");
     refused(&start, "not a key-encryption key");
     fs::remove_file(&kek).unwrap();

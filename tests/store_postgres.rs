@@ -409,9 +409,8 @@ async fn the_check_finds_every_kind_of_damage() {
         "DELETE FROM referrals".into(),
         "DELETE FROM tokens WHERE id = (SELECT max(id) FROM tokens)".into(),
         "DELETE FROM unsequenced".into(),
-        format!(
-            "INSERT INTO unsequenced (token, audience) SELECT token, '' FROM log WHERE idx = 0"
-        ),
+        "INSERT INTO unsequenced (token, audience) SELECT token, '' FROM log WHERE idx = 0"
+            .to_owned(),
         "DELETE FROM log WHERE idx = 3".into(),
         format!("UPDATE log SET sha256 = {zeros} WHERE idx = 3"),
         "UPDATE log SET idx = idx + 100; UPDATE log SET idx = 107 - idx".into(),

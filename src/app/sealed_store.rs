@@ -202,7 +202,7 @@ impl SealedStore {
         }
         let (source, target) = (self.copy_source().await?, to.copy_target().await?);
         let copied = copy::copy(self.tables(), source.as_ref(), target.as_ref(), progress).await;
-        copied.map_err(|why| AppFault::plain(why))
+        copied.map_err(AppFault::plain)
     }
 
     /// Opens a copy of the store.

@@ -44,7 +44,7 @@ pub struct Plan {
 
 impl Plan {
     pub fn of(seed: u64) -> Self {
-        let mut random = Random::new(seed ^ 0x5eed_0f_0a11);
+        let mut random = Random::new(seed ^ 0x005e_ed0f_0a11);
         let r = &mut random;
         let some = |r: &mut Random, light: u32, heavy: u32| {
             let level = r.below(3);

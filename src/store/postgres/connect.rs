@@ -131,16 +131,14 @@ impl Connector {
             // An operator too must not be told what an old primary believes.
             self.seen.judge(session.epoch)?;
         }
-        if demands.service {
-            if self.settings.durability == Durability::Replica {
-                let row = session.one("SELECT synchronous_standbys()", &[]).await.map_err(fault)?;
-                if row.try_get::<_, i64>(0).unwrap_or(0) == 0 {
-                    return Err(StoreFault::NoReplica);
-                }
-                // A server that crashed shows rows after its restart that no replica has
-                // confirmed. This commit waits until a replica has everything before it.
-                session.confirm().await.map_err(|trouble| trouble.in_the_end(true))?;
+        if demands.service && self.settings.durability == Durability::Replica {
+            let row = session.one("SELECT synchronous_standbys()", &[]).await.map_err(fault)?;
+            if row.try_get::<_, i64>(0).unwrap_or(0) == 0 {
+                return Err(StoreFault::NoReplica);
             }
+            // A server that crashed shows rows after its restart that no replica has
+            // confirmed. This commit waits until a replica has everything before it.
+            session.confirm().await.map_err(|trouble| trouble.in_the_end(true))?;
         }
         Ok(session)
     }

@@ -144,6 +144,7 @@ mod tests {
 
     /// Every table and column of the schema is copied, but what says nothing about referrals.
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "a schema is many statements")]
     fn no_column_is_forgotten() {
         for tables in [crate::store::copy::GATEWAY, crate::store::copy::AUTHORITY] {
             let conn = Connection::open_in_memory().unwrap();

@@ -57,8 +57,9 @@ impl FaultyDisk {
         let lines = fs::read_to_string(&path).unwrap_or_default();
         let _ = fs::remove_file(path);
         let names = lines.lines().map(|line| line.rsplit('/').next().unwrap_or_default());
-        // Files that are written whole, and take the place of the old one only then, begin with a dot.
-        names.filter(|name| !name.starts_with('.')).map(str::to_owned).collect()
+        // Beside it small files are written whole, and take the place of the old one only then: they,
+        // and the folder that they are in, may be synced at any time.
+        names.filter(|name| name.contains(".db")).map(str::to_owned).collect()
     }
 }
 

@@ -347,7 +347,8 @@ impl World {
             )
         };
         // One machine plays all parties here, so the limits per address and party are off the way.
-        let limits = "[limits]\nconnections_per_address = 4096\nconnections_per_party = 4096\n\
+        let limits = "[limits]\nhandshakes = 4096\nconnections_per_address = 4096\n\
+                      connections_per_party = 4096\n\
                       handshake_rate = 100000\nhandshake_burst = 100000\nparty_rate = 100000\n\
                       party_burst = 100000\nconcurrency = 1024\nparty_concurrency = 1024\n";
         let gateway = listen("gateway", &self.gateway);

@@ -51,7 +51,7 @@ pub struct Tombstone {
     pub erasure: Erasure,
 }
 
-/// A key ring. Every change is one method here; [`super::ring_file`] makes it durable.
+/// A key ring. Every change is one method here; [`RingFile`](super::RingFile) makes it durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRing {
     /// Names the ring; bound into everything that the KEK wraps for it.

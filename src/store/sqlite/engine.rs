@@ -24,10 +24,6 @@ const BUSY_MS: u64 = 5_000;
 /// Page cache of the writer and of each reader, in KiB.
 const CACHE_KIB: i64 = 8_192;
 
-/// How long a commit waits for company while many ask. Larger batches cost less each, so that under
-/// load everybody waits less for it; without load nothing waits.
-const LINGER: Duration = Duration::from_micros(500);
-
 /// Who opens the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -47,15 +43,16 @@ pub struct Settings {
     pub create: bool,
     /// Owner or operator.
     pub access: Access,
-    /// Under load, how long a commit waits for company. Zero switches it off; more than a
-    /// millisecond is cut to that.
+    /// Under load, how long a commit waits for company; more than a millisecond is cut to that. Zero
+    /// unless set: on a disk that syncs at once it gained nothing (`benches/README.md`), and on a
+    /// slow one company comes while it syncs.
     pub linger: Duration,
 }
 
 impl Settings {
     /// The serving process's own store at `path`, which must exist.
     pub fn owner(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), create: false, access: Access::Owner, linger: LINGER }
+        Self { path: path.into(), create: false, access: Access::Owner, linger: Duration::ZERO }
     }
 
     /// The same, created if it is missing.

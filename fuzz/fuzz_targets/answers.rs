@@ -6,6 +6,7 @@ use ecaf::http::TraceParent;
 use ecaf::protocol::evidence::Bundle;
 use ecaf::protocol::message::{self, CERTIFICATES, DispatchAnswer};
 use ecaf::protocol::problem::ProblemDocument;
+use ecaf::protocol::trust::VerifiedCache;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -20,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(value) = HeaderValue::from_bytes(bytes) {
         let mut headers = HeaderMap::new();
         headers.insert(CERTIFICATES, value);
-        let _ = message::chain_field(&headers, &CERTIFICATES);
+        let _ = message::chain_field(&headers, &CERTIFICATES, &VerifiedCache::new(1));
         let _ = message::json_body(&headers);
     }
     if let Ok(text) = std::str::from_utf8(bytes)

@@ -59,7 +59,10 @@ impl FaultyDisk {
         let names = lines.lines().map(|line| line.rsplit('/').next().unwrap_or_default());
         // Beside it small files are written whole, and take the place of the old one only then: they,
         // and the folder that they are in, may be synced at any time.
-        names.filter(|name| name.contains(".db")).map(str::to_owned).collect()
+        names
+            .filter(|name| name.ends_with(".db") || name.ends_with(".db-wal"))
+            .map(str::to_owned)
+            .collect()
     }
 }
 

@@ -33,6 +33,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn report(store: &str, step: &str, trials: Trials) {
+    assert!(trials.points > 0, "{step}: cannot be made to fail");
     let Trials { points, failed, done } = trials;
     println!("{store:<18} {step:<55} {points:>3} points {failed:>4} failed {done:>2} done");
     let suite = format!("write steps, {store}");
@@ -66,7 +67,6 @@ async fn the_gateways_write_steps_on_sqlite() {
             Trial { store, below: Box::new(File(path)) }
         };
         let trials = try_step(&step, fresh).await;
-        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
         report("gateway sqlite", step.name, trials);
     }
 }
@@ -86,7 +86,6 @@ async fn the_write_steps_of_retention_on_sqlite() {
             Trial { store: Arc::new(kept), below: Box::new(File(path)) }
         };
         let trials = try_step(&step, fresh).await;
-        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
         report("retention sqlite", step.name, trials);
     }
 }
@@ -105,7 +104,6 @@ async fn the_authoritys_write_steps_on_sqlite() {
             Trial { store, below: Box::new(File(path)) }
         };
         let trials = try_step(&step, fresh).await;
-        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
         report("authority sqlite", step.name, trials);
     }
 }
@@ -121,7 +119,6 @@ async fn the_gateways_write_steps_on_postgresql() {
             Trial { store, below: Box::new(below) }
         };
         let trials = try_step(&step, fresh).await;
-        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
         report("gateway postgresql", step.name, trials);
     }
 }
@@ -141,7 +138,6 @@ async fn the_write_steps_of_retention_on_postgresql() {
             Trial { store: Arc::new(kept), below: Box::new(below) }
         };
         let trials = try_step(&step, fresh).await;
-        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
         report("retention postgresql", step.name, trials);
     }
 }
@@ -157,7 +153,6 @@ async fn the_authoritys_write_steps_on_postgresql() {
             Trial { store, below: Box::new(below) }
         };
         let trials = try_step(&step, fresh).await;
-        assert!(trials.points > 0, "{}: cannot be made to fail", step.name);
         report("authority postgresql", step.name, trials);
     }
 }

@@ -9,15 +9,13 @@ use super::batch::Waiting;
 use super::engine::Engine;
 use super::faults::Trouble;
 use super::read::read_all;
-use super::rows::{
-    self, DocumentRow, DocumentRows, Evidence, TokenRows, get, small, token_columns,
-};
+use super::rows::{self, DocumentRows, Evidence, TokenRows, get, small, token_columns};
 use super::session::{Session, Value};
 use crate::store::contract::{
     Dispatch, DispatchKey, InboxEntry, InboxFilter, ReceiveOutcome, StoreFault, StoredDispatch,
     StoredToken,
 };
-use crate::store::sealing::{Sealed, Vault};
+use crate::store::sealing::{DocumentRow, Sealed, Vault};
 
 /// A series of reference numbers: `NEW` of 2026.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

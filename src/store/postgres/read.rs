@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::faults::Trouble;
-use super::rows::{self, DocumentRow, get, token_columns};
+use super::rows::{self, get, token_columns};
 use super::session::{Session, Value};
 use crate::domain::delivery::{DELAYED_AFTER_MS, State};
 use crate::domain::ids::{Digest, ReferralId};
@@ -13,7 +13,7 @@ use crate::store::contract::{
     Counts, DeliveryFilter, DeliveryId, DeliveryRow, Head, Seen, StoreFault, StoredAcceptance,
     StoredToken, Timeline, TokenRow, VersionRow,
 };
-use crate::store::sealing::{Place, Vault};
+use crate::store::sealing::{DocumentRow, Place, Vault};
 
 /// A referral's row.
 pub(super) struct Thread {

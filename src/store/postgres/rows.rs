@@ -14,9 +14,9 @@ use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::retention::{Erasure, ErasureReason};
 use crate::domain::time::Timestamp;
 use crate::store::contract::{
-    Document, NewToken, SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind,
+    NewToken, SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind,
 };
-use crate::store::sealing::{KeyId, Place, Sealed, Vault};
+use crate::store::sealing::{DocumentRow, KeyId, Sealed};
 
 /// Bytes of one digest in a `crls` column.
 const DIGEST: usize = 32;
@@ -351,22 +351,6 @@ pub(super) fn time(row: &Row, column: usize) -> Result<Timestamp, StoreFault> {
 /// Reads a time that may be missing.
 pub(super) fn time_or_none(row: &Row, column: usize) -> Result<Option<Timestamp>, StoreFault> {
     Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_millis))
-}
-
-/// What a row says about its document: sealed, or erased.
-pub(super) enum DocumentRow {
-    Sealed(Sealed),
-    Erased(Erasure),
-}
-
-impl DocumentRow {
-    /// Opened, on the caller's task.
-    pub fn open(self, vault: &Vault, place: &Place) -> Result<Document, StoreFault> {
-        match self {
-            DocumentRow::Sealed(sealed) => vault.unseal(place, sealed),
-            DocumentRow::Erased(erasure) => Ok(Document::Erased(erasure)),
-        }
-    }
 }
 
 /// Reads `erased_at, erased_why, key_id, wrapped, body` from column `first` on, the last three NULL

@@ -25,4 +25,5 @@ pub use form::{KeyBytes, KeyId, Place, Sealed, StoreKind, WRAPPED_BYTES};
 pub use kek::{KekFault, Keks, KeyWrapper, LocalKek, is_published};
 pub use ring::{DestroyedKey, KeyRing, RingFault, RingKey, Tombstone};
 pub use ring_file::{RingFile, RingFileFault, RingLock, from_bytes, to_bytes};
+pub(in crate::store) use vault::DocumentRow;
 pub use vault::Vault;

@@ -231,3 +231,18 @@ impl std::fmt::Debug for Vault {
         write!(f, "Vault(ring {} revision {})", state.ring.id(), state.ring.revision())
     }
 }
+/// What a row of either database says about its document: sealed, or erased.
+pub(in crate::store) enum DocumentRow {
+    Sealed(Sealed),
+    Erased(Erasure),
+}
+
+impl DocumentRow {
+    /// Opened, on the caller's task.
+    pub fn open(self, vault: &Vault, place: &Place) -> Result<Document, StoreFault> {
+        match self {
+            DocumentRow::Sealed(sealed) => vault.unseal(place, sealed),
+            DocumentRow::Erased(erasure) => Ok(Document::Erased(erasure)),
+        }
+    }
+}

@@ -3,12 +3,12 @@
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::read::collect;
-use super::rows::{self, DocumentRow, token_columns};
+use super::rows::{self, token_columns};
 use crate::store::contract::{
     Dispatch, DispatchKey, InboxEntry, InboxFilter, ReceiveOutcome, StoreFault, StoredDispatch,
     StoredToken,
 };
-use crate::store::sealing::{Sealed, Vault};
+use crate::store::sealing::{DocumentRow, Sealed, Vault};
 
 /// Gives out the next number. Crash after the commit: the number stays unused.
 pub(super) fn next_reference(

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, ToSql, params};
 
-use super::rows::{self, DocumentRow, token_columns};
+use super::rows::{self, token_columns};
 use crate::domain::delivery::{DELAYED_AFTER_MS, State};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
@@ -11,7 +11,7 @@ use crate::store::contract::{
     Counts, DeliveryFilter, DeliveryId, DeliveryRow, Head, Seen, StoreFault, StoredAcceptance,
     StoredToken, Timeline, TokenRow, VersionRow,
 };
-use crate::store::sealing::{Place, Vault};
+use crate::store::sealing::{DocumentRow, Place, Vault};
 
 /// A referral's row.
 pub(super) struct Thread {

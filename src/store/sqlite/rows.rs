@@ -8,10 +8,8 @@ use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::retention::{Erasure, ErasureReason};
 use crate::domain::time::Timestamp;
-use crate::store::contract::{
-    Document, SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind,
-};
-use crate::store::sealing::{KeyId, Place, Sealed, Vault};
+use crate::store::contract::{SeenChain, SeenCrl, StoreFault, StoredToken, Token, TokenKind};
+use crate::store::sealing::{DocumentRow, KeyId, Sealed};
 
 /// Digests of one `crls` column.
 const DIGEST: usize = 32;
@@ -121,22 +119,6 @@ pub(super) fn insert_document(conn: &Connection, sealed: &Sealed) -> Result<i64,
     conn.prepare_cached("INSERT INTO documents (key_id, wrapped, body) VALUES (?1, ?2, ?3)")?
         .execute(params![sealed.key_id.as_bytes(), sealed.wrapped, sealed.body])?;
     Ok(conn.last_insert_rowid())
-}
-
-/// What a row says about its document: sealed, or erased.
-pub(super) enum DocumentRow {
-    Sealed(Sealed),
-    Erased(Erasure),
-}
-
-impl DocumentRow {
-    /// Opened, on the caller's task.
-    pub fn open(self, vault: &Vault, place: &Place) -> Result<Document, StoreFault> {
-        match self {
-            DocumentRow::Sealed(sealed) => vault.unseal(place, sealed),
-            DocumentRow::Erased(erasure) => Ok(Document::Erased(erasure)),
-        }
-    }
 }
 
 /// Reads `erased_at, erased_why, key_id, wrapped, body` from column `first` on, the last three NULL

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use ecaf::effects::{Clock as _, SystemClock};
 use http::StatusCode;
 
-use floor::Floor;
+use floor::{Beside, Floor};
 use generator::{Seen, Shape, Target};
 use nginx::Nginx;
 use scheme::{Scheme, Start};
@@ -234,7 +234,10 @@ impl Kind {
         };
         let work = Arc::new(Work::prepare(&scheme.sender, options.count(FASTEST))?);
         let target = scheme.target()?;
-        let seen = generator::run(target, work.clone(), shape, options.times(), &[]).await;
+        let (body, token) = work.sizes();
+        let beside = Beside::start(body, token)?;
+        let mut seen = generator::run(target, work.clone(), shape, options.times(), &[]).await;
+        seen.floor = Some(beside.end()?);
         check(&scheme, &work, &seen)?;
         Ok((seen, Some(scheme.memory_mb("VmHWM"))))
     }
@@ -281,6 +284,11 @@ fn row(kind: Kind, seen: &[(Seen, Option<f64>)]) -> Row {
         p99_ms: of(&|s| s.latency_ms(0.99)),
         p999_ms: of(&|s| s.latency_ms(0.999)),
         server_cpu_us: of(&Seen::server_us),
+        of_floor: seen
+            .iter()
+            .map(|(s, _)| Some(s.server_us() / s.floor?.total()))
+            .collect::<Option<_>>()
+            .map(median),
         memory_mb: seen.iter().map(|(_, memory)| *memory).collect::<Option<_>>().map(median),
         others: of(&|s| s.span.map_or(0.0, |span| span.others)),
         failed: seen.iter().map(|(s, _)| s.failed).sum(),

@@ -42,18 +42,13 @@ fn main() {
         raw(folder.path(), rows);
     }
     runtime.block_on(async {
-        let file = |linger| Make::File(folder.path().to_owned(), linger);
-        for make in [file(Duration::ZERO), file(Duration::from_micros(500)), Make::Database] {
+        for make in [Make::File(folder.path().to_owned()), Make::Database] {
             for (tasks, count) in LOADS {
                 accepts(&make, tasks, count).await;
             }
-        }
-        for make in [file(Duration::ZERO), Make::Database] {
             whole_life(&make).await;
             receives(&make).await;
             reads(&make).await;
-        }
-        for make in [file(Duration::from_micros(500)), Make::Database] {
             growth(&make).await;
         }
     });
@@ -91,29 +86,28 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Makes fresh stores.
 enum Make {
-    File(PathBuf, Duration),
+    File(PathBuf),
     Database,
 }
 
 impl Make {
     fn name(&self) -> String {
         match self {
-            Make::File(_, linger) if linger.is_zero() => "SQLite".into(),
-            Make::File(_, linger) => format!("SQLite, linger {} us", linger.as_micros()),
+            Make::File(_) => "SQLite".into(),
             Make::Database => "PostgreSQL".into(),
         }
     }
 
-    fn file(folder: &Path, linger: Duration) -> Settings {
+    fn file(folder: &Path) -> Settings {
         let name = format!("{}.db", NEXT.fetch_add(1, Ordering::Relaxed));
-        Settings { linger, ..Settings::owner(folder.join(name)).or_create() }
+        Settings::owner(folder.join(name)).or_create()
     }
 
     async fn gateway(&self) -> Arc<dyn GatewayStore> {
         match self {
-            Make::File(folder, linger) => {
+            Make::File(folder) => {
                 let entropy = Arc::new(SystemEntropy::default());
-                let settings = Self::file(folder, *linger);
+                let settings = Self::file(folder);
                 Arc::new(SqliteGateway::open(&settings, vault(), entropy).expect("a store"))
             }
             Make::Database => postgres_support::shared().gateway(vault()).await.0,
@@ -122,7 +116,7 @@ impl Make {
 
     async fn keep(&self) -> Kept {
         let place = match self {
-            Make::File(folder, linger) => Place::File(Self::file(folder, *linger)),
+            Make::File(folder) => Place::File(Self::file(folder)),
             Make::Database => {
                 let kind = ecaf::store::postgres::Kind::Gateway;
                 Place::Database(postgres_support::shared().database(kind).await)
@@ -133,8 +127,8 @@ impl Make {
 
     async fn authority(&self) -> Arc<dyn AuthorityStore> {
         match self {
-            Make::File(folder, linger) => {
-                let settings = Self::file(folder, *linger);
+            Make::File(folder) => {
+                let settings = Self::file(folder);
                 Arc::new(SqliteAuthority::open(&settings, vault()).expect("a store"))
             }
             Make::Database => postgres_support::shared().authority(vault()).await.0,

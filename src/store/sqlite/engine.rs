@@ -43,16 +43,12 @@ pub struct Settings {
     pub create: bool,
     /// Owner or operator.
     pub access: Access,
-    /// Under load, how long a commit waits for company; more than a millisecond is cut to that. Zero
-    /// unless set: on a disk that syncs at once it gained nothing (`benches/README.md`), and on a
-    /// slow one company comes while it syncs.
-    pub linger: Duration,
 }
 
 impl Settings {
     /// The serving process's own store at `path`, which must exist.
     pub fn owner(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), create: false, access: Access::Owner, linger: Duration::ZERO }
+        Self { path: path.into(), create: false, access: Access::Owner }
     }
 
     /// The same, created if it is missing.
@@ -113,7 +109,7 @@ impl Engine {
         });
         let copier = connect(&settings.path)?;
         never_last(&copier)?;
-        let writer = Writer::start(conn, Copier::start(copier)?, settings.linger)?;
+        let writer = Writer::start(conn, Copier::start(copier)?)?;
         Ok(Self { readers, writer, _lock: lock })
     }
 

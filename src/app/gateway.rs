@@ -68,6 +68,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         cache: VerifiedCache::new(CACHED_CHAINS),
         directory: directory.holder(),
         tables: ArcSwap::from_pointee(tables),
+        recent: Default::default(),
         store,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),

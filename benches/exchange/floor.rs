@@ -83,7 +83,8 @@ impl Beside {
         let thread = thread::spawn(move || {
             let mut seen = [const { Vec::new() }; 3];
             while !stopped.load(Relaxed) {
-                for (times, work) in seen.iter_mut().zip([Parts::hash, Parts::verify, Parts::sign]) {
+                for (times, work) in seen.iter_mut().zip([Parts::hash, Parts::verify, Parts::sign])
+                {
                     for _ in 0..Self::BURST {
                         let began = Instant::now();
                         work(&parts);

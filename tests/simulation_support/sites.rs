@@ -198,6 +198,7 @@ impl Site {
             cache: VerifiedCache::new(1_024),
             directory: scheme().directory(&trust, clock.now()),
             tables: ArcSwap::new(Arc::clone(&scheme().tables)),
+            recent: Default::default(),
             store: Arc::new(store),
             clock: clock.clone(),
             entropy: Arc::clone(&entropy),

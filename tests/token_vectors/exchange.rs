@@ -61,6 +61,7 @@ impl<'a> Gateway<'a> {
             cache: VerifiedCache::new(64),
             directory: Arc::new(holder),
             tables: ArcSwap::from_pointee(RoutingTables::embedded().unwrap()),
+            recent: Default::default(),
             store: store.clone(),
             clock: Arc::new(clock.clone()),
             entropy,

@@ -66,6 +66,9 @@ pub(super) struct Engine {
     // Order matters: fields are dropped from the top, and the lock must go last.
     readers: Arc<Readers>,
     writer: Writer,
+    /// Open as long as any connection: closing a file gives up the locks that this process holds on it,
+    /// also those of SQLite.
+    _database: Arc<File>,
     _lock: Option<File>,
 }
 
@@ -109,8 +112,9 @@ impl Engine {
         });
         let copier = connect(&settings.path)?;
         never_last(&copier)?;
-        let writer = Writer::start(conn, Copier::start(copier)?)?;
-        Ok(Self { readers, writer, _lock: lock })
+        let database = Arc::new(File::open(&settings.path).map_err(|_| StoreFault::Unavailable)?);
+        let writer = Writer::start(conn, Copier::start(copier, database.clone())?)?;
+        Ok(Self { readers, writer, _database: database, _lock: lock })
     }
 
     /// Runs `op` in the writer's next transaction; resolves after that is committed and synced. If

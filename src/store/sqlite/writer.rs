@@ -16,12 +16,13 @@ use crate::store::contract::StoreFault;
 const QUEUE: usize = 1_024;
 /// Operations per commit. More bring nothing and make the first one wait.
 const LARGEST_BATCH: usize = 256;
-/// The write-ahead log is copied into the database when it has this many pages (40 MB).
-const CHECKPOINT_PAGES: i64 = 10_000;
+/// The write-ahead log is copied into the database when it has this many pages (8 MB). With more,
+/// copies are rarer and each disturbs the commits beside it for longer: `benches/README.md`.
+const CHECKPOINT_PAGES: i64 = 2_000;
 /// At this length (160 MB) the writer waits for the copy: the disk is slower than the work.
-const LONGEST_LOG: i64 = 4 * CHECKPOINT_PAGES;
-/// So few pages the writer copies itself, so that all is copied and the log begins anew (4 MB).
-const LAST_PAGES: i64 = 1_000;
+const LONGEST_LOG: i64 = 40_000;
+/// So few pages the writer copies itself, so that all is copied and the log begins anew (1.6 MB).
+const LAST_PAGES: i64 = 400;
 /// Operations between two looks at the size of the log.
 const LOOK_EVERY: usize = 64;
 
@@ -304,7 +305,8 @@ mod tests {
         let conn = Connection::open_in_memory().unwrap();
         conn.prepare("CREATE TABLE t (value INTEGER)").unwrap().execute([]).unwrap();
         let queue = Arc::new(Queue::default());
-        let copier = Copier::start(Connection::open_in_memory().unwrap()).unwrap();
+        let database = Arc::new(tempfile::tempfile().unwrap());
+        let copier = Copier::start(Connection::open_in_memory().unwrap(), database).unwrap();
         let work = Work { copier, conn, queue, last_batch: 0, since_look: 0 };
         let turns = Arc::new(Semaphore::new(QUEUE));
         let (jobs, answers): (Vec<_>, Vec<_>) =
@@ -333,7 +335,8 @@ mod tests {
         let conn = open();
         conn.prepare("CREATE TABLE t (room BLOB)").unwrap().execute([]).unwrap();
         let queue = Arc::new(Queue::default());
-        let copier = Copier::start(open()).unwrap();
+        let database = Arc::new(std::fs::File::open(folder.path().join("a.db")).unwrap());
+        let copier = Copier::start(open(), database).unwrap();
         let mut work = Work { copier, conn, queue, last_batch: 0, since_look: 0 };
         let turns = Arc::new(Semaphore::new(QUEUE));
         let mut batch = |count: usize, room: usize| {

@@ -64,7 +64,9 @@ pub fn multiply(path: &Path, copies: u64, documents: Documents) -> Result<u64, S
         ))
     };
     grow().map_err(|e| format!("the store does not grow: {e}"))?;
-    Ok(std::fs::metadata(path).map_err(|e| e.to_string())?.len())
+    // Else the gateway's first sync would write all of it.
+    let file = std::fs::File::open(path).and_then(|file| file.sync_all().map(|()| file));
+    Ok(file.and_then(|file| file.metadata()).map_err(|e| e.to_string())?.len())
 }
 
 /// Whether every referral of the store has gone its whole way.

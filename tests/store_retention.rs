@@ -229,7 +229,8 @@ async fn holds_are_kept_until_released(store: Arc<dyn Gateway>) {
     assert_eq!(store.holds().await, Ok(vec![hold(0, "court-1", 3), hold(0, "court-2", 2)]));
     assert_eq!(one(&store, &a).await.facts.holds, 2);
     assert_eq!(store.release_hold(a.referral_id, "court-2".into()).await, Ok(true));
-    assert_eq!(store.release_hold(a.referral_id, "court-2".into()).await, Ok(false));
+    assert_eq!(store.release_hold(a.referral_id, "court-2".into()).await, Ok(true), "done before");
+    assert_eq!(store.release_hold(referral_id(99), "court-2".into()).await, Ok(false));
     assert_eq!(one(&store, &a).await.facts.holds, 1);
 }
 

@@ -15,6 +15,7 @@
 //! | `schools` | what people at schools do |
 //! | `plan` | what a seed decides before a run |
 //! | `run` | one run: work, trouble, then quiet |
+//! | `rest` | everything comes right once it is quiet |
 //! | `proof` | every invariant, re-checked from stored bytes |
 //! | `planted` | bugs put in on purpose, so that it is seen that the proof can fail |
 #![allow(dead_code, reason = "accessors that only some checks need")]
@@ -27,6 +28,7 @@ pub mod network;
 pub mod plan;
 pub mod planted;
 pub mod proof;
+pub mod rest;
 pub mod ring;
 pub mod run;
 pub mod scheduler;

@@ -344,9 +344,9 @@ impl Proof<'_> {
                     let recorded = row.delivered_sha256.and_then(|digest| {
                         to_its_end(self.gateway.token(timeline.referral_id, digest)).unwrap()
                     });
-                    let same = receipt.zip(recorded).is_some_and(|(kept, recorded)| {
-                        is_same_receipt(&kept, &recorded.token.jws)
-                    });
+                    let same = receipt
+                        .zip(recorded)
+                        .is_some_and(|(kept, recorded)| is_same_receipt(kept, &recorded.token.jws));
                     self.expect(same, || {
                         format!("{name}: said to be delivered to {}, and is not", row.authority)
                     });

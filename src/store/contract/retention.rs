@@ -106,7 +106,8 @@ pub trait RetentionStore: Send + Sync + 'static {
     /// changes nothing. [`super::StoreFault::Misuse`] unless [`Hold::is_code`].
     fn hold(&self, hold: Hold) -> Pending<'_, bool>;
 
-    /// Takes a hold away. Whether there was one.
+    /// Takes a hold away: afterwards there is no such hold, and taking it away again changes nothing. False
+    /// if the store does not have the referral.
     fn release_hold(&self, referral_id: ReferralId, code: String) -> Pending<'_, bool>;
 
     /// Marks a referral as closed now: every child decided and filed in the case system. False if the

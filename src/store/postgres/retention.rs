@@ -122,11 +122,10 @@ macro_rules! retention_store {
 
             fn release_hold(&self, referral_id: ReferralId, code: String) -> Pending<'_, bool> {
                 let code = Arc::new(code);
-                self.engine.write(move |session, this| {
+                self.engine.write(move |session, _| {
                     let code = Arc::clone(&code);
                     Box::pin(async move {
-                        let gone = retention::release_hold(session, referral_id, &code).await?;
-                        Ok(gone || this.maybe_done)
+                        retention::release_hold(session, $kind, referral_id, &code).await
                     })
                 })
             }
@@ -240,14 +239,17 @@ pub(super) async fn hold(session: &Session, kind: &Kind, hold: &Hold) -> Result<
 /// Crash before the commit: the hold stands, and the operator asks again.
 pub(super) async fn release_hold(
     session: &Session,
+    kind: &Kind,
     id: ReferralId,
     code: &str,
 ) -> Result<bool, Trouble> {
     const DELETE: &str = "DELETE FROM holds WHERE referral_id = $1 AND code = $2";
+    let id = &id.as_bytes()[..];
     session.begin().await?;
-    let deleted = session.execute(DELETE, &[&&id.as_bytes()[..], &code]).await?;
+    session.execute(DELETE, &[&id, &code]).await?;
+    let known = session.first(kind.known, &[&id]).await?.is_some();
     session.commit().await?;
-    Ok(deleted == 1)
+    Ok(known)
 }
 
 /// Crash before the commit: the referral stays open, and so its documents are kept.

@@ -7,14 +7,14 @@
 
 use crate::domain::retention::{Erasure, ErasureReason, Period};
 use crate::domain::time::Timestamp;
-use crate::store::contract::{RetentionStore, Rewrap, StoreFault, WrappedDocument};
+use crate::store::contract::{DocumentId, RetentionStore, Rewrap, StoreFault, WrappedDocument};
 
 use super::erase::Plan;
 use super::form::KeyId;
 use super::vault::Vault;
 
 /// Documents per transaction: a few milliseconds of the writer's time.
-pub(super) const BATCH: u32 = 128;
+const BATCH: u32 = 128;
 
 /// What a pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,11 +73,8 @@ pub async fn run(
 pub async fn unreadable(store: &dyn RetentionStore, vault: &Vault) -> Result<Plan, StoreFault> {
     let mut plan = Plan::default();
     for used in store.keys_in_use().await? {
-        let mut after = None;
-        loop {
-            let page = store.wrapped_under(used.key_id, after, BATCH).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id);
+        let mut pages = Pages::under(store, used.key_id);
+        while let Some(page) = pages.next().await? {
             for document in page {
                 let place = &document.place;
                 let erasure = vault.erased(place.referral_id, place.sha256, Some(used.key_id));
@@ -90,6 +87,28 @@ pub async fn unreadable(store: &dyn RetentionStore, vault: &Vault) -> Result<Pla
         }
     }
     Ok(plan)
+}
+
+/// The documents under a key, batch by batch in the order of their numbers: each once, whatever becomes
+/// of it meanwhile.
+pub(super) struct Pages<'a> {
+    store: &'a dyn RetentionStore,
+    key: KeyId,
+    after: Option<DocumentId>,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn under(store: &'a dyn RetentionStore, key: KeyId) -> Self {
+        Self { store, key, after: None }
+    }
+
+    /// The next batch; none after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<WrappedDocument>>, StoreFault> {
+        let page = self.store.wrapped_under(self.key, self.after, BATCH).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.id);
+        Ok(Some(page))
+    }
 }
 
 /// Deletes the ciphertext of documents that nobody can open any more.
@@ -138,15 +157,13 @@ async fn move_key(
     progress: &mut (impl FnMut(u64) + Send),
 ) -> Result<u64, StoreFault> {
     let mut moved = 0;
-    let mut after = None;
-    loop {
-        let page = store.wrapped_under(key, after, BATCH).await?;
-        let Some(last) = page.last() else { return Ok(moved) };
-        after = Some(last.id);
+    let mut pages = Pages::under(store, key);
+    while let Some(page) = pages.next().await? {
         let changed = rewrap(store, vault, &page, period).await?;
         moved += changed;
         progress(changed);
     }
+    Ok(moved)
 }
 
 /// Wraps the keys of `documents` under the key in use for `period`. A key that does not open is left

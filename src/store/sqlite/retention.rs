@@ -105,7 +105,9 @@ macro_rules! retention_store {
             }
 
             fn release_hold(&self, referral_id: ReferralId, code: String) -> Pending<'_, bool> {
-                self.engine.write(move |conn| retention::release_hold(conn, referral_id, &code))
+                let release =
+                    move |conn: &_| retention::release_hold(conn, &$kind, referral_id, &code);
+                self.engine.write(release)
             }
 
             fn close(&self, referral_id: ReferralId, now: Timestamp) -> Pending<'_, bool> {
@@ -208,12 +210,13 @@ pub(super) fn hold(conn: &Connection, kind: &Kind, hold: &Hold) -> Result<bool, 
 
 pub(super) fn release_hold(
     conn: &Connection,
+    kind: &Kind,
     id: ReferralId,
     code: &str,
 ) -> Result<bool, StoreFault> {
-    let mut delete =
-        conn.prepare_cached("DELETE FROM holds WHERE referral_id = ?1 AND code = ?2")?;
-    Ok(delete.execute(params![id.as_bytes(), code])? == 1)
+    conn.prepare_cached("DELETE FROM holds WHERE referral_id = ?1 AND code = ?2")?
+        .execute(params![id.as_bytes(), code])?;
+    is_known(conn, kind, id)
 }
 
 pub(super) fn close(

@@ -305,6 +305,8 @@ mod tests {
             ("EC1A 1BB", "EC", "EC1A"),
             ("DN55 1PT", "DN", "DN55"),
             ("GIR 0AA", "GIR", "GIR"),
+            ("GIR 9AZ", "GIR", "GIR"),
+            ("NPT 0ZA", "NPT", "NPT"),
         ] {
             let postcode: Postcode = text.parse().unwrap();
             assert_eq!(

@@ -393,6 +393,22 @@ mod tests {
     }
 
     #[test]
+    fn an_area_code_is_certain_until_a_district_leaves_it() {
+        let mut parts = split();
+        parts.authorities[0].to = None;
+        let table = Districts::new(parts).unwrap();
+        let on = |at: &str| table.standing(gss("E10000091"), day(at));
+        for before in ["2020-01-01", "2027-03-30", "2027-03-31"] {
+            assert_eq!(on(before), Standing::Authority(dfe("991")), "{before}");
+        }
+        for after in ["2027-04-01", "2030-01-01"] {
+            assert_eq!(on(after), Standing::Reorganised { was: dfe("991") }, "{after}");
+        }
+        let other = table.standing(gss("E06000092"), day("2030-01-01"));
+        assert_eq!(other, Standing::Authority(dfe("992")), "another's districts do not matter");
+    }
+
+    #[test]
     fn names_counts_and_successors() {
         let mut parts = split();
         parts.successors.push((gss("E07000899"), gss("E07000900")));

@@ -112,6 +112,42 @@ fn counts_say_how_many_and_of_which_kind() {
 }
 
 #[test]
+fn an_index_takes_as_few_bits_as_its_palette_needs() {
+    let widths = [1, 2, 3, 4, 5, 8, 9, 255].map(build::width_of);
+    assert_eq!(widths, [0, 1, 2, 2, 3, 3, 4, 8]);
+}
+
+#[test]
+fn a_number_of_seven_bits_a_byte_has_one_form() {
+    for (value, bytes) in [
+        (0, &[0][..]),
+        (0x7f, &[0x7f]),
+        (0x80, &[0x80, 0x01]),
+        (0x3fff, &[0xff, 0x7f]),
+        (0x4000, &[0x80, 0x80, 0x01]),
+        (u32::MAX, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+    ] {
+        let mut out = Vec::new();
+        bytes::put_varint(&mut out, value);
+        assert_eq!(out, bytes);
+        let mut reader = bytes::Reader::new(bytes);
+        assert_eq!(reader.varint("number"), Ok(value));
+        assert_eq!(reader.end(), Ok(()));
+    }
+    for bad in [
+        &[0x80, 0x00][..],
+        &[0xff, 0xff, 0x80, 0x00],
+        &[0xff, 0xff, 0xff, 0xff, 0x10],
+        &[0xff, 0xff, 0xff, 0xff, 0x1f],
+        &[0xff, 0xff, 0xff, 0xff, 0x8f, 0x01],
+    ] {
+        let read = bytes::Reader::new(bad).varint("number");
+        assert_eq!(read, Err(TableError::Invalid("number")), "{bad:?}");
+    }
+    assert_eq!(bytes::Reader::new(&[0x80]).varint("number"), Err(TableError::Truncated("number")));
+}
+
+#[test]
 fn the_basis_of_hints_and_long_texts_travel() {
     for near in [NearBasis::None, NearBasis::Source, NearBasis::CarriedOver, NearBasis::Measured] {
         let meta = Meta { near, source: "é".repeat(200), ..meta() };

@@ -88,6 +88,118 @@ fn another_format_version_is_named() {
     assert_eq!(PostcodeTable::decode(&bytes).err(), Some(TableError::Version(2)));
 }
 
+#[test]
+fn counts_say_how_many_and_of_which_kind() {
+    let table = PostcodeTable::decode(&build(&meta(), &mut rows()).unwrap()).unwrap();
+    let counts = Counts { england: 4, scotland: 2, wales: 1, unplaced: 2, retired: 3, near: 2 };
+    assert_eq!(*table.counts(), counts);
+    let codes: Vec<_> = table.codes().iter().map(Gss::as_str).collect();
+    assert_eq!(
+        codes,
+        [
+            "E09000005",
+            "E09000007",
+            "E09000019",
+            "E09000020",
+            "E09000033",
+            "S12000027",
+            "S12000033",
+            "W06000022"
+        ]
+    );
+    assert!((1_500..100_000).contains(&table.memory()), "{}", table.memory());
+    assert!(format!("{table:?}").contains("Made up"));
+}
+
+#[test]
+fn an_index_takes_as_few_bits_as_its_palette_needs() {
+    let widths = [1, 2, 3, 4, 5, 8, 9, 255].map(build::width_of);
+    assert_eq!(widths, [0, 1, 2, 2, 3, 3, 4, 8]);
+}
+
+#[test]
+fn a_number_of_seven_bits_a_byte_has_one_form() {
+    for (value, bytes) in [
+        (0, &[0][..]),
+        (0x7f, &[0x7f]),
+        (0x80, &[0x80, 0x01]),
+        (0x3fff, &[0xff, 0x7f]),
+        (0x4000, &[0x80, 0x80, 0x01]),
+        (u32::MAX, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+    ] {
+        let mut out = Vec::new();
+        bytes::put_varint(&mut out, value);
+        assert_eq!(out, bytes);
+        let mut reader = bytes::Reader::new(bytes);
+        assert_eq!(reader.varint("number"), Ok(value));
+        assert_eq!(reader.end(), Ok(()));
+    }
+    for bad in [
+        &[0x80, 0x00][..],
+        &[0xff, 0xff, 0x80, 0x00],
+        &[0xff, 0xff, 0xff, 0xff, 0x10],
+        &[0xff, 0xff, 0xff, 0xff, 0x1f],
+        &[0xff, 0xff, 0xff, 0xff, 0x8f, 0x01],
+    ] {
+        let read = bytes::Reader::new(bad).varint("number");
+        assert_eq!(read, Err(TableError::Invalid("number")), "{bad:?}");
+    }
+    assert_eq!(bytes::Reader::new(&[0x80]).varint("number"), Err(TableError::Truncated("number")));
+}
+
+#[test]
+fn the_basis_of_hints_and_long_texts_travel() {
+    for near in [NearBasis::None, NearBasis::Source, NearBasis::CarriedOver, NearBasis::Measured] {
+        let meta = Meta { near, source: "é".repeat(200), ..meta() };
+        let table = PostcodeTable::decode(&build(&meta, &mut rows()).unwrap()).unwrap();
+        assert_eq!(table.meta().near, near);
+        assert_eq!(table.meta().source, "é".repeat(127), "cut at a character");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_bytes_or_rows_is_said() {
+    for (error, said) in [
+        (TableError::Truncated("sectors"), "the postcode table ends inside its sectors"),
+        (TableError::Invalid("counts"), "the postcode table is not valid in its counts"),
+        (
+            TableError::Version(2),
+            "the postcode table has format version 2; this program reads version 1",
+        ),
+    ] {
+        assert_eq!(error.to_string(), said);
+    }
+    assert_eq!(
+        BuildError::Conflicts(3).to_string(),
+        "3 postcodes occur more than once and contradict themselves"
+    );
+    assert!(BuildError::TooMany.to_string().starts_with("more sectors"));
+}
+
+/// Every byte of a valid table changed in every bit: refused, or the same table, or one that is whole
+/// in itself and has one form only: it is built again to the very bytes that were read.
+#[test]
+fn a_table_has_one_form() {
+    let bytes = build(&meta(), &mut rows()).unwrap();
+    let mut read = 0;
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut other = bytes.clone();
+            other[at] ^= 1 << bit;
+            let Ok(table) = PostcodeTable::decode(&other) else { continue };
+            read += 1;
+            let mut rows: Vec<_> =
+                table.iter().map(|(postcode, found)| Row { postcode, found }).collect();
+            let codes: Vec<_> = table.codes().to_vec();
+            let again = build(table.meta(), &mut rows).unwrap();
+            // A code that no row uses is allowed, and is not written again.
+            let all_used = PostcodeTable::decode(&again).unwrap().codes() == codes;
+            assert!(again == other || !all_used, "bit {bit} of byte {at}");
+        }
+    }
+    assert!(read > 100, "{read}");
+}
+
 fn any_row() -> impl Strategy<Value = Row> {
     let area = "(E0[6-9]|S12|W06)00000[0-9]";
     let postcode = "[A-D][A-C]?[1-3][0-2A-B]? [0-2][A-EY-Z][A-EV-Z]|NPT [0-9][A-Z]{2}";

@@ -14,19 +14,47 @@ mod store_support;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use ecaf::effects::SystemEntropy;
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
+use postgres_support::Server;
 use store_support::*;
 
 /// Referrals per round at the given concurrency.
 const LOADS: [(usize, u64); 5] = [(1, 1_000), (8, 4_000), (32, 6_000), (64, 8_000), (256, 8_000)];
+/// Segments of the log, of 16 MB, that are there to be used again when the clock starts.
+const RECYCLED: usize = 120;
 /// Bytes of a document and its tokens, as stored.
 const ROW: usize = 5_000 + 3 * 700;
+
+/// The server, set as `deploy/postgres/postgresql.conf` says, with segments of the log to be used again as
+/// one that has been running has them.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        const SETTINGS: &str = include_str!("../deploy/postgres/postgresql.conf");
+        let mut server = Server::start();
+        let given = std::env::var("ECAF_PG_CONF").ok();
+        for line in given.as_deref().unwrap_or(SETTINGS).lines() {
+            if let Some((name, value)) = line.split_once(" = ")
+                && !line.starts_with('#')
+            {
+                server.sql("postgres", &format!("ALTER SYSTEM SET {name} = '{value}'"));
+            }
+        }
+        server.stop();
+        server.restart();
+        for _ in 0..RECYCLED {
+            server.sql("postgres", "SELECT pg_logical_emit_message(true, '', ''), pg_switch_wal()");
+        }
+        server.sql("postgres", "CHECKPOINT");
+        server
+    })
+}
 
 /// Rounds of each line; `ECAF_ROUNDS` says otherwise.
 fn rounds() -> usize {
@@ -152,7 +180,15 @@ impl Make {
                 let settings = Self::file(folder);
                 Arc::new(SqliteGateway::open(&settings, vault(), entropy).expect("a store"))
             }
-            Make::Database => postgres_support::shared().gateway(vault()).await.0,
+            Make::Database => {
+                let kind = ecaf::store::postgres::Kind::Gateway;
+                let name = server().database(kind).await;
+                if let Ok(ddl) = std::env::var("ECAF_DDL") {
+                    server().sql(&name, &ddl);
+                }
+                let settings = server().settings(&name, postgres_support::GATEWAY);
+                postgres_support::open_gateway(&settings, vault()).await
+            }
         }
     }
 
@@ -161,7 +197,7 @@ impl Make {
             Make::File(folder) => Place::File(Self::file(folder)),
             Make::Database => {
                 let kind = ecaf::store::postgres::Kind::Gateway;
-                Place::Database(postgres_support::shared().database(kind).await)
+                Place::Database(server().database(kind).await)
             }
         };
         Kept { open: None, place }
@@ -173,7 +209,7 @@ impl Make {
                 let settings = Self::file(folder);
                 Arc::new(SqliteAuthority::open(&settings, vault()).expect("a store"))
             }
-            Make::Database => postgres_support::shared().authority(vault()).await.0,
+            Make::Database => server().authority(vault()).await.0,
         }
     }
 }
@@ -266,6 +302,11 @@ async fn growth(make: &Make) {
             accept_from(&kept.open().await, from, 256, stored).await;
             from += stored;
         }
+        if std::env::var("ECAF_CP").is_ok()
+            && let Place::Database(name) = &kept.place
+        {
+            server().sql(name, "CHECKPOINT");
+        }
         for _ in 0..rounds() {
             let made: Arc<Vec<Acceptance>> =
                 Arc::new((from..from + MEASURED).map(acceptance).collect());
@@ -342,7 +383,7 @@ impl Kept {
                 Arc::new(SqliteGateway::open(settings, vault(), entropy).expect("a store"))
             }
             Place::Database(name) => {
-                let settings = postgres_support::shared().settings(name, postgres_support::GATEWAY);
+                let settings = server().settings(name, postgres_support::GATEWAY);
                 postgres_support::open_gateway(&settings, vault()).await
             }
         };
@@ -358,7 +399,7 @@ impl Kept {
         match &self.place {
             Place::File(settings) => std::fs::metadata(&settings.path).map_or(0, |m| m.len()),
             Place::Database(name) => {
-                let server = postgres_support::shared();
+                let server = server();
                 server.sql(name, "CHECKPOINT");
                 let size = server.sql(name, "SELECT pg_database_size(current_database())");
                 size.first().and_then(|size| size.parse().ok()).unwrap_or(0)
@@ -419,7 +460,7 @@ struct Run {
 
 impl Run {
     fn start() -> Self {
-        let server = postgres_support::shared().cpu_us();
+        let server = server().cpu_us();
         Self { start: Instant::now(), cpu: cpu_us(), server }
     }
 
@@ -435,7 +476,7 @@ impl Run {
             p50: at(0.5),
             p99: at(0.99),
             cpu: (cpu_us() - self.cpu) / count as f64,
-            server: (postgres_support::shared().cpu_us() - self.server) / count as f64,
+            server: (server().cpu_us() - self.server) / count as f64,
         }
     }
 }

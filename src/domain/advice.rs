@@ -152,4 +152,13 @@ mod tests {
         ids.dedup();
         assert_eq!(ids.len(), RULES.len());
     }
+
+    #[test]
+    fn numbers_of_pupils_and_patients() {
+        assert_eq!(on_upn("B801200005001"), None);
+        assert_eq!(on_upn("A801200005001"), Some(UPN_CHECK_LETTER));
+        assert_eq!(on_upn("801200005001"), Some(UPN_SHAPE));
+        assert_eq!(on_nhs_number("999 000 0018"), None);
+        assert_eq!(on_nhs_number("999 000 0019"), Some(NHS_NUMBER));
+    }
 }

@@ -365,4 +365,58 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn each_state_allows_what_is_written_and_nothing_else() {
+        use {Event as E, State as S};
+        for state in State::ALL {
+            for event in EVENTS {
+                let allowed = match (state, event) {
+                    (S::Held, E::Leased) => Some(S::Leased),
+                    (S::Held, E::HandedOver) => Some(S::ByHand),
+                    (S::Leased, E::Delivered) => Some(S::Delivered),
+                    (S::Leased, E::Postponed) => Some(S::Held),
+                    (S::Leased, E::GaveUp) => Some(S::Undeliverable),
+                    (S::Undeliverable, E::Replayed) => Some(S::Held),
+                    (S::Undeliverable, E::HandedOver) => Some(S::ByHand),
+                    _ => None,
+                };
+                assert_eq!(state.after(event), allowed, "{state:?} {event:?}");
+            }
+        }
+        assert_eq!(State::ALL.map(State::is_open), [true, true, false, false, false]);
+        assert_eq!(
+            State::ALL.map(State::as_str),
+            ["held", "leased", "delivered", "undeliverable", "by_hand"]
+        );
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_the_longest_and_jitter_takes_off_up_to_half() {
+        let policy = RetryPolicy { base_ms: 100, max_ms: 1_000, give_up_after_ms: DAY };
+        assert_eq!(
+            (1..=5).map(|n| policy.wait_ms(n, 0)).collect::<Vec<_>>(),
+            [50, 100, 200, 400, 500]
+        );
+        assert_eq!(policy.wait_ms(1, 50), 100, "the whole step");
+        assert_eq!(policy.wait_ms(1, 51), 50, "and round again");
+        assert_eq!(policy.wait_ms(0, 0), 50, "as the first");
+        assert_eq!(policy.wait_ms(u32::MAX, 0), 500);
+        assert_eq!(policy.next(2, at(0), at(7), 3), Next::RetryAt(at(110)));
+        assert_eq!(policy.next(2, at(0), at(DAY - 1), 0), Next::RetryAt(at(DAY + 99)));
+        assert_eq!(policy.next(2, at(0), at(DAY), 0), Next::GiveUp);
+    }
+
+    #[test]
+    fn defaults_are_those_documented() {
+        let retry = RetryPolicy::default();
+        let lengths = (retry.base_ms, retry.max_ms, retry.give_up_after_ms);
+        assert_eq!(lengths, (1_000, 300_000, 604_800_000));
+        let breaker = BreakerPolicy::default();
+        assert_eq!(breaker.failures, 5);
+        assert_eq!(
+            (breaker.open_ms, breaker.max_open_ms, breaker.probe_ms),
+            (2_000, 60_000, 30_000)
+        );
+    }
 }

@@ -279,4 +279,47 @@ mod tests {
             (0..60).map(|d| "2026-11-20".parse::<Date>().unwrap().plus_days(d)).collect();
         assert_eq!(monday.next_open(at("2026-11-20T12:00:00Z"), &all), None);
     }
+
+    #[test]
+    fn a_week_has_at_most_fourteen_openings() {
+        let week = |n: usize| vec!["mon 09:00-10:00"; n].join(", ").parse::<Hours>();
+        assert!(week(14).is_ok());
+        assert_eq!(week(15), Err(NotHours));
+        assert!(NotHours.to_string().starts_with("not opening hours such as"));
+    }
+
+    #[test]
+    fn times_of_day_have_two_digits_each() {
+        for text in [
+            "mon 0a:00-17:00",
+            "mon a0:00-17:00",
+            "mon 09:0a-17:00",
+            "mon 09:a0-17:00",
+            "mon 09.00-17:00",
+        ] {
+            assert_eq!(text.parse::<Hours>(), Err(NotHours), "{text}");
+        }
+        assert_eq!("mon 12:34-23:59".parse::<Hours>().unwrap().to_string(), "mon 12:34-23:59");
+    }
+
+    #[test]
+    fn every_month_and_day_of_the_week_has_its_name() {
+        let text = |t: &str| england_text(at(t));
+        let months: Vec<String> =
+            (1..=12).map(|m| text(&format!("2026-{m:02}-05T12:34:00Z"))[6..9].to_owned()).collect();
+        assert_eq!(months.join(" "), "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec");
+        let days: Vec<String> =
+            (16..=22).map(|d| text(&format!("2026-11-{d}T12:34:00Z"))[..6].to_owned()).collect();
+        assert_eq!(days.join(", "), "Mon 16, Tue 17, Wed 18, Thu 19, Fri 20, Sat 21, Sun 22");
+        assert_eq!(text("2026-07-05T23:05:00Z"), "Mon 6 Jul 00:05", "summer time");
+    }
+
+    #[test]
+    fn the_next_opening_is_the_earliest_of_its_day() {
+        let twice: Hours = "mon 13:00-14:00, mon 09:00-10:00".parse().unwrap();
+        let next = |t| twice.next_open(at(t), &[]).map(england_text).unwrap();
+        assert_eq!(next("2026-11-22T12:00:00Z"), "Mon 23 Nov 09:00");
+        assert_eq!(next("2026-11-23T10:00:00Z"), "Mon 23 Nov 13:00");
+        assert_eq!(next("2026-11-23T14:00:00Z"), "Mon 30 Nov 09:00");
+    }
 }

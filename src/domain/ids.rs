@@ -219,4 +219,42 @@ mod tests {
         let other = format!("{}V", &empty[..last]);
         assert_eq!(other.parse::<Digest>(), Err(NotADigest));
     }
+
+    #[test]
+    fn bytes_and_texts_belong_together() {
+        let bytes: [u8; 16] = std::array::from_fn(|i| (i as u8) << 4 | (15 - i as u8));
+        let id = ReferralId::from_bytes(bytes);
+        assert_eq!(id.as_bytes(), &bytes);
+        assert_eq!(id.to_string(), "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(format!("{id:?}"), id.to_string());
+        assert_eq!(id.urn(), "urn:uuid:0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
+        assert_eq!(ReferralId::from_urn(&id.to_string()), None);
+        assert_eq!(ReferralId::from_urn("urn:uuid:"), None);
+        for misplaced in
+            ["0f1e2d3c04b5a-6978-8796-a5b4c3d2e1f0", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1fg"]
+        {
+            assert_eq!(misplaced.parse::<ReferralId>(), Err(NotAReferralId));
+        }
+    }
+
+    #[test]
+    fn a_digest_is_thirty_two_bytes() {
+        let bytes: [u8; 32] = std::array::from_fn(|i| 255 - i as u8);
+        let digest = Digest::from_bytes(bytes);
+        assert_eq!(Digest::from_slice(&bytes), Some(digest));
+        assert_eq!(Digest::from_slice(&bytes[1..]), None);
+        assert_eq!(digest.as_bytes(), &bytes);
+        assert_eq!(format!("{digest:?}"), digest.to_string());
+        let text = digest.to_string();
+        for bad in [&text[1..], &format!("{text}A"), &text.replacen('_', "/", 1), ""] {
+            assert_eq!(bad.parse::<Digest>(), Err(NotADigest), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert!(NotAReferralId.to_string().starts_with("not a lower-case UUID"));
+        assert!(NotADigest.to_string().starts_with("not a SHA-256 digest"));
+    }
 }

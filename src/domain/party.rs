@@ -315,4 +315,92 @@ mod tests {
             assert!(text.parse::<Party>().is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn a_label_has_a_length_and_no_hyphen_at_its_ends() {
+        for (text, good) in [
+            ("a", true),
+            ("a-1", true),
+            ("", false),
+            ("-a", false),
+            ("a-", false),
+            ("A", false),
+            ("a_b", false),
+            ("a.b", false),
+            ("é", false),
+        ] {
+            assert_eq!(text.parse::<SchoolId>().is_ok(), good, "{text}");
+            assert_eq!(text.parse::<Name>().is_ok(), good, "{text}");
+            assert_eq!(text.parse::<PersonId>().is_ok(), good, "{text}");
+        }
+        assert!(
+            "a".repeat(40).parse::<SchoolId>().is_ok()
+                && "a".repeat(41).parse::<SchoolId>().is_err()
+        );
+        assert!("a".repeat(40).parse::<Name>().is_ok() && "a".repeat(41).parse::<Name>().is_err());
+        assert!(
+            "a".repeat(64).parse::<PersonId>().is_ok()
+                && "a".repeat(65).parse::<PersonId>().is_err()
+        );
+    }
+
+    #[test]
+    fn a_trust_domain_has_at_most_255_bytes_of_few_characters() {
+        let domain = |text: &str| text.parse::<TrustDomain>().map(|d| d.as_str().to_owned());
+        assert_eq!(domain("a-b_c.9"), Ok("a-b_c.9".to_owned()));
+        assert_eq!(domain(&"a".repeat(255)), Ok("a".repeat(255)));
+        for bad in ["", &"a".repeat(256), "A", "a b", "a/b"] {
+            assert_eq!(domain(bad), Err(NotAParty::TrustDomain), "{bad}");
+        }
+    }
+
+    #[test]
+    fn why_a_text_is_no_party_is_told_apart() {
+        let why = |text: &str| text.parse::<Party>().unwrap_err();
+        assert_eq!(why("https://ecaf.example/school/900001"), NotAParty::NotSpiffe);
+        for outside in ["?", "#", "%", ":", "@"] {
+            let text = format!("spiffe://ecaf.example/school/900001{outside}");
+            assert_eq!(why(&text), NotAParty::NotSpiffe, "{text}");
+        }
+        assert_eq!(why("spiffe://Ecaf.example/school/900001"), NotAParty::TrustDomain);
+        assert_eq!(why("spiffe://ecaf.example/pupil/1"), NotAParty::Path);
+        let told =
+            [NotAParty::NotSpiffe, NotAParty::TrustDomain, NotAParty::Path].map(|e| e.to_string());
+        assert!(told[0].contains("spiffe://trust-domain/role/id"));
+        assert!(told[1].contains("trust domain") && told[2].contains("/school/ID"));
+    }
+
+    #[test]
+    fn a_party_is_shown_as_it_is_written() {
+        let text = "spiffe://ecaf.example/authority/204/person/w12";
+        let party: Party = text.parse().unwrap();
+        assert_eq!(format!("{party:?}"), text);
+        assert_eq!(format!("{:?}", party.organisation), "authority/204");
+        assert_eq!(party.organisation.role(), Role::Authority);
+        assert_eq!(
+            format!("{:?} {:?}", party.trust_domain, party.person.as_ref().unwrap()),
+            "ecaf.example w12"
+        );
+        assert_eq!(party.person.unwrap().as_str(), "w12");
+        let alone = Party::organisation(party.trust_domain, party.organisation);
+        assert_eq!(alone.to_string(), "spiffe://ecaf.example/authority/204");
+        for (id, role) in [
+            ("school/900001", Role::School),
+            ("gateway/one", Role::Gateway),
+            ("operator/one", Role::Operator),
+        ] {
+            let party: Party = format!("spiffe://ecaf.example/{id}").parse().unwrap();
+            assert_eq!(
+                (party.organisation.role(), party.organisation.to_string()),
+                (role, id.to_owned())
+            );
+            assert_eq!(id.split('/').next(), Some(role.as_str()));
+        }
+        let (school, code): (SchoolId, DfeCode) =
+            ("900001".parse().unwrap(), "204".parse().unwrap());
+        assert_eq!(format!("{school} {school:?} {code} {code:?}"), "900001 900001 204 204");
+        assert_eq!((school.as_str(), code.as_str()), ("900001", "204"));
+        let name: Name = "one".parse().unwrap();
+        assert_eq!(format!("{name} {name:?} {}", name.as_str()), "one one one");
+    }
 }

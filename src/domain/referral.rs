@@ -273,4 +273,39 @@ mod tests {
         }
         assert_eq!(Urgency::from_code("u0"), None);
     }
+
+    #[test]
+    fn codes_are_those_of_the_schema() {
+        assert_eq!(Urgency::ALL.map(Urgency::as_str), ["U0", "U1", "U2", "U3"]);
+        assert!(Urgency::U0.is_urgent() && !Urgency::U3.is_urgent());
+        assert_eq!(
+            RequestType::ALL.map(RequestType::as_str),
+            [
+                "protection",
+                "child_in_need",
+                "family_help",
+                "lado",
+                "private_fostering",
+                "information_only"
+            ]
+        );
+        assert_eq!(RequestType::from_code("Lado"), None);
+        for (code, completeness) in [
+            ("urgent_minimal", Some(Completeness::UrgentMinimal)),
+            ("standard", Some(Completeness::Standard)),
+            ("full", None),
+        ] {
+            assert_eq!(Completeness::from_code(code), completeness);
+            assert!(completeness.is_none_or(|c| c.as_str() == code));
+        }
+    }
+
+    #[test]
+    fn every_case_but_housing_alone_is_told() {
+        use CaseKind::*;
+        for kind in [LookedAfter, ProtectionPlan, InNeedPlan, OpenCase] {
+            assert!(kind.is_delivered(), "{kind:?}");
+        }
+        assert!(!HousingOnly.is_delivered());
+    }
 }

@@ -152,3 +152,46 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: Rule =
+        Rule { id: "area.name", title: "Something is wrong", action: "Put it right." };
+
+    #[test]
+    fn a_violation_says_where_what_and_what_to_do() {
+        let whole = Violation::whole(RULE);
+        assert_eq!(whole.to_string(), "Something is wrong. Put it right. [area.name]");
+        let placed = Violation::at(RULE, "/children/0").with_detail("of two");
+        assert_eq!(
+            placed.to_string(),
+            "/children/0: Something is wrong (of two). Put it right. [area.name]"
+        );
+    }
+
+    #[test]
+    fn a_refusal_lists_everything_and_blames_the_sender_unless_told() {
+        let mut refusal = Refusal::new(Class::Invalid, Violation::whole(RULE));
+        assert_eq!((refusal.class, refusal.culprit), (Class::Invalid, Culprit::Sender));
+        refusal.violations.push(Violation::at(RULE, "/x"));
+        let lines = refusal.to_string();
+        let lines: Vec<&str> = lines.split('\n').collect();
+        assert_eq!(
+            lines,
+            [
+                "Something is wrong. Put it right. [area.name]",
+                "/x: Something is wrong. Put it right. [area.name]"
+            ]
+        );
+        assert_eq!(refusal.rule(), Some(RULE));
+        assert_eq!(refusal.blame(Culprit::Operator).culprit, Culprit::Operator);
+    }
+
+    #[test]
+    fn whose_move_it_is_on_the_wire() {
+        let all = [Culprit::Sender, Culprit::Gateway, Culprit::Authority, Culprit::Operator];
+        assert_eq!(all.map(Culprit::as_str), ["sender", "gateway", "authority", "operator"]);
+    }
+}

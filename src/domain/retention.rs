@@ -278,4 +278,36 @@ mod tests {
         }
         assert_eq!(ErasureReason::from_name("because"), None);
     }
+
+    #[test]
+    fn what_a_person_reads_about_an_erasure() {
+        let erasure = Erasure { at: at("2026-11-03T23:00:00Z"), why: ErasureReason::Retention };
+        assert_eq!(erasure.to_string(), "erased at the end of its retention period (2026-11-03)");
+        assert_eq!(
+            ErasureReason::ALL.map(ErasureReason::as_str),
+            ["retention", "misidentified", "key_retired"]
+        );
+        let words = ErasureReason::ALL.map(ErasureReason::words);
+        assert!(words[1].contains("wrong child") && words[2].contains("key was replaced"));
+        let kept = [KeptBecause::Unsettled, KeptBecause::Open, KeptBecause::Held];
+        assert_eq!(
+            kept.map(KeptBecause::as_str),
+            ["a delivery is not settled", "the case is not closed", "it is on hold"]
+        );
+    }
+
+    #[test]
+    fn a_period_is_shown_as_it_is_written() {
+        let period: Period = "0987-06".parse().unwrap();
+        assert_eq!(format!("{period} {period:?}"), "0987-06 0987-06");
+        assert_eq!(NotAPeriod.to_string(), "not a month such as 2026-11");
+        let last: Period = "9999-12".parse().unwrap();
+        assert_eq!(last.ends(), Timestamp::from_millis(0), "no calendar goes so far");
+    }
+
+    #[test]
+    fn a_year_and_a_month_of_backups_by_default() {
+        let policy = RetentionPolicy::default();
+        assert_eq!((policy.keep_months, policy.ring_backup_days), (12, 30));
+    }
 }

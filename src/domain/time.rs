@@ -364,4 +364,99 @@ mod tests {
         assert_eq!(d("2025-02-28").years_since(d("2008-02-29")), 16);
         assert_eq!(d("2025-03-01").years_since(d("2008-02-29")), 17);
     }
+
+    #[test]
+    fn seconds_round_towards_the_past_and_lengths_add() {
+        let half_past = Timestamp::from_millis(-500);
+        assert_eq!((half_past.seconds(), half_past.millis()), (-1, -500));
+        assert_eq!(Timestamp::from_millis(1_999).seconds(), 1);
+        assert_eq!(Timestamp::from_seconds(3), Timestamp::from_millis(3_000));
+        assert_eq!(Timestamp::from_seconds(3).plus(-1_500).since(Timestamp::from_seconds(1)), 500);
+        assert_eq!([SECOND, MINUTE, HOUR, DAY], [1_000, 60_000, 3_600_000, 86_400_000]);
+    }
+
+    #[test]
+    fn a_date_exists_or_there_is_none() {
+        for (year, month, day) in
+            [(1, 1, 1), (9999, 12, 31), (2024, 2, 29), (2000, 2, 29), (2026, 4, 30), (2026, 9, 30)]
+        {
+            let date = Date::new(year, month, day).unwrap();
+            assert_eq!((date.year(), date.month(), date.day()), (year, month, day));
+        }
+        for (year, month, day) in [
+            (0, 1, 1),
+            (10_000, 1, 1),
+            (2026, 0, 1),
+            (2026, 13, 1),
+            (2026, 1, 0),
+            (2026, 1, 32),
+            (2026, 4, 31),
+            (2026, 6, 31),
+            (2026, 9, 31),
+            (2026, 11, 31),
+            (2026, 2, 29),
+            (2100, 2, 29),
+            (2024, 2, 30),
+        ] {
+            assert_eq!(Date::new(year, month, day), None, "{year} {month} {day}");
+        }
+    }
+
+    #[test]
+    fn the_days_of_a_week_follow_each_other() {
+        let monday: Date = "2026-11-16".parse().unwrap();
+        use Weekday::*;
+        let week = [Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday];
+        for (weekday, ahead) in week.into_iter().zip(0..) {
+            let day = monday.plus_days(ahead);
+            assert_eq!((day.weekday(), i64::from(day.weekday().number())), (weekday, ahead + 1));
+            assert_eq!(day.plus_days(-7).weekday(), weekday);
+        }
+    }
+
+    #[test]
+    fn offsets_and_decimals_move_the_instant() {
+        let is = |text: &str, same: &str| {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), same, "{text}");
+        };
+        is("2026-11-21T14:20:30+23:59", "2026-11-20T14:21:30.000Z");
+        is("2026-11-21T14:20:30-05:30", "2026-11-21T19:50:30.000Z");
+        is("2026-11-21T23:59:59.9Z", "2026-11-21T23:59:59.900Z");
+        is("2026-11-21T23:59:59.98Z", "2026-11-21T23:59:59.980Z");
+        is("2026-11-21T23:59:59.987654321Z", "2026-11-21T23:59:59.987Z");
+        is("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z");
+        for bad in [
+            "2026-11-21T14:60:00Z",
+            "2026-11-21T14:20:60Z",
+            "2026-11-21T14:20:00.1234567890Z",
+            "2026-11-21T14:20:00+24:00",
+            "2026-11-21T14:20:00+01:60",
+            "2026-11-21T14:20:00+0100",
+            "2026-11-21T14:20:00*01:00",
+            "2026-11-21T14:20:00+01:00Z",
+            "2026-11-21T14-20:00Z",
+            "2026-11-21T14:20-00Z",
+            "2026-11-21T1x:20:00Z",
+            "2026-11-21t14:20:00Z",
+            "2026/11-21T14:20:00Z",
+            "2026-11/21T14:20:00Z",
+        ] {
+            assert_eq!(bad.parse::<Timestamp>(), Err(NotATime), "{bad}");
+        }
+        for bad in ["", "2026-11-2", "2026-11-211", "2026:11-21", "2026-11:21", "20x6-11-21"] {
+            assert_eq!(bad.parse::<Date>(), Err(NotATime), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shown_as_written() {
+        let instant = Timestamp::from_millis(1_795_277_109_007);
+        assert_eq!(format!("{instant:?}"), instant.to_string());
+        assert_eq!(instant.to_string().parse(), Ok(instant));
+        assert_eq!(format!("{:?}", Date::new(987, 6, 5).unwrap()), "0987-06-05");
+        assert_eq!(
+            NotATime.to_string(),
+            "not a date (2026-11-21) or a time with offset (2026-11-21T14:20:00Z)"
+        );
+    }
 }

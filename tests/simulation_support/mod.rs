@@ -7,6 +7,8 @@
 //! | `scheme` | certificates, directory and keys, the same in every run |
 //! | `documents` | referrals that are complete, invented and unlike each other |
 //! | `stores` | a store between its caller and the real one: waiting, failing, failing though done |
+//! | `ring` | the key ring of a store |
+//! | `erasing` | what operators close, hold and erase, and what must follow from it |
 //! | `database` | the files of a store: what a crash leaves of them, and opening them again |
 //! | `network` | requests and answers between parties: late, lost, doubled, cut off |
 //! | `sites` | gateways and authorities as processes that crash and start again |
@@ -20,10 +22,12 @@
 pub mod database;
 #[path = "../exchange_support/documents.rs"]
 pub mod documents;
+pub mod erasing;
 pub mod network;
 pub mod plan;
 pub mod planted;
 pub mod proof;
+pub mod ring;
 pub mod run;
 pub mod scheduler;
 pub mod scheme;

@@ -55,6 +55,7 @@ impl<'a> Gateway<'a> {
             cache: VerifiedCache::new(64),
             directory: Arc::new(holder),
             tables: ArcSwap::from_pointee(RoutingTables::embedded().unwrap()),
+            recent: Default::default(),
             store: Arc::new(SqliteGateway::open(&settings, vault(), entropy.clone()).unwrap()),
             clock: Arc::new(clock.clone()),
             entropy,

@@ -105,3 +105,44 @@ impl fmt::Display for NotAnAreaCode {
 }
 
 impl std::error::Error for NotAnAreaCode {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capital_letter_and_eight_digits() {
+        let code: Gss = "E09000012".parse().unwrap();
+        assert_eq!((code.as_str(), code.as_bytes()), ("E09000012", b"E09000012"));
+        assert_eq!(
+            (code.to_string(), format!("{code:?}")),
+            ("E09000012".into(), "E09000012".into())
+        );
+        for text in
+            ["", "E0900001", "E090000123", "e09000012", "009000012", "E0900001x", "E0900001é"]
+        {
+            assert_eq!(text.parse::<Gss>(), Err(NotAnAreaCode), "{text}");
+        }
+        assert_eq!(NotAnAreaCode.to_string(), "not an area code such as E09000012");
+    }
+
+    #[test]
+    fn the_first_letter_names_the_nation() {
+        let nation = |text: &str| text.parse::<Gss>().unwrap().nation();
+        assert_eq!(nation("E09000012"), None);
+        assert_eq!(nation("S12000036"), Some(Nation::Scotland));
+        assert_eq!(nation("W06000015"), Some(Nation::Wales));
+        assert_eq!(nation("N09000003"), Some(Nation::NorthernIreland));
+    }
+
+    #[test]
+    fn places_without_a_table_are_known_by_their_letters() {
+        let name = |letters| Nation::of_area(letters).map(Nation::name);
+        assert_eq!(name("BT"), Some("Northern Ireland"));
+        assert_eq!(name("JE"), Some("Jersey"));
+        assert_eq!(name("GY"), Some("Guernsey"));
+        assert_eq!(name("IM"), Some("the Isle of Man"));
+        assert_eq!(name("E"), None);
+        assert_eq!((Nation::Scotland.name(), Nation::Wales.name()), ("Scotland", "Wales"));
+    }
+}

@@ -32,13 +32,14 @@ const RECYCLED: usize = 120;
 const ROW: usize = 5_000 + 3 * 700;
 
 /// The server, set as `deploy/postgres/postgresql.conf` says, with segments of the log to be used again as
-/// one that has been running has them.
+/// one that has been running has them. `ECAF_PG_CONF` names another file of settings.
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         const SETTINGS: &str = include_str!("../deploy/postgres/postgresql.conf");
         let mut server = Server::start();
         let given = std::env::var("ECAF_PG_CONF").ok();
+        let given = given.map(|path| std::fs::read_to_string(path).expect("settings"));
         for line in given.as_deref().unwrap_or(SETTINGS).lines() {
             if let Some((name, value)) = line.split_once(" = ")
                 && !line.starts_with('#')
@@ -180,15 +181,7 @@ impl Make {
                 let settings = Self::file(folder);
                 Arc::new(SqliteGateway::open(&settings, vault(), entropy).expect("a store"))
             }
-            Make::Database => {
-                let kind = ecaf::store::postgres::Kind::Gateway;
-                let name = server().database(kind).await;
-                if let Ok(ddl) = std::env::var("ECAF_DDL") {
-                    server().sql(&name, &ddl);
-                }
-                let settings = server().settings(&name, postgres_support::GATEWAY);
-                postgres_support::open_gateway(&settings, vault()).await
-            }
+            Make::Database => server().gateway(vault()).await.0,
         }
     }
 
@@ -302,9 +295,8 @@ async fn growth(make: &Make) {
             accept_from(&kept.open().await, from, 256, stored).await;
             from += stored;
         }
-        if std::env::var("ECAF_CP").is_ok()
-            && let Place::Database(name) = &kept.place
-        {
+        if let Place::Database(name) = &kept.place {
+            // Both stages begin at the same distance from the last checkpoint.
             server().sql(name, "CHECKPOINT");
         }
         for _ in 0..rounds() {

@@ -274,6 +274,14 @@ mod tests {
     }
 
     #[test]
+    fn an_opening_within_the_hour_that_is_skipped_is_not_offered() {
+        let skipped: Hours = "sun 01:10-01:50".parse().unwrap();
+        let now = at("2026-03-29T01:10:00Z");
+        assert!(!skipped.open_at(now, &[]));
+        assert_eq!(skipped.next_open(now, &[]), Some(at("2026-04-05T00:10:00Z")));
+    }
+
+    #[test]
     fn hours_that_never_open() {
         let monday: Hours = "mon 09:00-10:00".parse().unwrap();
         let all: Vec<Date> =

@@ -520,4 +520,111 @@ mod tests {
         ));
         assert!(!directory.must_sign(&school, at("2026-12-01T12:00:00Z")));
     }
+
+    #[test]
+    fn codes_are_those_of_the_file() {
+        assert_eq!(
+            OutOfHours::ALL.map(OutOfHours::as_str),
+            ["endpoint", "phone_only", "none_verified"]
+        );
+        assert_eq!(
+            ContactKind::ALL.map(ContactKind::as_str),
+            ["daytime", "out_of_hours", "lado", "technical", "escalation"]
+        );
+        let push = Connection::Push { endpoint: "https://one.example".to_owned() };
+        let all = [push, Connection::Pull, Connection::Page, Connection::NotConnected];
+        assert_eq!(
+            all.each_ref().map(Connection::as_str),
+            ["push", "pull", "page", "not_connected"]
+        );
+        assert_eq!(all.each_ref().map(Connection::is_live), [true, true, true, false]);
+        let freshness = [Freshness::Fresh, Freshness::Stale, Freshness::Expired];
+        assert_eq!(freshness.map(Freshness::as_str), ["fresh", "stale", "expired"]);
+    }
+
+    #[test]
+    fn everybody_is_found_by_name_while_they_take_part() {
+        let mut directory = directory();
+        let name: Name = "london-1".parse().unwrap();
+        assert_eq!(directory.gateway(&name), None);
+        let gateway =
+            GatewayEntry { name: name.clone(), base_url: "https://london-1.example".to_owned() };
+        directory.gateways.insert(name.clone(), gateway);
+        assert_eq!(directory.gateway(&name).map(|g| &g.name), Some(&name));
+
+        let entry = directory.authorities.get_mut(&newham()).unwrap();
+        entry.valid_from = Some("2026-11-01".parse().unwrap());
+        entry.valid_to = Some("2026-11-30".parse().unwrap());
+        for (when, there) in [
+            ("2026-10-31T12:00:00Z", false),
+            ("2026-11-01T12:00:00Z", true),
+            ("2026-11-30T12:00:00Z", true),
+            ("2026-12-01T12:00:00Z", false),
+        ] {
+            assert_eq!(directory.authority(newham(), at(when)).is_some(), there, "{when}");
+            assert_eq!(directory.phone_to_ring(newham(), at(when)).is_some(), there, "{when}");
+        }
+
+        let school: SchoolId = "900001".parse().unwrap();
+        let found = |when| directory.school(&school, at(when)).map(|s| s.name.as_str());
+        assert_eq!(found("2026-12-31T12:00:00Z"), Some("Example Primary School"));
+        assert_eq!(found("2027-01-01T12:00:00Z"), None);
+    }
+
+    #[test]
+    fn a_school_that_signs_must_sign_and_is_not_attested() {
+        let mut directory = directory();
+        let (school, gateway): (SchoolId, Name) =
+            ("900001".parse().unwrap(), "london-1".parse().unwrap());
+        directory.schools.get_mut(&school).unwrap().signing = Signing::Signed;
+        let now = at("2026-12-01T12:00:00Z");
+        assert!(directory.must_sign(&school, now) && !directory.may_attest(&gateway, &school, now));
+        assert!(!directory.must_sign(&school, at("2027-01-01T12:00:00Z")), "enrolled no more");
+        assert!(!directory.must_sign(&"900002".parse().unwrap(), now), "never enrolled");
+    }
+
+    #[test]
+    fn when_somebody_reads_is_told_as_far_as_it_is_known() {
+        let mut directory = directory();
+        let (noon, evening) = (at("2026-11-20T12:00:00Z"), at("2026-11-20T18:00:00Z"));
+        assert_eq!(directory.next_attended(newham(), noon), Some(noon));
+        assert_eq!(directory.next_attended(newham(), evening), Some(at("2026-11-23T09:00:00Z")));
+        assert!(directory.attended(newham(), noon) && !directory.attended(newham(), evening));
+        let stranger: DfeCode = "999".parse().unwrap();
+        assert_eq!(directory.next_attended(stranger, noon), None);
+        directory.authorities.get_mut(&newham()).unwrap().staffed = None;
+        assert!(!directory.attended(newham(), noon));
+        let unknown = Some("it is not known when somebody reads it".to_owned());
+        assert_eq!(directory.unattended_text(newham(), noon), unknown);
+        assert_eq!(directory.unattended_text(stranger, noon), unknown);
+    }
+
+    #[test]
+    fn whom_to_ring_is_one_sentence() {
+        let directory = directory();
+        assert_eq!(
+            directory.ring_text(newham(), at("2026-11-20T12:00:00Z")),
+            "Ring Newham, the duty desk, on 01632 960002. If a child is in danger now, ring 999"
+        );
+    }
+
+    #[test]
+    fn a_number_must_be_a_phone_and_answered() {
+        let mut directory = directory();
+        let entry = directory.authorities.get_mut(&newham()).unwrap();
+        // Staffed, but the front door has only a mailbox: the team out of hours if it says that it is
+        // there at this hour, and nobody otherwise.
+        entry.contacts[1].phone = None;
+        let noon = "2026-11-20T12:00:00Z";
+        assert_eq!(phone(&directory, noon), None);
+        let entry = directory.authorities.get_mut(&newham()).unwrap();
+        entry.contacts[2].hours = Some(Hours::always());
+        assert_eq!(phone(&directory, noon).unwrap(), "01632 960003");
+        let entry = directory.authorities.get_mut(&newham()).unwrap();
+        entry.contacts[2].hours = Some("sat-sun 09:00-17:00".parse().unwrap());
+        assert_eq!(phone(&directory, noon), None, "not now");
+        let verified = |on: &str| contact(ContactKind::Daytime, "01632 960001", Some(on));
+        assert!(verified("2026-11-20").is_verified(at(noon)), "on the day itself");
+        assert!(!verified("2026-11-21").is_verified(at(noon)));
+    }
 }

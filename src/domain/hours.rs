@@ -208,7 +208,8 @@ mod tests {
             "mon 09:00-09:00",
             "mon 24:00-09:00",
             "mon 09:00-00:00",
-            "mon 09:60-10:00",
+            "mon 08:60-10:00",
+            "mon 09:00-16:60",
             "mon 09:00-24:30",
             "incl bank holidays",
             "mon 09:00-17:00incl bank holidays",
@@ -270,6 +271,14 @@ mod tests {
         assert_eq!(text("2026-10-25", 120), "2026-10-25T02:00:00.000Z");
         assert_eq!(text("2026-03-29", 90), "2026-03-29T01:30:00.000Z");
         assert_eq!(text("2026-07-01", 0), "2026-06-30T23:00:00.000Z");
+    }
+
+    #[test]
+    fn an_opening_within_the_hour_that_is_skipped_is_not_offered() {
+        let skipped: Hours = "sun 01:10-01:50".parse().unwrap();
+        let now = at("2026-03-29T01:10:00Z");
+        assert!(!skipped.open_at(now, &[]));
+        assert_eq!(skipped.next_open(now, &[]), Some(at("2026-04-05T00:10:00Z")));
     }
 
     #[test]

@@ -262,4 +262,58 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn values_count_areas_districts_sectors_and_units() {
+        let packed = |text: &str| text.parse::<Postcode>().unwrap().packed();
+        assert_eq!(packed("A0 0AA"), 0);
+        assert_eq!(packed("A0 0AB"), 1);
+        assert_eq!(packed("A0 0BA"), 26);
+        assert_eq!(packed("A0 1AA"), 676);
+        assert_eq!(packed("A1 0AA"), 6_760);
+        assert_eq!(packed("A10 0AA"), 20 * 6_760);
+        assert_eq!(packed("A0A 0AA"), 110 * 6_760);
+        assert_eq!(packed("B0 0AA"), 370 * 6_760);
+        assert_eq!(packed("AA0 0AA"), 26 * 370 * 6_760);
+        assert_eq!(packed("GIR 0AA"), 702 * 370 * 6_760);
+        assert_eq!(packed("NPT 9ZZ"), 702 * 370 * 6_760 + 2 * 6_760 - 1);
+        assert_eq!(Postcode::from_packed(702 * 370 * 6_760 + 2 * 6_760), None);
+        assert_eq!(Postcode::from_packed(10 * 6_760), None, "A00");
+        assert_eq!(Postcode::from_packed(20 * 6_760 - 1), None, "A09");
+        assert!(Postcode::from_packed(10 * 6_760 - 1).is_some(), "A9");
+    }
+
+    #[test]
+    fn a_sector_has_four_hundred_slots() {
+        let place = |text: &str| text.parse::<Postcode>().unwrap().sector_and_slot();
+        assert_eq!(place("A0 0AA"), Some((0, 0)));
+        assert_eq!(place("A0 1ZZ"), Some((1, 399)));
+        assert_eq!(place("A0 1BA"), Some((1, 20)));
+        for unused in ["A0 0AC", "A0 0CA", "A0 0VV", "GIR 0AA"] {
+            assert_eq!(place(unused), None, "{unused}");
+        }
+        assert_eq!(Postcode::at_slot(1, 399), "A0 1ZZ".parse().ok());
+        assert_eq!(Postcode::at_slot(1, 400), None);
+        assert_eq!(Postcode::at_slot(702 * 370 * 10, 0), None);
+        assert!(Postcode::at_slot(702 * 370 * 10 - 1, 399).is_some());
+    }
+
+    #[test]
+    fn parts_of_a_postcode() {
+        for (text, area, outward) in [
+            ("W1A 1HQ", "W", "W1A"),
+            ("EC1A 1BB", "EC", "EC1A"),
+            ("DN55 1PT", "DN", "DN55"),
+            ("GIR 0AA", "GIR", "GIR"),
+            ("GIR 9AZ", "GIR", "GIR"),
+            ("NPT 0ZA", "NPT", "NPT"),
+        ] {
+            let postcode: Postcode = text.parse().unwrap();
+            assert_eq!(
+                (postcode.area(), postcode.outward()),
+                (area.to_owned(), outward.to_owned())
+            );
+        }
+        assert!(NotAPostcode.to_string().starts_with("not a postcode"));
+    }
 }

@@ -39,8 +39,11 @@ impl Period {
 
     /// Its first instant.
     pub fn starts(self) -> Timestamp {
-        // A year outside of the calendar's 1 to 9999 can come only from a broken clock.
-        Date::new(self.year, self.month, 1).map_or(Timestamp::from_millis(0), Date::midnight_utc)
+        // Beyond the calendar's years 1 to 9999, the end of time on that side: what is kept for longer
+        // than the calendar lasts is never due.
+        let beyond = if self.year > 0 { i64::MAX } else { i64::MIN };
+        Date::new(self.year, self.month, 1)
+            .map_or(Timestamp::from_millis(beyond), Date::midnight_utc)
     }
 
     /// The first instant after it.
@@ -206,7 +209,8 @@ impl Default for RetentionPolicy {
 impl RetentionPolicy {
     /// The first instant at which a period may be erased.
     pub fn due(self, period: Period) -> Timestamp {
-        let months = i32::try_from(self.keep_months).unwrap_or(i32::MAX / 24);
+        // More months than the calendar has are as good as all of them.
+        let months = self.keep_months.min(12 * 10_000) as i32;
         period.plus_months(months).ends()
     }
 
@@ -272,6 +276,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_for_longer_than_the_calendar_is_never_due() {
+        let period: Period = "2026-11".parse().unwrap();
+        for keep_months in [12 * 8_000, i32::MAX as u32, u32::MAX] {
+            let policy = RetentionPolicy { keep_months, ring_backup_days: 30 };
+            assert_eq!(policy.due(period), Timestamp::from_millis(i64::MAX), "{keep_months}");
+        }
+    }
+
+    #[test]
     fn reasons_have_one_name_each() {
         for reason in ErasureReason::ALL {
             assert_eq!(ErasureReason::from_name(reason.as_str()), Some(reason));
@@ -302,7 +315,8 @@ mod tests {
         assert_eq!(format!("{period} {period:?}"), "0987-06 0987-06");
         assert_eq!(NotAPeriod.to_string(), "not a month such as 2026-11");
         let last: Period = "9999-12".parse().unwrap();
-        assert_eq!(last.ends(), Timestamp::from_millis(0), "no calendar goes so far");
+        assert_eq!(last.ends(), Timestamp::from_millis(i64::MAX), "no calendar goes so far");
+        assert_eq!(period.plus_months(-12 * 987).starts(), Timestamp::from_millis(i64::MIN));
     }
 
     #[test]

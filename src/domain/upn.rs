@@ -54,9 +54,15 @@ mod tests {
         for wrong in ["A801200005001", "Q207000016049", "B801200005010"] {
             assert_eq!(check(wrong), Err(UpnFault::CheckLetter), "{wrong}");
         }
-        for shape in
-            ["", "B80120000500", "b801200005001", "I801200005001", "B80120000500I", "B8012000050é"]
-        {
+        for shape in [
+            "",
+            "B80120000500",
+            "B80120000A001",
+            "b801200005001",
+            "I801200005001",
+            "B80120000500I",
+            "B8012000050é",
+        ] {
             assert_eq!(check(shape), Err(UpnFault::Shape), "{shape}");
         }
     }

@@ -138,6 +138,10 @@ impl<S: ?Sized> Broken<S> {
 }
 
 impl<S: ?Sized + Send + Sync + 'static> RetentionStore for Broken<S> {
+    fn keys(&self) -> Pending<'_, Vec<KeyId>> {
+        self.retention.keys()
+    }
+
     fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>> {
         self.retention.keys_in_use()
     }

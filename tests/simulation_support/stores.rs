@@ -343,6 +343,10 @@ impl AuthorityStore for Scheduled<dyn AuthorityStore> {
 }
 
 impl<S: ?Sized + Send + Sync + 'static> RetentionStore for Scheduled<S> {
+    fn keys(&self) -> Pending<'_, Vec<KeyId>> {
+        Box::pin(self.keep(Read, "keys", nothing(), |s| s.keys()))
+    }
+
     fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>> {
         Box::pin(self.keep(Read, "keys_in_use", nothing(), |s| s.keys_in_use()))
     }
@@ -493,6 +497,7 @@ words! {
     Vec<LogEntry> => |value| value.len(),
     Vec<FeedEntry> => |value| value.len(),
     Vec<InboxEntry> => |value| value.len(),
+    Vec<KeyId> => |value| value.len(),
     Vec<KeyUse> => |value| value.len(),
     Vec<WrappedDocument> => |value| value.len(),
     Vec<Hold> => |value| value.len(),

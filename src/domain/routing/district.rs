@@ -361,4 +361,113 @@ mod tests {
         backwards.rows[1].to = Some(day("2026-01-01"));
         assert!(matches!(Districts::new(backwards).err(), Some(DistrictError::Backwards(_))));
     }
+
+    #[test]
+    fn a_day_before_a_table_begins_or_in_a_gap_is_not_known() {
+        let mut parts = split();
+        parts.rows = vec![
+            row("E07000901", "991", Some("2020-01-01"), Some("2021-01-01")),
+            row("E07000901", "992", Some("2027-04-01"), Some("2030-01-01")),
+        ];
+        let table = Districts::new(parts).unwrap();
+        let on = |at: &str| table.standing(gss("E07000901"), day(at));
+        assert_eq!(on("2019-12-31"), Standing::Unknown);
+        assert_eq!(on("2020-01-01"), Standing::Authority(dfe("991")));
+        assert_eq!(on("2024-01-01"), Standing::Unknown, "between two");
+        assert_eq!(on("2030-01-01"), Standing::Authority(dfe("992")));
+        assert_eq!(on("2030-01-02"), Standing::Reorganised { was: dfe("992") });
+    }
+
+    #[test]
+    fn an_authority_stands_while_it_exists() {
+        let mut parts = split();
+        parts.rows = vec![row("E07000901", "991", None, None), row("E07000902", "992", None, None)];
+        let table = Districts::new(parts).unwrap();
+        let on = |code: &str, at: &str| table.standing(gss(code), day(at));
+        assert_eq!(on("E07000901", "2027-04-01"), Standing::Reorganised { was: dfe("991") });
+        assert_eq!(on("E07000902", "2027-03-31"), Standing::Unknown, "it is not there yet");
+        assert_eq!(on("E10000091", "2027-03-31"), Standing::Authority(dfe("991")));
+        assert!(table.is_authority(dfe("991"), day("2027-03-31")));
+        assert!(!table.is_authority(dfe("991"), day("2027-04-01")));
+        assert!(!table.is_authority(dfe("999"), day("2027-04-01")));
+    }
+
+    #[test]
+    fn an_area_code_is_certain_until_a_district_leaves_it() {
+        let mut parts = split();
+        parts.authorities[0].to = None;
+        let table = Districts::new(parts).unwrap();
+        let on = |at: &str| table.standing(gss("E10000091"), day(at));
+        for before in ["2020-01-01", "2027-03-30", "2027-03-31"] {
+            assert_eq!(on(before), Standing::Authority(dfe("991")), "{before}");
+        }
+        for after in ["2027-04-01", "2030-01-01"] {
+            assert_eq!(on(after), Standing::Reorganised { was: dfe("991") }, "{after}");
+        }
+        let other = table.standing(gss("E06000092"), day("2030-01-01"));
+        assert_eq!(other, Standing::Authority(dfe("992")), "another's districts do not matter");
+    }
+
+    #[test]
+    fn names_counts_and_successors() {
+        let mut parts = split();
+        parts.successors.push((gss("E07000899"), gss("E07000900")));
+        parts.announced = vec![Announced {
+            district: gss("E07000902"),
+            to_name: "West Council".to_string(),
+            effective: day("2028-04-01"),
+        }];
+        let table = Districts::new(parts).unwrap();
+        assert_eq!(table.counts(day("2027-03-31")), (2, 1));
+        assert_eq!(table.counts(day("2027-04-01")), (2, 2));
+        assert_eq!(table.name(dfe("991")), "Council 991");
+        assert_eq!(table.name(dfe("999")), "999");
+        assert_eq!(table.authority(dfe("992")).map(|a| a.gss), Some(gss("E06000092")));
+        assert_eq!(table.current(gss("E07000899")), gss("E07000902"), "over two steps");
+        assert_eq!(table.current(gss("E07000777")), gss("E07000777"));
+        for (code, known) in
+            [("E07000901", true), ("E07000900", true), ("E10000091", true), ("E07000777", false)]
+        {
+            assert_eq!(table.knows(gss(code)), known, "{code}");
+        }
+        let to_come = |code| table.announced(gss(code)).map(|a| a.to_name.as_str());
+        assert_eq!(to_come("E07000899"), Some("West Council"));
+        assert_eq!(to_come("E07000901"), None);
+    }
+
+    #[test]
+    fn rows_that_touch_are_no_overlap_and_one_day_is_a_period() {
+        let mut one_day = split();
+        one_day.rows[1].to = one_day.rows[1].from;
+        assert!(Districts::new(one_day).is_ok());
+        let mut same_day = split();
+        same_day.rows[0].to = same_day.rows[1].from;
+        assert!(matches!(Districts::new(same_day).err(), Some(DistrictError::Overlap(_))));
+        let mut twice = split();
+        twice.authorities.push(twice.authorities[0].clone());
+        assert_eq!(Districts::new(twice).err(), Some(DistrictError::Twice(dfe("991"))));
+        let mut chain = split();
+        let code = |n: u32| gss(&format!("E0700080{n}"));
+        chain.successors = (0..4).map(|n| (code(n), code(n + 1))).collect();
+        assert!(Districts::new(chain.clone()).is_ok(), "four steps");
+        chain.successors.push((code(4), code(5)));
+        assert_eq!(Districts::new(chain).err(), Some(DistrictError::Circle(code(0))));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_table_is_said() {
+        let area = gss("E07000901");
+        for (error, said) in [
+            (
+                DistrictError::UnknownAuthority(area),
+                "district E07000901: its authority is not listed",
+            ),
+            (DistrictError::Overlap(area), "district E07000901: two authorities on the same day"),
+            (DistrictError::Backwards(area), "district E07000901: ends before it begins"),
+            (DistrictError::Circle(area), "district E07000901: successors go round in a circle"),
+            (DistrictError::Twice(dfe("991")), "authority 991: listed twice"),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
 }

@@ -35,6 +35,8 @@ pub enum GiasFault {
     NoColumn(&'static str),
     /// A row is not CSV.
     BadRow(u64),
+    /// Longer than any register; a part of it would be a register with schools missing.
+    TooLarge,
 }
 
 impl std::fmt::Display for GiasFault {
@@ -43,6 +45,7 @@ impl std::fmt::Display for GiasFault {
             GiasFault::Unreadable(fault) => write!(f, "cannot be read: {fault}"),
             GiasFault::NoColumn(name) => write!(f, "the header has no column \"{name}\""),
             GiasFault::BadRow(line) => write!(f, "line {line} is not a row of CSV"),
+            GiasFault::TooLarge => f.write_str("it is longer than 512 MB after unpacking"),
         }
     }
 }
@@ -51,13 +54,23 @@ impl std::error::Error for GiasFault {}
 
 /// Reads a register from the bytes of a file.
 pub fn read_register(file: impl Read) -> Result<Register, GiasFault> {
+    read_within(LARGEST, file)
+}
+
+fn read_within(largest: u64, file: impl Read) -> Result<Register, GiasFault> {
     let mut file = std::io::BufReader::new(file);
     let start = std::io::BufRead::fill_buf(&mut file).map_err(GiasFault::Unreadable)?;
     if start.starts_with(&[0x1f, 0x8b]) {
-        rows(flate2::read::MultiGzDecoder::new(file).take(LARGEST))
+        whole(largest, flate2::read::MultiGzDecoder::new(file))
     } else {
-        rows(file.take(LARGEST))
+        whole(largest, file)
     }
+}
+
+fn whole(largest: u64, file: impl Read) -> Result<Register, GiasFault> {
+    let mut file = file.take(largest.saturating_add(1));
+    let register = rows(&mut file);
+    if file.limit() == 0 { Err(GiasFault::TooLarge) } else { register }
 }
 
 fn rows(file: impl Read) -> Result<Register, GiasFault> {
@@ -147,6 +160,23 @@ mod tests {
         gz.write_all(table.as_bytes()).unwrap();
         let register = read_register(gz.finish().unwrap().as_slice()).unwrap();
         assert_eq!(register.values().next().unwrap().name, "Café School");
+    }
+
+    #[test]
+    fn a_register_that_is_too_long_is_refused_and_never_cut() {
+        let length = EXTRACT.len() as u64;
+        assert_eq!(read_within(length, EXTRACT).unwrap().len(), 3);
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(EXTRACT).unwrap();
+        let zipped = gz.finish().unwrap();
+        assert_eq!(read_within(length, zipped.as_slice()).unwrap().len(), 3);
+        for file in [EXTRACT, &zipped] {
+            let refused = read_within(length - 1, file);
+            assert!(matches!(refused, Err(GiasFault::TooLarge)), "{refused:?}");
+        }
+        assert_eq!(LARGEST, 536_870_912);
+        assert_eq!(GiasFault::TooLarge.to_string(), "it is longer than 512 MB after unpacking");
+        assert_eq!(GiasFault::BadRow(7).to_string(), "line 7 is not a row of CSV");
     }
 
     #[test]

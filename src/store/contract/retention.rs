@@ -74,7 +74,10 @@ impl Hold {
 
 /// Keys, holds and erasure in either kind of store.
 pub trait RetentionStore: Send + Sync + 'static {
-    /// How many documents lie under each key, by key.
+    /// The keys that documents lie under. Costs as much as there are keys, however many documents.
+    fn keys(&self) -> Pending<'_, Vec<KeyId>>;
+
+    /// How many documents lie under each key, by key. Looks at every document's entry in an index.
     fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>>;
 
     /// Up to `limit` documents under `key`, by number, after `after`.

@@ -68,6 +68,10 @@ pub(super) const AUTHORITY: Kind = Kind {
 macro_rules! retention_store {
     ($store:ty, $kind:expr) => {
         impl RetentionStore for $store {
+            fn keys(&self) -> Pending<'_, Vec<KeyId>> {
+                self.engine.read(|session| Box::pin(retention::keys(session)))
+            }
+
             fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>> {
                 self.engine.read(|session| Box::pin(retention::keys_in_use(session)))
             }
@@ -143,6 +147,20 @@ macro_rules! retention_store {
     };
 }
 pub(super) use retention_store;
+
+/// Steps from key to key in the index, instead of counting what lies under each.
+const KEYS: &str = "
+    WITH RECURSIVE k (key_id) AS (
+        SELECT key_id FROM (SELECT key_id FROM documents ORDER BY key_id LIMIT 1) AS first
+        UNION ALL
+        SELECT (SELECT d.key_id FROM documents d WHERE d.key_id > k.key_id ORDER BY d.key_id LIMIT 1)
+        FROM k WHERE k.key_id IS NOT NULL
+    )
+    SELECT key_id FROM k WHERE key_id IS NOT NULL";
+
+pub(super) async fn keys(session: &Session) -> Result<Vec<KeyId>, Trouble> {
+    read_all(session.query(KEYS, &[]).await?, |row| key_id(row, 0))
+}
 
 pub(super) async fn keys_in_use(session: &Session) -> Result<Vec<KeyUse>, Trouble> {
     const COUNT: &str = "SELECT key_id, count(*) FROM documents GROUP BY key_id ORDER BY key_id";

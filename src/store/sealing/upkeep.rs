@@ -50,34 +50,38 @@ pub async fn run(
         let found = found.into_iter().filter(|d| d.place.sha256 == stone.sha256);
         done.purged += purge(store, found.collect(), stone.erasure, now).await?;
     }
-    for used in store.keys_in_use().await? {
-        let id = used.key_id;
+    for id in store.keys().await? {
         if let Some(gone) = ring.destroyed(id) {
             done.purged += purge_key(store, id, gone.erasure, now, &mut progress).await?;
         } else if let Some(key) = ring.key(id) {
             let replaced = ring.current(key.period).is_some_and(|current| current.id != id);
             if replaced {
-                let moved = move_key(store, vault, id, key.period, &mut progress).await?;
-                done.rewrapped += moved;
-                done.waiting += used.documents.saturating_sub(moved);
+                done.rewrapped += move_key(store, vault, id, key.period, &mut progress).await?;
+                done.waiting += documents(store, id).await?;
             }
         } else {
-            done.unknown += used.documents;
+            done.unknown += documents(store, id).await?;
         }
     }
     Ok(done)
+}
+
+/// How many documents lie under a key that should have none.
+async fn documents(store: &dyn RetentionStore, id: KeyId) -> Result<u64, StoreFault> {
+    let used = store.keys_in_use().await?;
+    Ok(used.iter().find(|used| used.key_id == id).map_or(0, |used| used.documents))
 }
 
 /// What lies in a store under keys that are destroyed, or has a tombstone, and is not purged yet: what a
 /// restored backup cannot give back. Documents that had to stay when the backup was made are named.
 pub async fn unreadable(store: &dyn RetentionStore, vault: &Vault) -> Result<Plan, StoreFault> {
     let mut plan = Plan::default();
-    for used in store.keys_in_use().await? {
-        let mut pages = Pages::under(store, used.key_id);
+    for id in store.keys().await? {
+        let mut pages = Pages::under(store, id);
         while let Some(page) = pages.next().await? {
             for document in page {
                 let place = &document.place;
-                let erasure = vault.erased(place.referral_id, place.sha256, Some(used.key_id));
+                let erasure = vault.erased(place.referral_id, place.sha256, Some(id));
                 match (erasure.map(|erasure| erasure.why), document.facts.may_be_erased()) {
                     (None, _) => {}
                     (Some(ErasureReason::Misidentified), _) | (_, Ok(())) => plan.erase += 1,

@@ -66,6 +66,10 @@ pub(super) const AUTHORITY: Kind = Kind {
 macro_rules! retention_store {
     ($store:ty, $kind:expr) => {
         impl RetentionStore for $store {
+            fn keys(&self) -> Pending<'_, Vec<KeyId>> {
+                self.engine.long_read(retention::keys)
+            }
+
             fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>> {
                 self.engine.long_read(retention::keys_in_use)
             }
@@ -121,6 +125,22 @@ macro_rules! retention_store {
     };
 }
 pub(super) use retention_store;
+
+/// Steps from key to key in the index, instead of counting what lies under each.
+const KEYS: &str = "
+    WITH RECURSIVE k (key_id) AS (
+        SELECT key_id FROM (SELECT key_id FROM documents ORDER BY key_id LIMIT 1) AS first
+        UNION ALL
+        SELECT (SELECT d.key_id FROM documents d WHERE d.key_id > k.key_id ORDER BY d.key_id LIMIT 1)
+        FROM k WHERE k.key_id IS NOT NULL
+    )
+    SELECT key_id FROM k WHERE key_id IS NOT NULL";
+
+pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyId>, StoreFault> {
+    let mut find = conn.prepare_cached(KEYS)?;
+    let found = find.query_map([], |row| row.get(0).map(KeyId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
 
 pub(super) fn keys_in_use(conn: &Connection) -> Result<Vec<KeyUse>, StoreFault> {
     let mut find = conn.prepare_cached("SELECT key_id, count(*) FROM documents GROUP BY key_id")?;

@@ -182,6 +182,38 @@ fn ids_of_reasons_round_trip() {
     assert_eq!(Basis::from_id("routing.else"), None);
 }
 
+#[test]
+fn what_is_public_of_reasons_and_purposes() {
+    let ids: Vec<_> = Basis::ALL.map(Basis::id).into();
+    assert_eq!(
+        ids,
+        [
+            "routing.lives",
+            "routing.found",
+            "routing.setting-of-adult",
+            "routing.sender-chose",
+            "routing.school-fallback",
+            "routing.danger-now",
+            "routing.case-holding"
+        ]
+    );
+    let mut titles: Vec<_> = Basis::ALL.map(Basis::title).into();
+    titles.sort_unstable();
+    titles.dedup();
+    assert!(titles.len() == Basis::ALL.len() && titles.iter().all(|title| title.len() > 20));
+    let purposes = [Purpose::Accountable, Purpose::CaseHolding, Purpose::Linked];
+    assert_eq!(purposes.map(Purpose::as_str), ["accountable", "case_holding", "linked"]);
+    assert_eq!(purposes.map(Purpose::must_acknowledge), [true, true, false]);
+}
+
+#[test]
+fn a_table_grows_old_after_eighteen_months() {
+    let (postcodes, _) = tables();
+    let age = |year, month| age_in_months(&postcodes, Date::new(year, month, 1).unwrap());
+    assert_eq!([age(2026, 10), age(2026, 11), age(2026, 12), age(2028, 5)], [0, 0, 1, 18]);
+    assert_eq!(OLD_MONTHS, 18);
+}
+
 proptest! {
     #[test]
     fn what_holds_for_every_decision(raw in any_facts(), school in any::<bool>()) {

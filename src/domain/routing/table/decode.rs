@@ -210,11 +210,14 @@ fn palettes(reader: &mut Reader, table: &mut PostcodeTable) -> Result<(), TableE
         let bytes = reader.take(bits.div_ceil(8) as usize, part)?;
         palette.indices_from = table.indices.len() as u32;
         table.indices.extend_from_slice(bytes);
-        let wrong = |rank| {
-            index_at(bytes, rank * u32::from(palette.width), palette.width)
-                .is_none_or(|index| index >= u16::from(length))
-        };
-        if (0..population).any(wrong) {
+        // Every index names an entry, and every entry is named: one table has one form.
+        let mut used = vec![false; usize::from(length)];
+        for rank in 0..population {
+            let index = index_at(bytes, rank * u32::from(palette.width), palette.width);
+            let entry = index.and_then(|index| used.get_mut(usize::from(index)));
+            *entry.ok_or(TableError::Invalid(part))? = true;
+        }
+        if used.contains(&false) {
             return Err(TableError::Invalid(part));
         }
         no_spare_bits(bytes, bits, part)?;
@@ -226,7 +229,7 @@ fn bit_at(bytes: &[u8], at: u32) -> u32 {
     bytes.get((at / 8) as usize).map_or(0, |byte| u32::from(byte >> (at % 8) & 1))
 }
 
-/// Unused bits of the last byte are zero: one table has one form.
+/// Unused bits of the last byte are zero, for the same reason.
 fn no_spare_bits(bytes: &[u8], used: u32, part: &'static str) -> Result<(), TableError> {
     let spare = (used..used.next_multiple_of(8)).any(|at| bit_at(bytes, at) == 1);
     if spare { Err(TableError::Invalid(part)) } else { Ok(()) }

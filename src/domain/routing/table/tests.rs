@@ -82,10 +82,185 @@ fn a_cut_file_is_refused_at_every_length() {
 }
 
 #[test]
+fn a_sector_may_be_full_and_must_not_be_empty() {
+    let number = rows()[1].postcode.sector_and_slot().unwrap().0;
+    // Five districts: indices of three bits, which lie across bytes.
+    let unit = |slot: u16| {
+        let found = row("W10 4AA", &format!("E0900000{}", slot * 7 % 5), false, None).found;
+        Row { postcode: Postcode::at_slot(number, slot).unwrap(), found }
+    };
+    let mut full: Vec<_> = (0..SLOTS).map(unit).collect();
+    let table = PostcodeTable::decode(&build(&meta(), &mut full).unwrap()).unwrap();
+    let listed = table.iter().map(|(postcode, found)| Row { postcode, found });
+    assert_eq!((table.counts().total(), listed.collect::<Vec<_>>()), (400, full));
+
+    let mut single = vec![unit(0)];
+    let mut bytes = build(&meta(), &mut single).unwrap();
+    let map = bytes.windows(50).position(|w| w[0] == 1 && w[1..].iter().all(|&b| b == 0)).unwrap();
+    bytes[map] = 0;
+    assert_eq!(PostcodeTable::decode(&bytes).err(), Some(TableError::Invalid("sectors")));
+}
+
+#[test]
 fn another_format_version_is_named() {
     let mut bytes = build(&meta(), &mut rows()).unwrap();
     bytes[0] = 2;
     assert_eq!(PostcodeTable::decode(&bytes).err(), Some(TableError::Version(2)));
+}
+
+#[test]
+fn counts_say_how_many_and_of_which_kind() {
+    let table = PostcodeTable::decode(&build(&meta(), &mut rows()).unwrap()).unwrap();
+    let counts = Counts { england: 4, scotland: 2, wales: 1, unplaced: 2, retired: 3, near: 2 };
+    assert_eq!(*table.counts(), counts);
+    let codes: Vec<_> = table.codes().iter().map(Gss::as_str).collect();
+    assert_eq!(
+        codes,
+        [
+            "E09000005",
+            "E09000007",
+            "E09000019",
+            "E09000020",
+            "E09000033",
+            "S12000027",
+            "S12000033",
+            "W06000022"
+        ]
+    );
+    // Areas; districts, digits, sectors and numbers of three sectors; one palette of four with four
+    // indices; two hints; three odd ones.
+    let parts = [1_404, 3 * 740, 3 * 20, 3 * 128, 3 * 4, 12, 8, 1, 2 * 6, 3 * 8];
+    assert_eq!(table.memory(), parts.iter().sum::<usize>());
+    assert!(format!("{table:?}").contains("Made up"));
+}
+
+#[test]
+fn an_index_takes_as_few_bits_as_its_palette_needs() {
+    let widths = [1, 2, 3, 4, 5, 8, 9, 255].map(build::width_of);
+    assert_eq!(widths, [0, 1, 2, 2, 3, 3, 4, 8]);
+}
+
+#[test]
+fn a_number_of_seven_bits_a_byte_has_one_form() {
+    for (value, bytes) in [
+        (0, &[0][..]),
+        (0x7f, &[0x7f]),
+        (0x80, &[0x80, 0x01]),
+        (0x3fff, &[0xff, 0x7f]),
+        (0x4000, &[0x80, 0x80, 0x01]),
+        (u32::MAX, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+    ] {
+        let mut out = Vec::new();
+        bytes::put_varint(&mut out, value);
+        assert_eq!(out, bytes);
+        let mut reader = bytes::Reader::new(bytes);
+        assert_eq!(reader.varint("number"), Ok(value));
+        assert_eq!(reader.end(), Ok(()));
+    }
+    for bad in [
+        &[0x80, 0x00][..],
+        &[0xff, 0xff, 0x80, 0x00],
+        &[0xff, 0xff, 0xff, 0xff, 0x10],
+        &[0xff, 0xff, 0xff, 0xff, 0x1f],
+        &[0xff, 0xff, 0xff, 0xff, 0x8f, 0x01],
+    ] {
+        let read = bytes::Reader::new(bad).varint("number");
+        assert_eq!(read, Err(TableError::Invalid("number")), "{bad:?}");
+    }
+    assert_eq!(bytes::Reader::new(&[0x80]).varint("number"), Err(TableError::Truncated("number")));
+}
+
+#[test]
+fn the_basis_of_hints_and_long_texts_travel() {
+    for near in [NearBasis::None, NearBasis::Source, NearBasis::CarriedOver, NearBasis::Measured] {
+        let meta = Meta { near, source: "é".repeat(200), ..meta() };
+        let table = PostcodeTable::decode(&build(&meta, &mut rows()).unwrap()).unwrap();
+        assert_eq!(table.meta().near, near);
+        assert_eq!(table.meta().source, "é".repeat(127), "cut at a character");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_bytes_or_rows_is_said() {
+    for (error, said) in [
+        (TableError::Truncated("sectors"), "the postcode table ends inside its sectors"),
+        (TableError::Invalid("counts"), "the postcode table is not valid in its counts"),
+        (
+            TableError::Version(2),
+            "the postcode table has format version 2; this program reads version 1",
+        ),
+    ] {
+        assert_eq!(error.to_string(), said);
+    }
+    assert_eq!(
+        BuildError::Conflicts(3).to_string(),
+        "3 postcodes occur more than once and contradict themselves"
+    );
+    assert!(BuildError::TooMany.to_string().starts_with("more sectors"));
+}
+
+/// Every byte of a valid table changed in every bit: refused, or the same table, or one that is whole
+/// in itself and has one form only: it is built again to the very bytes that were read.
+#[test]
+fn a_table_has_one_form() {
+    let small = vec![
+        row("E1 1AA", "E09000001", false, None),
+        row("E1 1AB", "E09000002", false, None),
+        row("E2 1AA", "E09000001", false, None),
+    ];
+    for rows in [rows(), small] {
+        let bytes = build(&meta(), &mut rows.clone()).unwrap();
+        let read = (0..bytes.len() * 8).filter(|bit| is_whole(&bytes, bit / 8, bit % 8)).count();
+        assert!(read > 100, "{read}");
+    }
+}
+
+/// Whether the bytes with this bit changed are a table; then it must be a whole one.
+fn is_whole(bytes: &[u8], at: usize, bit: usize) -> bool {
+    let mut other = bytes.to_vec();
+    other[at] ^= 1 << bit;
+    let Ok(table) = PostcodeTable::decode(&other) else { return false };
+    assert!(table.codes().is_sorted_by(|a, b| a < b), "bit {bit} of byte {at}");
+    let mut rows: Vec<_> = table.iter().map(|(postcode, found)| Row { postcode, found }).collect();
+    let again = build(table.meta(), &mut rows).unwrap();
+    let rebuilt = PostcodeTable::decode(&again).unwrap();
+    assert_eq!(rebuilt.counts(), table.counts(), "bit {bit} of byte {at}");
+    // A code that no row uses is allowed, and is not written again.
+    let all_used = rebuilt.codes() == table.codes();
+    assert!(again == other || !all_used, "bit {bit} of byte {at}");
+    true
+}
+
+#[test]
+fn odd_postcodes_are_in_order_once_and_of_known_codes() {
+    let odd = |typed| row(typed, "", false, None);
+    let bytes = build(&meta(), &mut vec![odd("GIR 0AA"), odd("GIR 0AB")]).unwrap();
+    let refused = |bytes: &[u8]| {
+        assert_eq!(PostcodeTable::decode(bytes).err(), Some(TableError::Invalid("odd postcodes")));
+    };
+    let last = bytes.len() - 7;
+    let mut twice = bytes.clone();
+    twice.copy_within(last - 7..last, last);
+    refused(&twice);
+    let mut unknown = bytes;
+    unknown[last + 4..last + 6].copy_from_slice(&[0, 0]);
+    refused(&unknown);
+}
+
+#[test]
+fn an_edition_is_a_month_of_a_year() {
+    for (year, month, good) in [
+        (1900, 1, true),
+        (9999, 12, true),
+        (2026, 0, false),
+        (2026, 13, false),
+        (1899, 1, false),
+        (10_000, 1, false),
+    ] {
+        let bytes = build(&Meta { year, month, ..meta() }, &mut rows()).unwrap();
+        let refused = (!good).then_some(TableError::Invalid("edition"));
+        assert_eq!(PostcodeTable::decode(&bytes).err(), refused, "{year}-{month}");
+    }
 }
 
 fn any_row() -> impl Strategy<Value = Row> {

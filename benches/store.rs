@@ -1,9 +1,10 @@
 //! What a durable referral costs in either store, beside the disk's own price in the same run. The
 //! PostgreSQL server is one of the bench's own, on the same machine, with the durable settings of its
-//! package; its CPU time is not in the last column.
+//! package.
 //!
-//! `cargo bench --bench store` prints one table; `-- FOLDER` measures the disk of that folder.
-//! Each line is the best of three rounds, since other load on a machine only ever slows it down.
+//! `cargo bench --bench store` prints one table. Words after `--` choose parts of it (`raw`, `accept`,
+//! `life`, `receive`, `read`, `growth`, or numbers of callers at once); anything with a slash is the folder whose
+//! disk is measured. The stores take turns, and each line is the median of its rounds.
 
 #[path = "../tests/postgres_support/mod.rs"]
 mod postgres_support;
@@ -13,48 +14,113 @@ mod store_support;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use ecaf::effects::SystemEntropy;
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
+use postgres_support::Server;
 use store_support::*;
 
-const ROUNDS: usize = 3;
 /// Referrals per round at the given concurrency.
 const LOADS: [(usize, u64); 5] = [(1, 1_000), (8, 4_000), (32, 6_000), (64, 8_000), (256, 8_000)];
+/// Segments of the log, of 16 MB, that are there to be used again when the clock starts.
+const RECYCLED: usize = 120;
 /// Bytes of a document and its tokens, as stored.
 const ROW: usize = 5_000 + 3 * 700;
 
+/// The server, set as `deploy/postgres/postgresql.conf` says, with segments of the log to be used again as
+/// one that has been running has them. `ECAF_PG_CONF` names another file of settings.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        const SETTINGS: &str = include_str!("../deploy/postgres/postgresql.conf");
+        let mut server = Server::start();
+        let given = std::env::var("ECAF_PG_CONF").ok();
+        let given = given.map(|path| std::fs::read_to_string(path).expect("settings"));
+        for line in given.as_deref().unwrap_or(SETTINGS).lines() {
+            if let Some((name, value)) = line.split_once(" = ")
+                && !line.starts_with('#')
+            {
+                server.sql("postgres", &format!("ALTER SYSTEM SET {name} = '{value}'"));
+            }
+        }
+        server.stop();
+        server.restart();
+        for _ in 0..RECYCLED {
+            server.sql("postgres", "SELECT pg_logical_emit_message(true, '', ''), pg_switch_wal()");
+        }
+        server.sql("postgres", "CHECKPOINT");
+        server
+    })
+}
+
+/// Rounds of each line; `ECAF_ROUNDS` says otherwise.
+fn rounds() -> usize {
+    std::env::var("ECAF_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5)
+}
+
 fn main() {
-    let given = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let base = given.map_or_else(std::env::temp_dir, PathBuf::from);
+    let given: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let base = given.iter().find(|arg| arg.contains('/'));
+    let base = base.map_or_else(std::env::temp_dir, PathBuf::from);
+    let parts: Vec<&str> =
+        given.iter().map(String::as_str).filter(|arg| !arg.contains('/')).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     let folder = tempfile::tempdir_in(base).expect("a folder to measure in");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
-    println!("{:<44} {:>10} {:>9} {:>9} {:>9}", "", "a second", "p50 us", "p99 us", "CPU us");
+    Line::head();
     for rows in [1, 64, 256] {
-        raw(folder.path(), rows);
+        if wanted("raw") {
+            raw(folder.path(), rows);
+        }
     }
     runtime.block_on(async {
-        let file = |linger| Make::File(folder.path().to_owned(), linger);
-        for make in [file(Duration::ZERO), file(Duration::from_micros(500)), Make::Database] {
-            for (tasks, count) in LOADS {
-                accepts(&make, tasks, count).await;
+        let makes = [Make::File(folder.path().to_owned()), Make::Database];
+        for (tasks, count) in LOADS {
+            if wanted("accept") || wanted(&tasks.to_string()) {
+                let mut lines = Turns::default();
+                for _ in 0..rounds() {
+                    for make in &makes {
+                        lines.add(make, accepts(make, tasks, count).await);
+                    }
+                }
+                lines.print(&format!("accept, {tasks} at once"));
             }
         }
-        for make in [file(Duration::ZERO), Make::Database] {
-            whole_life(&make).await;
-            receives(&make).await;
-            reads(&make).await;
+        if wanted("life") {
+            let mut lines = Turns::default();
+            for _ in 0..rounds() {
+                for make in &makes {
+                    lines.add(make, whole_life(make).await);
+                }
+            }
+            lines.print("accept to sequence, 32 at once");
         }
-        for make in [file(Duration::from_micros(500)), Make::Database] {
-            growth(&make).await;
+        if wanted("receive") {
+            let mut lines = Turns::default();
+            for _ in 0..rounds() {
+                for make in &makes {
+                    lines.add(make, receives(make).await);
+                }
+            }
+            lines.print("authority receives, 32 at once");
+        }
+        for make in &makes {
+            if wanted("read") {
+                reads(make).await;
+            }
+        }
+        for make in &makes {
+            if wanted("growth") {
+                growth(make).await;
+            }
         }
     });
 }
@@ -64,8 +130,8 @@ fn raw(folder: &Path, rows: usize) {
     let path = folder.join("raw");
     let batches = (4_000 / rows).max(16);
     let block = vec![7u8; rows * ROW];
-    let mut best = Line::default();
-    for _ in 0..ROUNDS {
+    let mut lines = Vec::new();
+    for _ in 0..rounds() {
         // Written once before, so that the blocks are allocated as in a log that is used again.
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         let file = file.as_mut().expect("a file");
@@ -79,53 +145,52 @@ fn raw(folder: &Path, rows: usize) {
                 }
             }
             if pass == 1 {
-                best.keep(run.line((batches * rows) as u64, vec![]));
+                lines.push(run.line((batches * rows) as u64, vec![]));
             }
             file.sync_all().expect("sync");
         }
     }
-    best.print(&format!("write + fdatasync, {rows} rows of {ROW} bytes"));
+    Line::median(lines).print(&format!("write + fdatasync, {rows} rows of {ROW} bytes"));
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Makes fresh stores.
 enum Make {
-    File(PathBuf, Duration),
+    File(PathBuf),
     Database,
 }
 
 impl Make {
-    fn name(&self) -> String {
+    fn name(&self) -> &'static str {
         match self {
-            Make::File(_, linger) if linger.is_zero() => "SQLite".into(),
-            Make::File(_, linger) => format!("SQLite, linger {} us", linger.as_micros()),
-            Make::Database => "PostgreSQL".into(),
+            Make::File(_) => "SQLite",
+            Make::Database => "PostgreSQL",
         }
     }
 
-    fn file(folder: &Path, linger: Duration) -> Settings {
+    fn file(folder: &Path) -> Settings {
         let name = format!("{}.db", NEXT.fetch_add(1, Ordering::Relaxed));
-        Settings { linger, ..Settings::owner(folder.join(name)).or_create() }
+        Settings::owner(folder.join(name)).or_create()
     }
 
     async fn gateway(&self) -> Arc<dyn GatewayStore> {
         match self {
-            Make::File(folder, linger) => {
+            Make::File(folder) => {
                 let entropy = Arc::new(SystemEntropy::default());
-                let settings = Self::file(folder, *linger);
+                let settings = Self::file(folder);
                 Arc::new(SqliteGateway::open(&settings, vault(), entropy).expect("a store"))
             }
-            Make::Database => postgres_support::shared().gateway(vault()).await.0,
+            Make::Database => server().gateway(vault()).await.0,
         }
     }
 
     async fn keep(&self) -> Kept {
         let place = match self {
-            Make::File(folder, linger) => Place::File(Self::file(folder, *linger)),
+            Make::File(folder) => Place::File(Self::file(folder)),
             Make::Database => {
                 let kind = ecaf::store::postgres::Kind::Gateway;
-                Place::Database(postgres_support::shared().database(kind).await)
+                Place::Database(server().database(kind).await)
             }
         };
         Kept { open: None, place }
@@ -133,11 +198,11 @@ impl Make {
 
     async fn authority(&self) -> Arc<dyn AuthorityStore> {
         match self {
-            Make::File(folder, linger) => {
-                let settings = Self::file(folder, *linger);
+            Make::File(folder) => {
+                let settings = Self::file(folder);
                 Arc::new(SqliteAuthority::open(&settings, vault()).expect("a store"))
             }
-            Make::Database => postgres_support::shared().authority(vault()).await.0,
+            Make::Database => server().authority(vault()).await.0,
         }
     }
 }
@@ -170,62 +235,49 @@ where
     run.line(count, took)
 }
 
-async fn accepts(make: &Make, tasks: usize, count: u64) {
-    let mut best = Line::default();
-    for _ in 0..ROUNDS {
-        let store = make.gateway().await;
-        let made: Arc<Vec<Acceptance>> = Arc::new((0..count).map(acceptance).collect());
-        best.keep(
-            load(tasks, count, move |n| {
-                let (store, a) = (store.clone(), made[n as usize].clone());
-                async move {
-                    let outcome = store.accept(a).await;
-                    assert_eq!(outcome, Ok(AcceptOutcome::Committed));
-                }
-            })
-            .await,
-        );
-    }
-    best.print(&format!("{}: accept, {tasks} at once", make.name()));
+async fn accepts(make: &Make, tasks: usize, count: u64) -> Line {
+    let store = make.gateway().await;
+    let made: Arc<Vec<Acceptance>> = Arc::new((0..count).map(acceptance).collect());
+    load(tasks, count, move |n| {
+        let (store, a) = (store.clone(), made[n as usize].clone());
+        async move { assert_eq!(store.accept(a).await, Ok(AcceptOutcome::Committed)) }
+    })
+    .await
 }
 
 /// Accept, lease, settle and sequence: all that a gateway's store does for one referral.
-async fn whole_life(make: &Make) {
+async fn whole_life(make: &Make) -> Line {
     const COUNT: u64 = 6_000;
-    let mut best = Line::default();
-    for _ in 0..ROUNDS {
-        let store = make.gateway().await;
-        let made: Arc<Vec<Acceptance>> = Arc::new((0..COUNT).map(acceptance).collect());
-        let fence = store.acquire("sequencer", "a".into(), at(0), 1_000_000).await;
-        let fence = fence.expect("a right").expect("free");
-        let run = Run::start();
-        let others = store.clone();
-        let work = tokio::spawn(async move {
-            let mut done = 0;
-            while done < COUNT {
-                let now = at(1_000_000 - 40_000);
-                let leased = others.lease_deliveries(lease_request(now, 64)).await.expect("lease");
-                done += leased.len() as u64;
-                let settling = leased.iter().map(|d| {
-                    let others = others.clone();
-                    let (lease, tokens) = (d.lease, receipt(d, d.head, now));
-                    async move { others.delivered(lease, tokens, now).await }
-                });
-                for settled in futures_util::future::join_all(settling).await {
-                    assert_eq!(settled, Ok(Settled::Done));
-                }
-                others.sequence(&fence, 512, at(0)).await.expect("sequence");
+    let store = make.gateway().await;
+    let made: Arc<Vec<Acceptance>> = Arc::new((0..COUNT).map(acceptance).collect());
+    let fence = store.acquire("sequencer", "a".into(), at(0), 1_000_000).await;
+    let fence = fence.expect("a right").expect("free");
+    let run = Run::start();
+    let others = store.clone();
+    let work = tokio::spawn(async move {
+        let mut done = 0;
+        while done < COUNT {
+            let now = at(1_000_000 - 40_000);
+            let leased = others.lease_deliveries(lease_request(now, 64)).await.expect("lease");
+            done += leased.len() as u64;
+            let settling = leased.iter().map(|d| {
+                let others = others.clone();
+                let (lease, tokens) = (d.lease, receipt(d, d.head, now));
+                async move { others.delivered(lease, tokens, now).await }
+            });
+            for settled in futures_util::future::join_all(settling).await {
+                assert_eq!(settled, Ok(Settled::Done));
             }
-        });
-        load(32, COUNT, move |n| {
-            let (store, a) = (store.clone(), made[n as usize].clone());
-            async move { assert_eq!(store.accept(a).await, Ok(AcceptOutcome::Committed)) }
-        })
-        .await;
-        work.await.expect("the worker");
-        best.keep(run.line(COUNT, vec![]));
-    }
-    best.print(&format!("{}: accept to sequence, 32 at once", make.name()));
+            others.sequence(&fence, 512, at(0)).await.expect("sequence");
+        }
+    });
+    load(32, COUNT, move |n| {
+        let (store, a) = (store.clone(), made[n as usize].clone());
+        async move { assert_eq!(store.accept(a).await, Ok(AcceptOutcome::Committed)) }
+    })
+    .await;
+    work.await.expect("the worker");
+    run.line(COUNT, vec![])
 }
 
 /// Accepts into an empty store and into one that holds `ECAF_GROW_TO` referrals (100,000 otherwise),
@@ -235,19 +287,23 @@ async fn growth(make: &Make) {
     let stored = std::env::var("ECAF_GROW_TO").ok().and_then(|n| n.parse().ok());
     let stored: u64 = stored.unwrap_or(100_000);
     let mut kept = make.keep().await;
-    let mut best = [Line::default(), Line::default()];
+    let mut stages = [Vec::new(), Vec::new()];
     let mut from = 0;
-    for (best, count) in best.iter_mut().zip([MEASURED, stored]) {
+    for (lines, count) in stages.iter_mut().zip([MEASURED, stored]) {
         if count == stored {
             // Not measured: as fast as it goes.
             accept_from(&kept.open().await, from, 256, stored).await;
             from += stored;
         }
-        for _ in 0..ROUNDS {
+        if let Place::Database(name) = &kept.place {
+            // Both stages begin at the same distance from the last checkpoint.
+            server().sql(name, "CHECKPOINT");
+        }
+        for _ in 0..rounds() {
             let made: Arc<Vec<Acceptance>> =
                 Arc::new((from..from + MEASURED).map(acceptance).collect());
             let store = kept.open().await;
-            best.keep(
+            lines.push(
                 load(64, MEASURED, move |n| {
                     let (store, a) = (store.clone(), made[n as usize].clone());
                     async move { assert_eq!(store.accept(a).await, Ok(AcceptOutcome::Committed)) }
@@ -257,7 +313,7 @@ async fn growth(make: &Make) {
             from += MEASURED;
         }
     }
-    let [empty, grown] = best;
+    let [empty, grown] = stages.map(Line::median);
     empty.print(&format!("{}: accept, 64 at once, few stored", make.name()));
     grown.print(&format!("{}: the same with {stored} stored", make.name()));
     let (tokens, took) = sequenced(&kept.open().await).await;
@@ -319,7 +375,7 @@ impl Kept {
                 Arc::new(SqliteGateway::open(settings, vault(), entropy).expect("a store"))
             }
             Place::Database(name) => {
-                let settings = postgres_support::shared().settings(name, postgres_support::GATEWAY);
+                let settings = server().settings(name, postgres_support::GATEWAY);
                 postgres_support::open_gateway(&settings, vault()).await
             }
         };
@@ -335,7 +391,7 @@ impl Kept {
         match &self.place {
             Place::File(settings) => std::fs::metadata(&settings.path).map_or(0, |m| m.len()),
             Place::Database(name) => {
-                let server = postgres_support::shared();
+                let server = server();
                 server.sql(name, "CHECKPOINT");
                 let size = server.sql(name, "SELECT pg_database_size(current_database())");
                 size.first().and_then(|size| size.parse().ok()).unwrap_or(0)
@@ -344,22 +400,16 @@ impl Kept {
     }
 }
 
-async fn receives(make: &Make) {
+async fn receives(make: &Make) -> Line {
     const COUNT: u64 = 6_000;
-    let mut best = Line::default();
-    for _ in 0..ROUNDS {
-        let store = make.authority().await;
-        let made: Arc<Vec<Dispatch>> =
-            Arc::new((0..COUNT).map(|n| dispatch(n, &format!("NEW-2026-{n:06}"))).collect());
-        best.keep(
-            load(32, COUNT, move |n| {
-                let (store, d) = (store.clone(), made[n as usize].clone());
-                async move { assert_eq!(store.receive(d).await, Ok(ReceiveOutcome::Stored)) }
-            })
-            .await,
-        );
-    }
-    best.print(&format!("{}: authority receives, 32 at once", make.name()));
+    let store = make.authority().await;
+    let made: Arc<Vec<Dispatch>> =
+        Arc::new((0..COUNT).map(|n| dispatch(n, &format!("NEW-2026-{n:06}"))).collect());
+    load(32, COUNT, move |n| {
+        let (store, d) = (store.clone(), made[n as usize].clone());
+        async move { assert_eq!(store.receive(d).await, Ok(ReceiveOutcome::Stored)) }
+    })
+    .await
 }
 
 async fn reads(make: &Make) {
@@ -397,24 +447,28 @@ async fn reads(make: &Make) {
 struct Run {
     start: Instant,
     cpu: f64,
+    server: f64,
 }
 
 impl Run {
     fn start() -> Self {
-        Self { start: Instant::now(), cpu: cpu_us() }
+        let server = server().cpu_us();
+        Self { start: Instant::now(), cpu: cpu_us(), server }
     }
 
     fn line(self, count: u64, mut took: Vec<Duration>) -> Line {
+        let seconds = self.start.elapsed().as_secs_f64();
         took.sort();
         let at = |part: f64| {
             let index = (took.len() as f64 * part) as usize;
             took.get(index.min(took.len().saturating_sub(1))).map(|d| d.as_secs_f64() * 1e6)
         };
         Line {
-            rate: count as f64 / self.start.elapsed().as_secs_f64(),
+            rate: count as f64 / seconds,
             p50: at(0.5),
             p99: at(0.99),
             cpu: (cpu_us() - self.cpu) / count as f64,
+            server: (server().cpu_us() - self.server) / count as f64,
         }
     }
 }
@@ -429,24 +483,65 @@ fn cpu_us() -> f64 {
     ticks as f64 * 10_000.0
 }
 
+/// The lines of both stores, round by round.
 #[derive(Default)]
+struct Turns {
+    file: Vec<Line>,
+    database: Vec<Line>,
+}
+
+impl Turns {
+    fn add(&mut self, make: &Make, line: Line) {
+        match make {
+            Make::File(_) => self.file.push(line),
+            Make::Database => self.database.push(line),
+        }
+    }
+
+    /// The medians, and the median of the rounds' ratios.
+    fn print(self, what: &str) {
+        let ratios = self.file.iter().zip(&self.database).map(|(f, d)| d.rate / f.rate);
+        let mut ratios: Vec<f64> = ratios.collect();
+        ratios.sort_by(f64::total_cmp);
+        for (make, lines) in [("SQLite", self.file), ("PostgreSQL", self.database)] {
+            Line::median(lines).print(&format!("{make}: {what}"));
+        }
+        if let (Some(least), Some(most)) = (ratios.first(), ratios.last()) {
+            let median = ratios[ratios.len() / 2];
+            println!("  {median:.2} x (rounds {least:.2} to {most:.2})");
+        }
+    }
+}
+
 struct Line {
     rate: f64,
     p50: Option<f64>,
     p99: Option<f64>,
+    /// Microseconds of CPU of this process for each.
     cpu: f64,
+    /// The same of the database server's processes.
+    server: f64,
 }
 
 impl Line {
-    fn keep(&mut self, other: Line) {
-        if other.rate > self.rate {
-            *self = other;
-        }
+    /// The one in the middle by its rate.
+    fn median(mut lines: Vec<Line>) -> Line {
+        lines.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+        let middle = lines.len() / 2;
+        lines.swap_remove(middle)
+    }
+
+    fn head() {
+        println!(
+            "{:<44} {:>10} {:>9} {:>9} {:>9} {:>9}",
+            "", "a second", "p50 us", "p99 us", "CPU us", "server us"
+        );
     }
 
     fn print(&self, what: &str) {
         let us = |figure: Option<f64>| figure.map_or_else(String::new, |us| format!("{us:.0}"));
         let (p50, p99) = (us(self.p50), us(self.p99));
-        println!("{what:<44} {:>10.0} {p50:>9} {p99:>9} {:>9.1}", self.rate, self.cpu);
+        let (rate, cpu, server) = (self.rate, self.cpu, self.server);
+        println!("{what:<44} {rate:>10.0} {p50:>9} {p99:>9} {cpu:>9.1} {server:>9.1}");
     }
 }

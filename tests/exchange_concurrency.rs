@@ -5,6 +5,7 @@
 //! `ECAF_TEST_REFERRALS` sets how many; 2,000 otherwise.
 
 mod exchange_support;
+mod fault_lines;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use exchange_support::{
     Arrived, Document, HACKNEY, HARINGEY, NEWHAM, PATIENCE, Proof, QUICK, Receipt, Scene, Sent,
     Stream, all_settled, count, ends_well, gateway_store, inside, post, receipt_of, still_open,
 };
+use fault_lines::{Line, held};
 use http::{Method, StatusCode};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -200,6 +202,13 @@ async fn sixty_four_submitters_and_failing_authorities() {
         "{referrals} referrals, {spoiled} spoiled answers: proved after {:?}",
         began.elapsed()
     );
+    held(&Line {
+        suite: "exchange_concurrency",
+        fault: "answers refused, lost, swapped or slow; authorities killed meanwhile",
+        at: "authorities, under sixty-four senders",
+        runs: spoiled as u64,
+        checked: "every receipt verifies and is nobody else's; all is delivered once and unaltered",
+    });
 }
 
 /// All documents, and a queue of them for each school: a quarter stands in it two or three times.

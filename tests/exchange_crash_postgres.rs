@@ -14,30 +14,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use ecaf::store::postgres::Kind;
-use exchange_support::{
-    HACKNEY, HARINGEY, Load, NEWHAM, RESTLESS, SUBMITTERS, Scene, Stream, count, prove,
-    same_receipts_again, still_open,
-};
+use exchange_support::killing::{self, EVERYBODY};
+use exchange_support::{Load, NEWHAM, RESTLESS, SUBMITTERS, Scene, prove, same_receipts_again};
 use fault_lines::{Line, held};
 use postgres_support::{Server, shared};
 
-const EVERYBODY: &[usize] = &[HACKNEY, HARINGEY, NEWHAM];
-
 /// A row of the report on faults.
 fn report(fault: &str, at: &str, runs: usize) {
-    held(&Line {
-        suite: "exchange_crash_postgres",
-        fault,
-        at,
-        runs: runs as u64,
-        checked: "every receipt verifies and comes again byte for byte; all of it is delivered once \
-                  and unaltered; stores are sound",
-    });
-}
-
-fn moments(kills_of: u64) -> (usize, Stream) {
-    let seed = count("ECAF_TEST_SEED", 11) as u64;
-    (count("ECAF_TEST_KILLS", 8), Stream::new(seed * 2 + kills_of))
+    let (suite, checked) = ("exchange_crash_postgres", killing::CHECKED);
+    held(&Line { suite, fault, at, runs: runs as u64, checked });
 }
 
 /// Blocking work of a test on its own thread of the runtime.
@@ -73,51 +58,20 @@ async fn scene_over(server: &Server) -> (Scene, [String; 2]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_over_postgresql_is_killed_again_and_again() {
-    let (kills, mut random) = moments(0);
+    let moments = killing::moments(8, 8);
+    let kills = moments.0;
     let (scene, _) = scene_over(shared()).await;
-    let (mut gateway, mut authorities) = scene.start_all();
-    let load = Load::start(&scene, EVERYBODY, Duration::ZERO).await;
-    for kill in 0..kills {
-        load.receipts(random.below(24)).await;
-        // Anywhere in the work on the next one.
-        tokio::time::sleep(Duration::from_micros(random.below(12_000) as u64)).await;
-        gateway.kill();
-        gateway = scene.start_gateway();
-        if kill % 3 == 2 {
-            // While it starts, too.
-            tokio::time::sleep(Duration::from_millis(random.below(400) as u64)).await;
-            gateway.kill();
-            gateway = scene.start_gateway();
-        }
-        gateway.wait_ready().unwrap();
-    }
-    load.receipts(SUBMITTERS).await;
-    let sent = load.stop().await;
-    println!("gateway over PostgreSQL: {kills} kills, {} receipts", sent.len());
-    same_receipts_again(&scene, &sent).await;
-    prove(&scene, sent, gateway, &mut authorities).await;
+    let receipts = killing::the_gateway(&scene, moments, async |_| {}).await;
+    println!("gateway over PostgreSQL: {kills} kills, {receipts} receipts");
     report("killed (SIGKILL)", "gateway over PostgreSQL", kills);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_over_postgresql_is_killed_again_and_again() {
-    let (kills, mut random) = moments(1);
+    let moments = killing::moments(8, 9);
+    let kills = moments.0;
     let (scene, _) = scene_over(shared()).await;
-    let (gateway, mut authorities) = scene.start_all();
-    let load = Load::start(&scene, &[NEWHAM], Duration::from_millis(200)).await;
-    let mut under_load = 0;
-    for _ in 0..kills {
-        load.receipts(SUBMITTERS).await;
-        tokio::time::sleep(Duration::from_micros(random.below(60_000) as u64)).await;
-        authorities[NEWHAM].kill();
-        under_load += usize::from(still_open(gateway.operator()).await > Some(0));
-        authorities[NEWHAM] = scene.start_authority(NEWHAM);
-        authorities[NEWHAM].wait_ready().unwrap();
-    }
-    let sent = load.stop().await;
-    println!("authority over PostgreSQL: {kills} kills, {} receipts", sent.len());
-    assert!(under_load > kills / 2, "under load {under_load} times only");
-    prove(&scene, sent, gateway, &mut authorities).await;
+    killing::an_authority(&scene, moments, Duration::from_millis(200)).await;
     report("killed (SIGKILL)", "authority over PostgreSQL", kills);
 }
 

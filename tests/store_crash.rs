@@ -1,6 +1,7 @@
 //! What the SQLite store survives: SIGKILL at any moment, a full disk, files that are not what they
 //! should be, and bytes that were changed behind its back.
 
+mod fault_lines;
 mod store_support;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use ecaf::effects::{Entropy, SeededEntropy, SystemEntropy};
 use ecaf::store::sqlite::{Access, Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
+use fault_lines::{Line, held};
 use store_support::*;
 
 /// Set in child processes: the file to open.
@@ -161,6 +163,7 @@ async fn what_the_gateway_acknowledged_survives_sigkill() {
         accepted > KILLS * 10 && delivered > KILLS,
         "{accepted} accepted, {delivered} delivered"
     );
+    report("killed (SIGKILL) while it writes", "gateway's store", KILLS);
 }
 
 async fn assert_kept(store: &Arc<dyn GatewayStore>, n: u64) {
@@ -228,6 +231,7 @@ async fn what_the_authority_acknowledged_survives_sigkill() {
         });
     });
     assert!(references.len() as u64 > KILLS * 10, "{}", references.len());
+    report("killed (SIGKILL) while it writes", "authority's store", KILLS);
 }
 
 /// A small disk of its own. The test fails where none can be had.
@@ -299,6 +303,13 @@ async fn a_full_disk_is_refused_and_recovers() {
         assert_kept(&store, n).await;
     }
     assert_sound_gateway(&store).await;
+    report("no space left", "gateway's store", 3);
+}
+
+/// A row of the report on faults.
+fn report(fault: &str, at: &str, runs: u64) {
+    let checked = "everything acknowledged is kept, byte for byte; the store is sound and goes on";
+    held(&Line { suite: "store_crash", fault, at, runs, checked });
 }
 
 #[test]

@@ -109,6 +109,7 @@ async fn read(store: &Arc<dyn Gateway>, a: &Acceptance) -> Document {
 
 async fn documents_are_found_under_their_key(store: Arc<dyn Gateway>) {
     assert_eq!(store.keys_in_use().await, Ok(vec![]));
+    assert_eq!(store.keys().await, Ok(vec![]));
     let mut all = Vec::new();
     for n in 0..5 {
         all.push(commit(&store, n).await);
@@ -116,6 +117,7 @@ async fn documents_are_found_under_their_key(store: Arc<dyn Gateway>) {
     let used = store.keys_in_use().await.unwrap();
     assert_eq!(used.iter().map(|used| used.documents).collect::<Vec<_>>(), [5]);
     let key = used[0].key_id;
+    assert_eq!(store.keys().await, Ok(vec![key]));
     assert_eq!(vault().ring().current(Period::of(NOON)).map(|key| key.id), Some(key));
     let (mut after, mut found) = (None, Vec::new());
     loop {
@@ -148,6 +150,9 @@ async fn a_key_is_replaced_only_where_it_still_stands(store: Arc<dyn Gateway>) {
     let stale = Rewrap { from: second.wrapped.clone(), ..to_first.clone() };
     assert_eq!(store.rewrap(vec![stale, to_second]).await, Ok(1));
     assert_eq!(one(&store, &a).await, first);
+    let mut both = vec![first.key_id, to_first.to];
+    both.sort();
+    assert_eq!(store.keys().await, Ok(both));
     assert_eq!(store.rewrap(vec![to_first.clone()]).await, Ok(1));
     assert_eq!(store.rewrap(vec![to_first.clone()]).await, Ok(0), "it was done before");
     assert_eq!(store.rewrap(vec![]).await, Ok(0));
@@ -229,7 +234,8 @@ async fn holds_are_kept_until_released(store: Arc<dyn Gateway>) {
     assert_eq!(store.holds().await, Ok(vec![hold(0, "court-1", 3), hold(0, "court-2", 2)]));
     assert_eq!(one(&store, &a).await.facts.holds, 2);
     assert_eq!(store.release_hold(a.referral_id, "court-2".into()).await, Ok(true));
-    assert_eq!(store.release_hold(a.referral_id, "court-2".into()).await, Ok(false));
+    assert_eq!(store.release_hold(a.referral_id, "court-2".into()).await, Ok(true), "done before");
+    assert_eq!(store.release_hold(referral_id(99), "court-2".into()).await, Ok(false));
     assert_eq!(one(&store, &a).await.facts.holds, 1);
 }
 

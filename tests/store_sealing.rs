@@ -501,7 +501,9 @@ async fn an_authoritys_store_is_erased_like_a_gateways() {
     assert_eq!(store.hold(hold("court-1")).await, Ok(true));
     assert_eq!(store.holds().await, Ok(vec![hold("court-1")]));
     assert_eq!(store.release_hold(referral_id(0), "court-1".into()).await, Ok(true));
-    assert_eq!(store.release_hold(referral_id(0), "court-1".into()).await, Ok(false));
+    assert_eq!(store.release_hold(referral_id(0), "court-1".into()).await, Ok(true));
+    assert_eq!(store.holds().await, Ok(vec![]));
+    assert_eq!(store.release_hold(referral_id(99), "court-1".into()).await, Ok(false));
     let erased = erasing!(keyed, store, vault, |eraser| {
         eraser.erase_period(period(), LATER, |_| {}).await.unwrap()
     });

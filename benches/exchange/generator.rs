@@ -18,6 +18,7 @@ use tokio::time::sleep_until;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::floor::Floor;
 use super::machine::{Moment, Span};
 use super::tls::Connectors;
 use super::work::Work;
@@ -60,6 +61,8 @@ pub struct Seen {
     /// Some answers, with the number of the submission.
     pub samples: Vec<(usize, Bytes)>,
     pub span: Option<Span>,
+    /// The price of the cryptography in the same seconds.
+    pub floor: Option<Floor>,
 }
 
 impl Seen {

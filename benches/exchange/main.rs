@@ -4,6 +4,7 @@
 
 mod floor;
 mod generator;
+mod grown;
 mod machine;
 mod nginx;
 mod scheme;
@@ -17,8 +18,9 @@ use std::time::{Duration, Instant};
 use ecaf::effects::{Clock as _, SystemClock};
 use http::StatusCode;
 
-use floor::Floor;
+use floor::{Beside, Floor};
 use generator::{Seen, Shape, Target};
+use grown::Documents;
 use nginx::Nginx;
 use scheme::{Scheme, Start};
 use table::{Report, Row, median};
@@ -33,6 +35,8 @@ const HELP: &str = "Measures the accept path of a gateway on this machine.
   benches/run --quick         one short round
   benches/run --only h1,nginx-h1
   benches/run --seconds 10 --rounds 5
+  benches/run --stored 1000000 --erased 2000000
+                              also with so many stored before: 10 GB and 11 GB of disk
   benches/run --json FILE     the figures for a program
   benches/run --write         the table into benches/README.md
 
@@ -51,6 +55,8 @@ struct Options {
     seconds: f64,
     rounds: usize,
     only: Option<Vec<String>>,
+    stored: u64,
+    erased: u64,
     json: Option<String>,
     write: bool,
 }
@@ -67,7 +73,15 @@ fn main() {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { seconds: 5.0, rounds: 3, only: None, json: None, write: false };
+    let mut options = Options {
+        seconds: 5.0,
+        rounds: 3,
+        only: None,
+        stored: 0,
+        erased: 0,
+        json: None,
+        write: false,
+    };
     // `cargo bench` adds --bench.
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
@@ -77,6 +91,8 @@ fn options() -> Result<Options, String> {
             "--seconds" => options.seconds = value()?.parse().map_err(|_| HELP)?,
             "--rounds" => options.rounds = value()?.parse().map_err(|_| HELP)?,
             "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
+            "--stored" => options.stored = value()?.parse().map_err(|_| HELP)?,
+            "--erased" => options.erased = value()?.parse().map_err(|_| HELP)?,
             "--json" => options.json = Some(value()?),
             "--write" => options.write = true,
             _ => return Err(HELP.to_owned()),
@@ -138,6 +154,19 @@ async fn measure(options: &Options) -> Result<(), String> {
     report.loads =
         found.into_iter().filter(|(_, s)| !s.is_empty()).map(|(kind, s)| row(kind, &s)).collect();
     report.compare(Floor::median(floors).ok_or("no rounds")?);
+    for (copies, documents, ids, what) in [
+        (options.stored, Documents::Kept, ["stored", "start/stored"], "stored in full"),
+        (
+            options.erased,
+            Documents::Erased,
+            ["erased", "start/erased"],
+            "stored, their documents erased",
+        ),
+    ] {
+        if copies > 0 {
+            grown(options, &mut report, (copies, documents), ids, what).await?;
+        }
+    }
     if options.wants("idle") {
         idle(&mut report).await?;
     }
@@ -207,6 +236,7 @@ impl Kind {
         let scheme = Scheme::start(Start {
             authorities: matches!(self.against, Against::EndToEnd),
             slower_sync: if slow { SLOW_DISK } else { Duration::ZERO },
+            stored: None,
         });
         let scheme = scheme.await?;
         let shape = match self.against {
@@ -232,12 +262,49 @@ impl Kind {
             Against::HalfOfHighest => Shape::Paced(CONNECTIONS, highest / 2.0),
             Against::EndToEnd => return end_to_end(options, &scheme).await,
         };
-        let work = Arc::new(Work::prepare(&scheme.sender, options.count(FASTEST))?);
-        let target = scheme.target()?;
-        let seen = generator::run(target, work.clone(), shape, options.times(), &[]).await;
-        check(&scheme, &work, &seen)?;
-        Ok((seen, Some(scheme.memory_mb("VmHWM"))))
+        accepts(options, &scheme, shape).await
     }
+}
+
+/// One load of the accept path, with the crypto floor of the same seconds.
+async fn accepts(
+    options: &Options,
+    scheme: &Scheme,
+    shape: Shape,
+) -> Result<(Seen, Option<f64>), String> {
+    let work = Arc::new(Work::prepare(&scheme.sender, options.count(FASTEST))?);
+    let target = scheme.target()?;
+    let (body, token) = work.sizes();
+    let beside = Beside::start(body, token)?;
+    let mut seen = generator::run(target, work.clone(), shape, options.times(), &[]).await;
+    seen.floor = Some(beside.end()?);
+    check(scheme, &work, &seen)?;
+    Ok((seen, Some(scheme.memory_mb("VmHWM"))))
+}
+
+/// The accept path of a gateway with many referrals behind it, in turn with that of a new one, and how
+/// long it takes to start.
+async fn grown(
+    options: &Options,
+    report: &mut Report,
+    stored: (u64, Documents),
+    [rate, start]: [&'static str; 2],
+    what: &str,
+) -> Result<(), String> {
+    let what = format!("{} referrals {what}", stored.0);
+    eprintln!("{what}: making the store");
+    let shape = Shape::KeepAlive(CONNECTIONS);
+    let full = Scheme::start(Start { stored: Some(stored), ..Start::default() }).await?;
+    let mut ratios = Vec::new();
+    for round in 1..=options.rounds {
+        eprintln!("{what}: round {round}/{}", options.rounds);
+        let empty = Scheme::start(Start::default()).await?;
+        let before = accepts(options, &empty, shape).await?.0.rate();
+        ratios.push(accepts(options, &full, shape).await?.0.rate() / before);
+    }
+    report.fact(rate, format!("accept rate with {what} / with a new store"), median(ratios), "x");
+    report.fact(start, format!("start to ready, {what}"), full.start.as_secs_f64() * 1e3, "ms");
+    Ok(())
 }
 
 /// So many submissions as fast as they are taken, then until every authority has answered.
@@ -281,6 +348,11 @@ fn row(kind: Kind, seen: &[(Seen, Option<f64>)]) -> Row {
         p99_ms: of(&|s| s.latency_ms(0.99)),
         p999_ms: of(&|s| s.latency_ms(0.999)),
         server_cpu_us: of(&Seen::server_us),
+        of_floor: seen
+            .iter()
+            .map(|(s, _)| Some(s.server_us() / s.floor?.total()))
+            .collect::<Option<_>>()
+            .map(median),
         memory_mb: seen.iter().map(|(_, memory)| *memory).collect::<Option<_>>().map(median),
         others: of(&|s| s.span.map_or(0.0, |span| span.others)),
         failed: seen.iter().map(|(s, _)| s.failed).sum(),

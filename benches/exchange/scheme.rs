@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ecaf::app;
@@ -11,9 +12,11 @@ use ecaf::effects::{Clock, SystemClock, SystemEntropy};
 use ecaf::school::sender::Sender;
 use http::StatusCode;
 
-use super::generator::Target;
+use super::generator::{self, Shape, Target};
+use super::grown::{Documents, multiply, settled};
 use super::machine;
 use super::tls::Connectors;
+use super::work::Work;
 
 /// The sandbox's school that the example names, by its place.
 const SCHOOL: usize = 0;
@@ -27,6 +30,8 @@ pub struct Start {
     pub authorities: bool,
     /// What each sync of the gateway's disk takes longer.
     pub slower_sync: Duration,
+    /// Referrals that have gone through this gateway before, and what of their documents is left.
+    pub stored: Option<(u64, Documents)>,
 }
 
 /// A running scheme. Its folder goes with it.
@@ -51,13 +56,11 @@ impl Scheme {
         let world = World::prepare(&folder, SystemClock.now(), &entropy, DELIVERY)?;
         let mut authorities = Vec::new();
         if how.authorities {
-            for index in 0..AUTHORITIES.len() {
-                let config = world.authority_config(index);
-                let operator = world.authority_operator(index);
-                let mut process = process(&[], "authority", &config, operator)?;
-                process.wait_ready().map_err(|e| e.to_string())?;
-                authorities.push(process);
-            }
+            authorities = self::authorities(&world)?;
+        }
+        if let Some((copies, documents)) = how.stored {
+            some_referrals(&world, &mut authorities).await?;
+            multiply(&world.gateway_config().with_file_name("gateway.db"), copies, documents)?;
         }
         let under = match how.slower_sync {
             Duration::ZERO => Vec::new(),
@@ -74,9 +77,7 @@ impl Scheme {
             std::thread::sleep(Duration::from_micros(500));
         }
         let start = began.elapsed();
-        let settings =
-            config::load_school(&world.school_config(SCHOOL)).map_err(|e| e.to_string())?;
-        let sender = app::open_sender(&settings).await.map_err(|e| e.to_string())?;
+        let sender = sender(&world).await?;
         Ok(Self { world, sender, gateway, authorities, start, folder })
     }
 
@@ -118,6 +119,60 @@ impl Drop for Scheme {
         self.authorities.iter_mut().for_each(Process::kill);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+async fn sender(world: &World) -> Result<Sender, String> {
+    let settings = config::load_school(&world.school_config(SCHOOL)).map_err(|e| e.to_string())?;
+    app::open_sender(&settings).await.map_err(|e| e.to_string())
+}
+
+/// Brings a few referrals through the gateway to their authority and back, and stops the gateway again, and
+/// the authorities that were started for it.
+async fn some_referrals(world: &World, running: &mut Vec<Process>) -> Result<(), String> {
+    let mut started = Vec::new();
+    if running.is_empty() {
+        started = authorities(world)?;
+    }
+    let mut gateway = process(&[], "gateway", &world.gateway_config(), world.gateway_operator())?;
+    gateway.wait_ready().map_err(|e| e.to_string())?;
+    let sender = sender(world).await?;
+    let work = Arc::new(Work::prepare(&sender, 1)?);
+    let target = Target {
+        address: world.gateway_address(),
+        pids: vec![gateway.id()],
+        accepted: StatusCode::CREATED,
+        connectors: Connectors::load(world, SCHOOL)?,
+    };
+    let times = (Duration::ZERO, Duration::from_secs(5));
+    let seen = generator::run(target, work, Shape::KeepAlive(1), times, &[]).await;
+    if seen.failed > 0 {
+        return Err(format!("a first referral failed: {:?}", seen.failure));
+    }
+    // Delivered, recorded and sequenced within seconds, or never.
+    let path = world.gateway_config().with_file_name("gateway.db");
+    let until = Instant::now() + Duration::from_secs(20);
+    while !settled(&path).unwrap_or(false) {
+        if Instant::now() > until {
+            return Err("a first referral is not delivered".into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    gateway.stop();
+    for process in &mut started {
+        process.stop();
+    }
+    Ok(())
+}
+
+fn authorities(world: &World) -> Result<Vec<Process>, String> {
+    let mut all = Vec::new();
+    for index in 0..AUTHORITIES.len() {
+        let config = world.authority_config(index);
+        let mut process = process(&[], "authority", &config, world.authority_operator(index))?;
+        process.wait_ready().map_err(|e| e.to_string())?;
+        all.push(process);
+    }
+    Ok(all)
 }
 
 /// The arguments of env(1) that put a process on a disk with slower syncs. `env` becomes the program,

@@ -14,6 +14,8 @@ pub struct Row {
     pub p99_ms: f64,
     pub p999_ms: f64,
     pub server_cpu_us: f64,
+    /// The same as a multiple of the crypto floor of the same seconds; none where it was not measured.
+    pub of_floor: Option<f64>,
     /// Most memory of the gateway in this load, in MB; none for nginx.
     pub memory_mb: Option<f64>,
     /// What others took of the machine meanwhile.
@@ -55,15 +57,16 @@ impl Report {
     pub fn compare(&mut self, floor: Floor) {
         self.floor_us = floor.total();
         let parts = format!(
-            "crypto floor: digest of the body {:.1} + verification {:.1} + two signatures of {:.1}",
+            "crypto floor alone: digest of the body {:.1} + verification {:.1} + two signatures of {:.1}",
             floor.hash, floor.verify, floor.sign
         );
         self.fact("floor", parts, floor.total(), "us");
         let row = |id| self.loads.iter().find(|row: &&Row| row.id == id);
         let mut found = Vec::new();
         if let Some(kept) = row("h1") {
-            let of_floor = kept.server_cpu_us / floor.total();
-            found.push(("cpu/floor", "server CPU of a referral / crypto floor", of_floor, "x"));
+            let beside = kept.of_floor.unwrap_or(0.0);
+            let what = "server CPU of a referral / crypto floor measured beside it";
+            found.push(("cpu/floor", what, beside, "x"));
             if let Some(nginx) = row("nginx-h1") {
                 let share = 100.0 * kept.per_second / nginx.per_second;
                 found.push(("h1/nginx", "keep-alive: of nginx's static answers", share, "%"));
@@ -107,6 +110,7 @@ impl Report {
             "p99 ms",
             "p99.9 ms",
             "server CPU us",
+            "/ floor",
             "memory MB",
             "others",
         ];
@@ -119,6 +123,7 @@ impl Report {
                 format!("{:.2}", row.p99_ms),
                 format!("{:.2}", row.p999_ms),
                 format!("{:.0}", row.server_cpu_us),
+                row.of_floor.map_or_else(|| "-".to_owned(), |x| format!("{x:.2}")),
                 row.memory_mb.map_or_else(|| "-".to_owned(), |mb| format!("{mb:.0}")),
                 format!("{:.0} %", row.others * 100.0),
             ]);

@@ -83,6 +83,7 @@ impl Scene {
             cache: VerifiedCache::new(1_024),
             directory,
             tables: ArcSwap::from_pointee(RoutingTables::embedded().map_err(|e| e.to_string())?),
+            recent: Default::default(),
             store: Arc::new(store),
             clock,
             entropy,

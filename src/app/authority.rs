@@ -18,7 +18,7 @@ use crate::domain::party::{Organisation, Role};
 use crate::effects::{Entropy, SystemEntropy};
 use crate::http::plain::OperatorListener;
 use crate::http::reload::Reloader;
-use crate::http::tls::{ServerTls, gather_entropy};
+use crate::http::tls::ServerTls;
 use crate::http::{Server, Service};
 use crate::protocol::schema::Schema;
 use crate::protocol::trust::{Purpose, VerifiedCache};
@@ -31,7 +31,6 @@ const CACHED_CHAINS: usize = 4_096;
 /// Runs an authority's endpoint until SIGTERM or SIGINT.
 pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> {
     let metrics = telemetry::install_metrics().ok();
-    let randomness = std::thread::spawn(gather_entropy);
     let schema = std::thread::spawn(Schema::referral_v1);
     let parts = parts::load(&settings.trust, &settings.identity, &[Purpose::TlsServer]).await?;
     let me = Organisation::Authority(settings.code);
@@ -86,7 +85,7 @@ pub async fn run_authority(settings: AuthoritySettings) -> Result<(), AppFault> 
         operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
     // A panic in there would be met again by the first dispatch.
-    let _ = (schema.join(), randomness.join());
+    let _ = schema.join();
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;

@@ -23,7 +23,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::publish;
 use crate::http::plain::OperatorListener;
 use crate::http::reload::{ReloadHealth, Reloader};
-use crate::http::tls::{ServerTls, gather_entropy};
+use crate::http::tls::ServerTls;
 use crate::http::{ClientLimits, Server, Service};
 use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::schema::Schema;
@@ -40,7 +40,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let metrics = telemetry::install_metrics().ok();
     // Compiled and unpacked beside all the rest, and before the first request.
-    let randomness = std::thread::spawn(gather_entropy);
     let schema = std::thread::spawn(Schema::referral_v1);
     let unpacked = std::thread::spawn(RoutingTables::embedded);
     let purposes = [Purpose::TlsServer, Purpose::TlsClient];
@@ -68,6 +67,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         cache: VerifiedCache::new(CACHED_CHAINS),
         directory: directory.holder(),
         tables: ArcSwap::from_pointee(tables),
+        recent: Default::default(),
         store,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&entropy),
@@ -104,7 +104,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         operator.map_err(|e| AppFault::new(format_args!("operator_listen {address}"), e))?;
 
     // A panic in there would be met again, and told, by whoever needs the schema or the tables first.
-    let _ = (schema.join(), unpacked.join(), randomness.join());
+    let _ = (schema.join(), unpacked.join());
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;

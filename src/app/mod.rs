@@ -9,7 +9,7 @@ mod process;
 mod school;
 mod sealed_store;
 mod stores;
-mod upkeep;
+pub mod upkeep;
 mod vault;
 
 pub use authority::run_authority;

@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// Runs passes until it is aborted; each change is a small transaction of its own, so that it can end
 /// anywhere.
-pub(super) async fn run(store: Arc<dyn RetentionStore>, vault: Arc<Vault>, clock: Arc<dyn Clock>) {
+pub async fn run(store: Arc<dyn RetentionStore>, vault: Arc<Vault>, clock: Arc<dyn Clock>) {
     loop {
         if let Err(fault) = vault.refresh() {
             tracing::error!(%fault, "the key ring cannot be read; nothing is accepted meanwhile");
@@ -29,6 +29,6 @@ pub(super) async fn run(store: Arc<dyn RetentionStore>, vault: Arc<Vault>, clock
             Ok(_) => {}
             Err(fault) => tracing::warn!(fault = fault.label(), "the upkeep of keys goes on later"),
         }
-        tokio::time::sleep(EVERY).await;
+        clock.sleep(EVERY).await;
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::domain::party::Organisation;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
 use crate::http::Request;
-use crate::protocol::signing::SigningFault;
+use crate::protocol::jws::Unverified;
+use crate::protocol::signing::{Signed, SigningFault, SigningIdentity};
 use crate::protocol::tokens::{Audience, Delivered};
 use crate::protocol::trust::{Chain, Purpose};
 use crate::store::{
@@ -76,7 +78,7 @@ pub async fn receive(station: &Station, request: &Request) -> Result<Receipt, Tr
     // Asked before the rest is verified: what was stored had passed, and a changed schema or
     // directory does not change a receipt.
     if let Some(stored) = station.store.received(key.clone()).await? {
-        return before(&noted, stored);
+        return before(station, &noted, stored).await;
     }
     let verified = Verified::check(noted, station)?;
     store(station, verified, key).await
@@ -96,17 +98,7 @@ async fn store(
     let year = now.in_england().0.year();
     let reference = station.store.next_reference(station.reference_prefix.clone(), year).await?;
     let noted = &verified.noted;
-    let delivered = Delivered {
-        version: key.version,
-        note_sha256: noted.note_token.digest(),
-        payload_sha256: noted.received.payload_sha256,
-        reference: reference.clone(),
-        stored_at: now,
-    };
-    let gateway = noted.note_token.signer().party().clone();
-    let readers = [noted.note.sender.clone(), gateway].map(Audience::Party).to_vec();
-    let signed =
-        identity.state(&*station.entropy, now, readers, Some(key.referral_id), delivered)?;
+    let signed = sign(station, noted, &identity, reference.clone(), now)?;
     let received = &noted.received;
     let own = Token {
         kind: TokenKind::Delivered,
@@ -159,15 +151,58 @@ async fn store(
     // gateway brings it again and gets the stored receipt.
     match station.store.receive(dispatch).await? {
         ReceiveOutcome::Stored => Ok(Receipt { delivered: signed.jws, new: true }),
-        ReceiveOutcome::Already(stored) => before(noted, stored),
+        ReceiveOutcome::Already(stored) => before(station, noted, stored).await,
         ReceiveOutcome::OtherBytes(_) => Err(other_bytes()),
     }
 }
 
-fn before(noted: &Noted, stored: StoredDispatch) -> Result<Receipt, Trouble> {
+/// Our receipt for a dispatch that is stored since `stored_at`.
+fn sign(
+    station: &Station,
+    noted: &Noted,
+    identity: &SigningIdentity,
+    reference: String,
+    stored_at: Timestamp,
+) -> Result<Signed, SigningFault> {
+    let delivered = Delivered {
+        version: noted.note.version,
+        note_sha256: noted.note_token.digest(),
+        payload_sha256: noted.received.payload_sha256,
+        reference,
+        stored_at,
+    };
+    let gateway = noted.note_token.signer().party().clone();
+    let readers = [noted.note.sender.clone(), gateway].map(Audience::Party).to_vec();
+    identity.state(&*station.entropy, station.now(), readers, Some(noted.referral_id), delivered)
+}
+
+/// The receipt of the first time. If its certificate has expired or was revoked since, and no gateway
+/// has recorded it, none ever could: then the same facts are signed with the present one. The first
+/// receipt stays in the inbox.
+async fn before(
+    station: &Station,
+    noted: &Noted,
+    stored: StoredDispatch,
+) -> Result<Receipt, Trouble> {
     let same = stored.note_sha256 == noted.note_token.digest()
         && stored.payload_sha256 == noted.received.payload_sha256;
-    if same { Ok(Receipt { delivered: stored.delivered, new: false }) } else { Err(other_bytes()) }
+    if !same {
+        return Err(other_bytes());
+    }
+    let (identity, trust) = (station.signing.load_full(), station.trust.store());
+    let stands = |chain: &Chain| {
+        station.cache.verify(&trust, chain, Purpose::Signing, station.now()).is_ok()
+    };
+    let x5t = Unverified::parse(&stored.delivered)?.x5t();
+    let lapsed = x5t != identity.x5t() && {
+        let chain = station.store.chain(x5t).await?.and_then(Chain::new);
+        !chain.is_some_and(|chain| stands(&chain)) && stands(identity.chain())
+    };
+    let delivered = match lapsed {
+        true => sign(station, noted, &identity, stored.reference, stored.received_at)?.jws,
+        false => stored.delivered,
+    };
+    Ok(Receipt { delivered, new: false })
 }
 
 fn other_bytes() -> Trouble {

@@ -62,7 +62,7 @@ impl Noted {
     pub fn verify(received: Received, station: &Station) -> Result<Self, Refusal> {
         let token = Unverified::parse(&received.note)?;
         // Read before it is believed, only to know at which time the signature is to be judged.
-        let claimed = token.peek().and_then(|claims| {
+        let claimed = token.peek::<serde_json::Value>().and_then(|claims| {
             let event = claims.get("events")?.as_object()?.values().next()?;
             event.get("recorded_at")?.as_str()?.parse::<Timestamp>().ok()
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::ids::ReferralId;
+use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
@@ -80,25 +80,67 @@ async fn submit_authentic(
     let (directory, _) = exchange.directory.usable(now)?;
     let authorised =
         Authorised::check(authentic, Arc::clone(directory.directory()), &exchange.name, now)?;
-    let authentic = &authorised.authentic;
-    let (id, version) = (authentic.referral_id, authentic.version);
-    let payload = authentic.received.payload_sha256;
-    let sender = Organisation::School(authentic.received.school.clone());
-    // Asked before any look at the document, so that a changed table, schema or certificate gives
-    // the same receipt, and a repetition costs next to nothing.
-    match exchange.store.look_up(&sender, id, version).await? {
-        Seen::Stored(stored) if stored.payload_sha256 == payload => {
-            return before(exchange, id, stored).await;
-        }
-        Seen::Stored(stored) => return Err(conflict(OTHER_BYTES).ring(Some(stored.authority))),
-        Seen::Foreign => return Err(conflict(ID_UNUSABLE)),
-        Seen::OtherVersions { .. } => return Err(invalid(VERSION)),
-        Seen::Never if version != 1 => return Err(invalid(VERSION)),
-        Seen::Never => {}
+    let claim = Claim::of(&authorised.authentic);
+    // A repetition that follows soon costs next to nothing, and no version after the first is new.
+    let asked = claim.version != 1 || exchange.recent.has(claim.id);
+    if asked && let Some(receipt) = claim.look_up(exchange).await? {
+        return Ok(receipt);
     }
+    match prepare(exchange, authorised, trust, now) {
+        Ok(noted) => commit(exchange, noted, claim.id).await,
+        // A changed table, schema or certificate, or a key of ours that fails, takes no stored receipt
+        // away.
+        Err(trouble) if !asked => claim.look_up(exchange).await?.ok_or(trouble),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// What a submission claims: its sender's referral and version, standing for one document.
+struct Claim {
+    sender: Organisation,
+    id: ReferralId,
+    version: u32,
+    payload: Digest,
+}
+
+impl Claim {
+    fn of(authentic: &Authentic) -> Self {
+        Self {
+            sender: Organisation::School(authentic.received.school.clone()),
+            id: authentic.referral_id,
+            version: authentic.version,
+            payload: authentic.received.payload_sha256,
+        }
+    }
+
+    /// The stored receipt, if this very version was accepted before; `None` if nothing is known of it.
+    async fn look_up(&self, exchange: &Exchange) -> Result<Option<Receipt>, Trouble> {
+        match exchange.store.look_up(&self.sender, self.id, self.version).await? {
+            Seen::Stored(stored) if stored.payload_sha256 == self.payload => {
+                before(exchange, self.id, stored).await.map(Some)
+            }
+            Seen::Stored(stored) => Err(other_bytes(stored)),
+            Seen::Foreign => Err(conflict(ID_UNUSABLE)),
+            Seen::OtherVersions { .. } => Err(invalid(VERSION)),
+            Seen::Never if self.version != 1 => Err(invalid(VERSION)),
+            Seen::Never => Ok(None),
+        }
+    }
+}
+
+/// Everything that does not need the store.
+fn prepare(
+    exchange: &Exchange,
+    authorised: Authorised,
+    trust: Arc<TrustStore>,
+    now: Timestamp,
+) -> Result<Noted, Trouble> {
     let validated = Validated::check(authorised, &*exchange.entropy, now)?;
     let routed = Routed::decide(validated, &exchange.tables.load(), now)?;
-    let noted = Noted::sign(routed, exchange, &exchange.desk(trust, now)?)?;
+    Ok(Noted::sign(routed, exchange, &exchange.desk(trust, now)?)?)
+}
+
+async fn commit(exchange: &Exchange, noted: Noted, id: ReferralId) -> Result<Receipt, Trouble> {
     let advice = noted.routed.advice();
     let authority = noted.acceptance.authority;
     let accepted = noted.acceptance.accepted.token.jws.clone();
@@ -107,17 +149,16 @@ async fn submit_authentic(
     // crash after it: the school sends again and gets the stored receipt, byte for byte.
     match exchange.store.accept(noted.acceptance).await? {
         AcceptOutcome::Committed => {
+            exchange.recent.add(id);
             exchange.new_deliveries.notify_one();
             exchange.new_tokens.notify_one();
             let signers = Some(noted.signers);
-            let new = true;
-            Ok(Receipt { referral_id: id, accepted, submission, signers, authority, new, advice })
+            let (referral_id, new) = (id, true);
+            Ok(Receipt { referral_id, accepted, submission, signers, authority, new, advice })
         }
-        // A twin of this request won the race.
+        // A twin of this request, a moment ago or long before.
         AcceptOutcome::Already(stored) => before(exchange, id, stored).await,
-        AcceptOutcome::OtherBytes(stored) => {
-            Err(conflict(OTHER_BYTES).ring(Some(stored.authority)))
-        }
+        AcceptOutcome::OtherBytes(stored) => Err(other_bytes(stored)),
         AcceptOutcome::Foreign => Err(conflict(ID_UNUSABLE)),
         AcceptOutcome::PreviousMismatch | AcceptOutcome::HeadMoved(_) => Err(invalid(VERSION)),
     }
@@ -141,6 +182,7 @@ async fn before(
     referral_id: ReferralId,
     stored: StoredAcceptance,
 ) -> Result<Receipt, Trouble> {
+    exchange.recent.add(referral_id);
     let submission = exchange.store.token(referral_id, stored.submission_sha256).await?;
     let accepted = stored.accepted;
     Ok(Receipt {
@@ -152,6 +194,10 @@ async fn before(
         advice: exchange.also_ring(&accepted),
         accepted,
     })
+}
+
+fn other_bytes(stored: StoredAcceptance) -> Trouble {
+    conflict(OTHER_BYTES).ring(Some(stored.authority))
 }
 
 fn conflict(rule: Rule) -> Trouble {

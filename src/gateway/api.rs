@@ -1,10 +1,11 @@
 //! The gateway's interface: which call is which step.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::exchange::Exchange;
 use super::respond::{JSON, json_response};
@@ -191,9 +192,14 @@ impl Handler for Api {
 
 /// Whether a token, not to be believed, says that somebody must act today.
 fn says_urgent(token: &str) -> bool {
-    let claims = Unverified::parse(token).ok().and_then(|token| token.peek());
-    let urgency = claims.as_ref().and_then(|claims| claims["urgency"].as_str());
-    urgency.and_then(Urgency::from_code).is_some_and(Urgency::is_urgent)
+    #[derive(Deserialize)]
+    struct Claims<'a> {
+        #[serde(borrow)]
+        urgency: Cow<'a, str>,
+    }
+    let token = Unverified::parse(token).ok();
+    let claims = token.as_ref().and_then(|token| token.peek::<Claims<'_>>());
+    claims.and_then(|c| Urgency::from_code(&c.urgency)).is_some_and(Urgency::is_urgent)
 }
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Trouble> {

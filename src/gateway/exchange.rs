@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use super::recent::Recent;
 use super::trouble::Fault;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{Name, Organisation, Party};
@@ -34,6 +35,8 @@ pub struct Exchange {
     pub tables: ArcSwap<RoutingTables>,
     /// Everything durable.
     pub store: Arc<dyn GatewayStore>,
+    /// Referrals of the last minutes.
+    pub recent: Recent,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

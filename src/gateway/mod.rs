@@ -4,11 +4,10 @@
 //! bytes and peer -> receive      Received    it is a school, it is JSON, the token stands once
 //!                -> authenticate Authentic   the token verified; signer and peer are one
 //!                -> authorise    Authorised  the directory lists the school and this way of proof
-//!                   (look-up: seen before? the stored answer)
 //!                -> validate     Validated   the document fits the schema and its token
 //!                -> route        Routed      which authorities, why, and that they can be reached
 //!                -> note         Noted       receipt and dispatch notes signed
-//!                -> accept       Receipt     one transaction; only then 201
+//!                -> accept       Receipt     one transaction, which finds a repetition; only then 201
 //!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
 //!   worker       -> publish: log index and feed positions
 //! ```
@@ -29,6 +28,7 @@ pub mod note;
 pub mod publish;
 pub mod read;
 pub mod receive;
+pub mod recent;
 pub mod respond;
 pub mod route;
 pub mod trouble;

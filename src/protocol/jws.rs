@@ -156,7 +156,7 @@ impl<'a> Unverified<'a> {
     }
 
     /// The claims, not to be believed: only to find what a token refers to before verifying it.
-    pub fn peek(&self) -> Option<serde_json::Value> {
+    pub fn peek<'s, T: Deserialize<'s>>(&'s self) -> Option<T> {
         serde_json::from_slice(&self.payload).ok()
     }
 

@@ -222,7 +222,8 @@ fn submission(
     let now = sender.clock.now().seconds();
     let stands = |jws: &str| {
         let Ok(token) = Unverified::parse(jws) else { return false };
-        let signed_at = token.peek().and_then(|claims| claims.get("iat")?.as_i64());
+        let signed_at =
+            token.peek::<serde_json::Value>().and_then(|claims| claims.get("iat")?.as_i64());
         token.x5t() == identity.x5t() && signed_at.is_some_and(|at| at <= now)
     };
     if let Some(kept) = folder.submission()?.filter(|kept| stands(kept)) {

@@ -140,6 +140,7 @@ impl Gateway {
             cache: VerifiedCache::new(1_024),
             directory: directory(&settings.directory, &trust),
             tables: ArcSwap::from_pointee(RoutingTables::embedded().unwrap()),
+            recent: Default::default(),
             store: {
                 let vault = ecaf::app::open_vault(&settings.keys, true).unwrap();
                 Arc::new(SqliteGateway::open(&store, vault, Arc::clone(&entropy)).unwrap())

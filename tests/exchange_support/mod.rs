@@ -5,6 +5,7 @@
 pub mod afterwards;
 mod documents;
 pub mod inside;
+pub mod killing;
 pub mod load;
 pub mod planting;
 mod proof;

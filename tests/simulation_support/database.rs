@@ -8,14 +8,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use ecaf::store::RetentionStore;
+use ecaf::store::sealing::Vault;
+
+/// A store as it is open: its two contracts and what it seals with.
+pub struct Opened<S: ?Sized> {
+    pub store: Arc<S>,
+    pub retention: Arc<dyn RetentionStore>,
+    pub vault: Arc<Vault>,
+}
+
+impl<S: ?Sized> Clone for Opened<S> {
+    fn clone(&self) -> Self {
+        let Self { store, retention, vault } = self;
+        let (store, retention) = (Arc::clone(store), Arc::clone(retention));
+        Self { store, retention, vault: Arc::clone(vault) }
+    }
+}
+
 /// Opens the store in a folder; the number tells the openings apart.
-pub type Open<S> = Box<dyn Fn(&Path, u64) -> Arc<S> + Send + Sync>;
+pub type Open<S> = Box<dyn Fn(&Path, u64) -> Opened<S> + Send + Sync>;
 
 /// One store through all its openings.
 pub struct Database<S: ?Sized> {
     folder: PathBuf,
     open: Open<S>,
-    state: Mutex<(u64, Arc<S>)>,
+    state: Mutex<(u64, Opened<S>)>,
 }
 
 impl<S: ?Sized> Database<S> {
@@ -27,9 +45,17 @@ impl<S: ?Sized> Database<S> {
         Arc::new(Self { folder, open, state: Mutex::new((0, store)) })
     }
 
-    /// The store as it is open now.
+    /// The store as it is open now. It has noticed every change of its key ring: a process looks once
+    /// in a second of the machine's time, which no seed could decide about.
+    pub fn opened(&self) -> Opened<S> {
+        let opened = self.state.lock().unwrap().1.clone();
+        opened.vault.refresh().unwrap();
+        opened
+    }
+
+    /// The store as it is open now, by its first contract.
     pub fn current(&self) -> Arc<S> {
-        Arc::clone(&self.state.lock().unwrap().1)
+        self.opened().store
     }
 
     /// Kills whoever has it open, and opens again what is left: the files as they stand, not closed

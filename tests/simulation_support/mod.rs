@@ -7,12 +7,15 @@
 //! | `scheme` | certificates, directory and keys, the same in every run |
 //! | `documents` | referrals that are complete, invented and unlike each other |
 //! | `stores` | a store between its caller and the real one: waiting, failing, failing though done |
+//! | `ring` | the key ring of a store |
+//! | `erasing` | what operators close, hold and erase, and what must follow from it |
 //! | `database` | the files of a store: what a crash leaves of them, and opening them again |
 //! | `network` | requests and answers between parties: late, lost, doubled, cut off |
 //! | `sites` | gateways and authorities as processes that crash and start again |
 //! | `schools` | what people at schools do |
 //! | `plan` | what a seed decides before a run |
 //! | `run` | one run: work, trouble, then quiet |
+//! | `rest` | everything comes right once it is quiet |
 //! | `proof` | every invariant, re-checked from stored bytes |
 //! | `planted` | bugs put in on purpose, so that it is seen that the proof can fail |
 #![allow(dead_code, reason = "accessors that only some checks need")]
@@ -20,10 +23,13 @@
 pub mod database;
 #[path = "../exchange_support/documents.rs"]
 pub mod documents;
+pub mod erasing;
 pub mod network;
 pub mod plan;
 pub mod planted;
 pub mod proof;
+pub mod rest;
+pub mod ring;
 pub mod run;
 pub mod scheduler;
 pub mod scheme;

@@ -15,13 +15,13 @@ use ecaf::http::{
     Alpn, ClientFault, ClientResponse, Fields, Handler, Line, Peer, Request, RequestId, Response,
     Trust,
 };
-use ecaf::protocol::trust::Purpose;
+use ecaf::protocol::trust::{Chain, Purpose};
 use http::{HeaderMap, Method};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::scheduler::Scheduler;
-use super::scheme::{authority_party, gateway_party, scheme, school_party};
+use super::scheme::{Papers, authority_party, gateway_party, scheme, school_party};
 
 /// A machine on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,11 +115,10 @@ impl Process {
     /// Hands a request in. No answer comes if the process dies meanwhile.
     fn ask(
         self: &Arc<Self>,
-        from: Node,
+        certificates: Chain,
         asked: Asked,
         id: [u8; 16],
     ) -> Option<oneshot::Receiver<Response>> {
-        let certificates = scheme().tls(&from.party()).clone();
         let chain = self.trust.check(&certificates, Purpose::TlsClient).ok()?;
         let mut headers = HeaderMap::new();
         for (name, value) in asked.fields {
@@ -160,6 +159,8 @@ pub struct Network {
     processes: Mutex<BTreeMap<Node, Arc<Process>>>,
     cut: Mutex<BTreeSet<(Node, Node)>>,
     last_answers: Mutex<BTreeMap<Node, ClientResponse>>,
+    /// The certificates that machines connect with; [`Papers::Lasting`] unless named.
+    papers: Mutex<BTreeMap<Node, Papers>>,
 }
 
 /// The longest wait for an answer.
@@ -173,6 +174,7 @@ impl Network {
             processes: Mutex::default(),
             cut: Mutex::default(),
             last_answers: Mutex::default(),
+            papers: Mutex::default(),
         })
     }
 
@@ -180,6 +182,20 @@ impl Network {
     pub fn calm(&self) {
         *self.weather.lock().unwrap() = Weather::CALM;
         self.cut.lock().unwrap().clear();
+    }
+
+    /// The certificates that a machine has.
+    pub fn papers(&self, node: Node) -> Papers {
+        self.papers.lock().unwrap().get(&node).copied().unwrap_or_default()
+    }
+
+    /// Gives a machine other certificates.
+    pub fn give_papers(&self, node: Node, papers: Papers) {
+        self.papers.lock().unwrap().insert(node, papers);
+    }
+
+    fn certificates(&self, node: Node) -> Chain {
+        scheme().tls(&node.party(), self.papers(node)).clone()
     }
 
     /// A process starts to answer as `node`.
@@ -286,11 +302,13 @@ impl Network {
             tokio::spawn(async move {
                 network.scheduler.turn(1_000, 60_000_000).await;
                 if let Some(process) = network.process(to) {
-                    drop(process.ask(from, again, id));
+                    drop(process.ask(network.certificates(from), again, id));
                 }
             });
         }
-        let comes = self.process(to).and_then(|process| process.ask(from, asked.clone(), id));
+        let certificates = self.certificates(from);
+        let ask = |process: Arc<Process>| process.ask(certificates, asked.clone(), id);
+        let comes = self.process(to).and_then(ask);
         if breaks == Some(1) {
             note("breaks while it is worked on");
             return Err(ClientFault::OutcomeUnknown);

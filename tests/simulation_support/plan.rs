@@ -34,12 +34,29 @@ pub struct Plan {
     pub clock_steps: Option<(u64, u64)>,
     /// An operator replays what was given up, and sometimes hands over by hand.
     pub operator: Option<u64>,
+    /// Operators close, hold and erase referrals and whole periods, and replace keys.
+    pub erasures: Option<u64>,
+    /// Everybody's certificates expire in the middle of the run; they are renewed one by one.
+    pub renewals: Option<u64>,
     pub retry_base_ms: i64,
     pub give_up_after_ms: i64,
     pub lease_ms: i64,
     pub parallel: usize,
     pub parallel_per_authority: usize,
     pub bug: Bug,
+}
+
+/// Seeds below this were tried before there were erasures and renewals, and keep their runs.
+pub const FIRST_WITH_ALL: u64 = 1_000;
+
+/// Kinds of trouble that came later, drawn from a stream of their own, so that a seed's other troubles
+/// stay what they were.
+fn later_kinds(seed: u64) -> (Option<u64>, Option<u64>) {
+    if seed < FIRST_WITH_ALL {
+        return (None, None);
+    }
+    let mut random = Random::new(seed ^ 0x001a_7e4b_1cd5);
+    (random.pick(&[None, Some(20), Some(5)]), random.pick(&[None, Some(40), Some(12)]))
 }
 
 impl Plan {
@@ -68,6 +85,7 @@ impl Plan {
             [None, Some(seldom), Some(often)][r.below(3) as usize]
         };
         let step_s = r.pick(&[2, 30, 240, 900]);
+        let (erasures, renewals) = later_kinds(seed);
         Self {
             seed,
             gateways: r.between(1, 3) as usize,
@@ -83,6 +101,8 @@ impl Plan {
             cuts: every(r, 6, 40),
             clock_steps: every(r, 10, 50).map(|mean| (mean, step_s)),
             operator: every(r, 20, 60),
+            erasures,
+            renewals,
             retry_base_ms: r.pick(&[50, 1_000, 5_000]),
             give_up_after_ms: r.pick(&[5_000, 60_000, 3_600_000, 7 * 86_400_000]),
             lease_ms: r.pick(&[11_000, 15_000, 45_000]),

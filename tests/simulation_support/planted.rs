@@ -7,9 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use ecaf::domain::ids::{Digest, ReferralId};
 use ecaf::domain::party::{DfeCode, Organisation};
+use ecaf::domain::retention::Erasure;
 use ecaf::domain::time::Timestamp;
+use ecaf::effects::SeededEntropy;
+use ecaf::store::sealing::{KeyId, Vault};
 use ecaf::store::*;
 use rustls::pki_types::CertificateDer;
+
+use super::database::Opened;
+use super::ring::Ring;
+use super::scheme::scheme;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,43 +36,97 @@ pub enum Bug {
     /// The authority's store keeps every third dispatch under another purpose than its own, so that a
     /// repetition would be stored twice.
     StoresElsewhere,
+    /// A restart finds the key ring as it was at first: an old copy was put back.
+    RestoresOldRing,
+    /// Stores say "deleted" and keep the ciphertext.
+    KeepsCiphertext,
+    /// Stores delete another document too.
+    PurgesAnother,
+    /// Stores say "on hold" and forget it.
+    ForgetsHolds,
+    /// The gateway's store forgets a certificate once its owner has another.
+    ForgetsOldCertificates,
 }
 
 impl Bug {
     /// All that must be found.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::LosesAccepted,
         Self::LosesReceipts,
         Self::ForgetsAudience,
         Self::LosesDispatches,
         Self::MixesDocuments,
         Self::StoresElsewhere,
+        Self::RestoresOldRing,
+        Self::KeepsCiphertext,
+        Self::PurgesAnother,
+        Self::ForgetsHolds,
+        Self::ForgetsOldCertificates,
     ];
 }
 
-/// The gateway's store with a bug, if the bug is there.
-pub fn gateway(bug: Bug, real: Arc<dyn GatewayStore>) -> Arc<dyn GatewayStore> {
-    match bug {
-        Bug::LosesAccepted | Bug::LosesReceipts | Bug::ForgetsAudience => {
-            Arc::new(Broken { bug, real, count: AtomicU64::new(0) })
+impl Bug {
+    /// Seeds of which some finds it.
+    pub fn seeds(self) -> std::ops::Range<u64> {
+        match self {
+            Self::RestoresOldRing
+            | Self::KeepsCiphertext
+            | Self::PurgesAnother
+            | Self::ForgetsOldCertificates => 1_100..1_112,
+            // Only where something on hold is erased.
+            Self::ForgetsHolds => 1_130..1_142,
+            _ => 100..112,
         }
-        _ => real,
+    }
+}
+
+/// The vault of a store that is opened for the `opening`th time.
+pub fn ring(bug: Bug, ring: &Ring, opening: u64) -> Arc<Vault> {
+    let mut kept = ring.file.path().as_os_str().to_owned();
+    kept.push(".kept");
+    if bug == Bug::RestoresOldRing {
+        match opening {
+            0 => std::fs::copy(ring.file.path(), &kept),
+            _ => std::fs::copy(&kept, ring.file.path()),
+        }
+        .unwrap();
+    }
+    ring.vault(Arc::new(SeededEntropy::new(opening ^ 0x05ea_1000)))
+}
+
+fn broken<S: ?Sized>(bug: Bug, real: Opened<S>) -> Arc<Broken<S>> {
+    let Opened { store, retention, .. } = real;
+    Arc::new(Broken { bug, real: store, retention, count: AtomicU64::new(0) })
+}
+
+/// The gateway's store with a bug, if the bug is there.
+pub fn gateway(bug: Bug, real: Opened<dyn GatewayStore>) -> Opened<dyn GatewayStore> {
+    match bug {
+        Bug::LosesDispatches | Bug::MixesDocuments | Bug::StoresElsewhere | Bug::None => real,
+        _ => {
+            let vault = Arc::clone(&real.vault);
+            let store = broken(bug, real);
+            Opened { retention: store.clone(), store, vault }
+        }
     }
 }
 
 /// The authority's store with a bug, if the bug is there.
-pub fn authority(bug: Bug, real: Arc<dyn AuthorityStore>) -> Arc<dyn AuthorityStore> {
+pub fn authority(bug: Bug, real: Opened<dyn AuthorityStore>) -> Opened<dyn AuthorityStore> {
     match bug {
-        Bug::LosesDispatches | Bug::MixesDocuments | Bug::StoresElsewhere => {
-            Arc::new(Broken { bug, real, count: AtomicU64::new(0) })
+        Bug::LosesAccepted | Bug::LosesReceipts | Bug::ForgetsAudience | Bug::None => real,
+        _ => {
+            let vault = Arc::clone(&real.vault);
+            let store = broken(bug, real);
+            Opened { retention: store.clone(), store, vault }
         }
-        _ => real,
     }
 }
 
 struct Broken<S: ?Sized> {
     bug: Bug,
     real: Arc<S>,
+    retention: Arc<dyn RetentionStore>,
     count: AtomicU64,
 }
 
@@ -73,6 +134,72 @@ impl<S: ?Sized> Broken<S> {
     /// Every third time, the third first.
     fn now(&self, bug: Bug) -> bool {
         self.bug == bug && self.count.fetch_add(1, Ordering::SeqCst) % 3 == 2
+    }
+}
+
+impl<S: ?Sized + Send + Sync + 'static> RetentionStore for Broken<S> {
+    fn keys(&self) -> Pending<'_, Vec<KeyId>> {
+        self.retention.keys()
+    }
+
+    fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>> {
+        self.retention.keys_in_use()
+    }
+
+    fn wrapped_under(
+        &self,
+        key: KeyId,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> Pending<'_, Vec<WrappedDocument>> {
+        self.retention.wrapped_under(key, after, limit)
+    }
+
+    fn wrapped_of(&self, id: ReferralId) -> Pending<'_, Vec<WrappedDocument>> {
+        self.retention.wrapped_of(id)
+    }
+
+    fn rewrap(&self, changes: Vec<Rewrap>) -> Pending<'_, u64> {
+        self.retention.rewrap(changes)
+    }
+
+    fn purge(
+        &self,
+        mut documents: Vec<(DocumentId, Vec<u8>)>,
+        erasure: Erasure,
+        now: Timestamp,
+    ) -> Pending<'_, u64> {
+        Box::pin(async move {
+            if self.bug == Bug::KeepsCiphertext {
+                return Ok(documents.len() as u64);
+            }
+            if self.bug == Bug::PurgesAnother {
+                for used in self.retention.keys_in_use().await? {
+                    let more = self.retention.wrapped_under(used.key_id, None, 1).await?;
+                    documents.extend(more.into_iter().map(|d| (d.id, d.wrapped)));
+                }
+            }
+            self.retention.purge(documents, erasure, now).await
+        })
+    }
+
+    fn hold(&self, hold: Hold) -> Pending<'_, bool> {
+        match self.bug {
+            Bug::ForgetsHolds => Box::pin(async { Ok(true) }),
+            _ => self.retention.hold(hold),
+        }
+    }
+
+    fn release_hold(&self, id: ReferralId, code: String) -> Pending<'_, bool> {
+        self.retention.release_hold(id, code)
+    }
+
+    fn close(&self, id: ReferralId, now: Timestamp) -> Pending<'_, bool> {
+        self.retention.close(id, now)
+    }
+
+    fn holds(&self) -> Pending<'_, Vec<Hold>> {
+        self.retention.holds()
     }
 }
 
@@ -149,6 +276,9 @@ impl GatewayStore for Broken<dyn GatewayStore> {
     }
 
     fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>> {
+        if self.bug == Bug::ForgetsOldCertificates && scheme().expires(x5t) {
+            return Box::pin(async { Ok(None) });
+        }
         self.real.chain(x5t)
     }
 

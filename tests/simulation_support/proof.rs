@@ -6,22 +6,26 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use ecaf::cli::sandbox::AUTHORITIES;
 use ecaf::domain::delivery::State;
 use ecaf::domain::ids::{Digest, ReferralId};
 use ecaf::domain::party::Organisation;
+use ecaf::domain::time::Timestamp;
 use ecaf::effects::FixedClock;
 use ecaf::protocol::evidence::{Bundle, Says, unverified_claims};
 use ecaf::protocol::hash::sha256;
+use ecaf::protocol::jws::Unverified;
 use ecaf::protocol::tokens::{Event, Recorded};
 use ecaf::protocol::trust::{Chain, TrustStore};
 use ecaf::school::state::VersionFolder;
 use ecaf::store::*;
 
 use super::documents::Document;
+use super::erasing::Erasing;
 use super::run::{Tally, World};
 use super::scheduler::to_its_end;
-use super::scheme::{DOMAIN, NOON, SCHOOL_COUNT, scheme, school_party};
+use super::scheme::{BEGINNING, DOMAIN, SCHOOL_COUNT, scheme, school_party};
 use super::schools::{Job, School};
 use super::stores::alias;
 
@@ -34,8 +38,9 @@ pub fn of(world: &World, tally: &mut Tally) -> Vec<String> {
     }
     let mut proof = Proof {
         gateway: world.gateway_store.current(),
+        erasing: &world.erasing,
         inboxes: Vec::new(),
-        trust: scheme().trust(Arc::new(FixedClock::at(NOON))).store(),
+        trust: scheme().trust(Arc::new(FixedClock::at(BEGINNING))).store(),
         feeds: BTreeMap::new(),
         tokens: Vec::new(),
         problems: Vec::new(),
@@ -52,6 +57,7 @@ pub fn of(world: &World, tally: &mut Tally) -> Vec<String> {
         proof.referral(*id, jobs, tally);
     }
     proof.nothing_else(&jobs);
+    proof.problems.extend(world.erasing.problems());
     proof.order();
     proof.problems
 }
@@ -62,7 +68,8 @@ struct Inbox {
     items: Vec<InboxItem>,
 }
 
-struct Proof {
+struct Proof<'w> {
+    erasing: &'w Erasing,
     gateway: Arc<dyn GatewayStore>,
     inboxes: Vec<Inbox>,
     trust: Arc<TrustStore>,
@@ -73,7 +80,15 @@ struct Proof {
     problems: Vec<String>,
 }
 
-impl Proof {
+/// Whether the receipt that an authority keeps is the one that was recorded: the same bytes, or the
+/// same facts signed anew because the certificate of the first had expired.
+fn is_same_receipt(kept: &str, recorded: &str) -> bool {
+    let read = |jws: &str| unverified_claims(jws).unwrap_or_default()["events"].clone();
+    let x5t = Unverified::parse(kept).unwrap().x5t();
+    kept == recorded || scheme().expires(x5t) && read(kept) == read(recorded)
+}
+
+impl Proof<'_> {
     fn problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
@@ -132,10 +147,10 @@ impl Proof {
             return;
         };
         let kept = to_its_end(self.gateway.document(id, version.payload_sha256)).unwrap();
-        let kept = kept.as_ref().and_then(|kept| kept.kept());
-        self.expect(kept == Some(&document.bytes), || {
-            format!("{name}: the gateway's document is not the sender's")
-        });
+        match &kept {
+            Some(kept) => self.kept(&name, 0, (id, version.recorded_at), kept, &document.bytes),
+            None => self.problem(format!("{name}: the gateway has no document")),
+        }
         let bundle = self.evidence(id, &timeline);
         self.proved(&name, &bundle, &timeline, document);
         let mut receipts = 0;
@@ -149,6 +164,32 @@ impl Proof {
         tally.receipts += receipts;
         self.deliveries(&name, &timeline, document, tally);
         self.expected_in_feeds(&timeline, &bundle);
+    }
+
+    /// A document lies at a store as it was sent, or is erased as it must and may be.
+    fn kept(
+        &mut self,
+        name: &str,
+        keeper: usize,
+        (id, at): (ReferralId, Timestamp),
+        kept: &ecaf::store::Document,
+        expected: &Bytes,
+    ) {
+        let at_store = &self.erasing.keepers[keeper].name;
+        let problem = match kept {
+            ecaf::store::Document::Kept(bytes) if bytes != expected => "other bytes",
+            ecaf::store::Document::Kept(_) if self.erasing.must_be_erased(keeper, id) => {
+                "not erased"
+            }
+            ecaf::store::Document::Erased(erasure)
+                if !self.erasing.may_be_erased(keeper, id, *erasure, at) =>
+            {
+                "erased, and should be kept"
+            }
+            _ => return,
+        };
+        let problem = format!("{name}: {problem} at {at_store}");
+        self.problem(problem);
     }
 
     /// The whole evidence of a referral as it lies in the gateway's store.
@@ -300,8 +341,13 @@ impl Proof {
                 State::Delivered => {
                     tally.delivered += 1;
                     let receipt = found.first().and_then(ecaf::authority::inbox::receipt);
-                    let receipt = receipt.map(|jws| sha256(jws.as_bytes()));
-                    self.expect(receipt.is_some() && receipt == row.delivered_sha256, || {
+                    let recorded = row.delivered_sha256.and_then(|digest| {
+                        to_its_end(self.gateway.token(timeline.referral_id, digest)).unwrap()
+                    });
+                    let same = receipt
+                        .zip(recorded)
+                        .is_some_and(|(kept, recorded)| is_same_receipt(kept, &recorded.token.jws));
+                    self.expect(same, || {
                         format!("{name}: said to be delivered to {}, and is not", row.authority)
                     });
                 }
@@ -312,10 +358,8 @@ impl Proof {
             }
             self.expect(found.len() <= 1, || format!("{name}: {} times there", found.len()));
             for item in &found {
-                let bytes = item.document.kept();
-                self.expect(bytes == Some(&document.bytes), || {
-                    format!("{name}: other bytes at {}", row.authority)
-                });
+                let of = (timeline.referral_id, item.entry.received_at);
+                self.kept(name, 1 + place, of, &item.document, &document.bytes);
                 let note = item.tokens.iter().find(|t| t.token.kind == TokenKind::DispatchNote);
                 self.expect(note.map(|t| t.token.sha256) == Some(row.note_sha256), || {
                     format!("{name}: another note at {}", row.authority)

@@ -14,24 +14,20 @@ use ecaf::store::{AuthorityStore, DeliveryFilter, DeliverySelector, GatewayStore
 
 use tokio::task::JoinHandle;
 
-use super::database::Database;
+use super::database::{Database, Opened};
 use super::documents::{Document, Stream};
+use super::erasing::{Erasing, Keeper};
 use super::network::{Network, Node};
 use super::plan::Plan;
 use super::planted;
 use super::proof;
+use super::rest;
+use super::ring::Ring;
 use super::scheduler::{Scheduler, to_its_end};
-use super::scheme::SCHOOL_COUNT;
+use super::scheme::{Papers, SCHOOL_COUNT};
 use super::schools::{Job, School};
 use super::sites::{Machine, Site};
 use super::stores::Disk;
-use crate::store_support::vault;
-
-/// After this long without trouble every sender must have an answer.
-const SENDERS_WAIT_S: i64 = 600;
-/// And after this long nothing may be open: a clock that was a quarter of an hour ahead may have put
-/// something off until then.
-const DELIVERIES_WAIT_S: i64 = 3_600;
 
 /// What became of a run.
 pub struct Outcome {
@@ -60,9 +56,10 @@ pub struct World {
     network: Arc<Network>,
     pub gateway_store: Arc<Database<dyn GatewayStore>>,
     pub authority_stores: Vec<Arc<Database<dyn AuthorityStore>>>,
-    gateways: Vec<Arc<Site>>,
-    authorities: Vec<Arc<Site>>,
+    pub gateways: Vec<Arc<Site>>,
+    pub authorities: Vec<Arc<Site>>,
     pub schools: Vec<Arc<School>>,
+    pub erasing: Erasing,
     gateway_disk: Arc<Mutex<Disk>>,
     authority_disk: Arc<Mutex<Disk>>,
     quiet: AtomicBool,
@@ -107,30 +104,58 @@ impl World {
         let gateway_disk = Arc::new(Mutex::new(plan.gateway_disk));
         let authority_disk = Arc::new(Mutex::new(plan.authority_disk));
         let (bug, seed) = (plan.bug, plan.seed);
+        let ring = |number: u64| {
+            Ring::create(folder.join(format!("ring-{number}")), seed.wrapping_mul(97) ^ number)
+        };
+        let gateway_ring = ring(0);
+        let sealed = gateway_ring.clone();
         let open = move |folder: &Path, opening: u64| {
             let settings = Settings::owner(folder.join("store.db")).or_create();
             let entropy = Arc::new(SeededEntropy::new(seed.wrapping_mul(31) ^ opening));
-            planted::gateway(
-                bug,
-                Arc::new(SqliteGateway::open(&settings, vault(), entropy).unwrap()),
-            )
+            let vault = planted::ring(bug, &sealed, opening);
+            let store = SqliteGateway::open(&settings, Arc::clone(&vault), entropy).unwrap();
+            let store = Arc::new(store);
+            planted::gateway(bug, Opened { retention: store.clone(), store, vault })
         };
         let gateway_store = Database::create(folder.join("gateway"), Box::new(open));
-        let open = move |folder: &Path, _: u64| {
-            let settings = Settings::owner(folder.join("store.db")).or_create();
-            planted::authority(bug, Arc::new(SqliteAuthority::open(&settings, vault()).unwrap()))
+        let mut keepers = vec![Keeper::new(
+            "gateway".into(),
+            &gateway_ring,
+            &gateway_store,
+            scheduler,
+            &gateway_disk,
+        )];
+        let authority_store = |place: usize| {
+            let ring = ring(1 + place as u64);
+            let sealed = ring.clone();
+            let open = move |folder: &Path, opening: u64| {
+                let settings = Settings::owner(folder.join("store.db")).or_create();
+                let vault = planted::ring(bug, &sealed, opening);
+                let store = SqliteAuthority::open(&settings, Arc::clone(&vault)).unwrap();
+                let store = Arc::new(store);
+                planted::authority(bug, Opened { retention: store.clone(), store, vault })
+            };
+            let store = Database::create(folder.join(format!("inbox-{place}")), Box::new(open));
+            let name = format!("authority {place}");
+            keepers.push(Keeper::new(name, &ring, &store, scheduler, &authority_disk));
+            store
         };
-        let authority_stores: Vec<_> = (0..AUTHORITIES.len())
-            .map(|place| Database::create(folder.join(format!("inbox-{place}")), Box::new(open)))
-            .collect();
-        let machine = |node, disk| Machine::new(node, scheduler, &network, disk);
+        let authority_stores: Vec<_> = (0..AUTHORITIES.len()).map(authority_store).collect();
+        let follows = plan.erasures.is_some();
+        let machine = |node, disk| {
+            if plan.renewals.is_some() {
+                network.give_papers(node, Papers::Expiring);
+            }
+            Machine::new(node, scheduler, &network, disk)
+        };
         let gateways = (0..plan.gateways).map(|place| {
             let machine = machine(Node::Gateway(place), &gateway_disk);
-            Site::gateway(machine, &gateway_store, plan.deliveries())
+            Site::gateway(machine, &gateway_store, plan.deliveries(), follows)
         });
         let gateways = gateways.collect();
         let authorities = authority_stores.iter().enumerate().map(|(place, store)| {
-            Site::authority(machine(Node::Authority(place), &authority_disk), place, store)
+            let machine = machine(Node::Authority(place), &authority_disk);
+            Site::authority(machine, place, store, follows)
         });
         let authorities = authorities.collect();
         let mut jobs = jobs(plan, scheduler);
@@ -150,6 +175,7 @@ impl World {
             gateways,
             authorities,
             schools,
+            erasing: Erasing::of(keepers),
             gateway_disk,
             authority_disk,
             quiet: AtomicBool::new(false),
@@ -162,7 +188,7 @@ impl World {
         sites.chain(self.schools.iter().map(|school| &school.machine))
     }
 
-    fn chance<T>(&self, draw: impl FnOnce(&mut super::scheduler::Random) -> T) -> T {
+    pub fn chance<T>(&self, draw: impl FnOnce(&mut super::scheduler::Random) -> T) -> T {
         self.scheduler.random(draw)
     }
 
@@ -240,9 +266,13 @@ async fn live(world: &Arc<World>) -> Vec<String> {
     world.scheduler.after(Duration::from_secs(world.plan.trouble_s)).await;
     world.scheduler.note("--", format_args!("trouble ends"));
     end_trouble(world, troubles).await;
-    let mut problems = come_to_rest(world).await;
+    let mut problems = rest::come_to_rest(world).await;
+    if problems.is_empty() && world.plan.erasures.is_some() {
+        world.erasing.finish(world).await;
+        problems = rest::come_to_rest(world).await;
+    }
     if problems.is_empty() {
-        problems.extend(ask_again(world).await);
+        problems.extend(rest::ask_again(world).await);
     }
     problems
 }
@@ -267,6 +297,8 @@ fn begin_trouble(world: &Arc<World>) -> Vec<JoinHandle<()>> {
     begin(plan.cuts, Trouble::Cut);
     begin(plan.clock_steps.map(|(mean, _)| mean), Trouble::Clock);
     begin(plan.operator, Trouble::Operator);
+    begin(plan.erasures, Trouble::Erasing);
+    begin(plan.renewals, Trouble::Renewal);
     troubles
 }
 
@@ -280,6 +312,8 @@ enum Trouble {
     Cut,
     Clock,
     Operator,
+    Erasing,
+    Renewal,
 }
 
 impl Trouble {
@@ -332,17 +366,35 @@ impl Trouble {
                 if matches!(machine.node, Node::School(_)) && world.chance(|r| r.chance(300)) {
                     most = DAY;
                 }
-                let ms = world.chance(|r| r.between(0, 2 * most as u64)) as i64 - most;
+                let mut ms = world.chance(|r| r.between(0, 2 * most as u64)) as i64 - most;
+                // Nobody erases a period while a server's clock still stands in it.
+                if world.plan.erasures.is_some() && !matches!(machine.node, Node::School(_)) {
+                    ms = ms.abs();
+                }
                 world.scheduler.note(machine.node, format_args!("clock is wrong by {ms} ms"));
                 machine.clock.set_wrong_by(ms);
             }
             Trouble::Operator => operate(world),
+            Trouble::Erasing => world.erasing.strike(world).await,
+            Trouble::Renewal => renew(world, pick(world, world.machines().count())),
         }
     }
 }
 
 fn pick(world: &World, of: usize) -> usize {
     world.chance(|r| r.below(of as u64)) as usize
+}
+
+/// Renews the certificates of one machine.
+fn renew(world: &World, number: usize) {
+    let sites = world.gateways.len() + world.authorities.len();
+    match number.checked_sub(sites) {
+        Some(school) => world.schools[school].machine.renew(),
+        None => {
+            let mut all = world.gateways.iter().chain(&world.authorities);
+            all.nth(number).unwrap().renew();
+        }
+    }
 }
 
 /// Some connections are cut for a while.
@@ -390,6 +442,9 @@ async fn end_trouble(world: &Arc<World>, troubles: Vec<JoinHandle<()>>) {
     for machine in world.machines() {
         machine.clock.set_wrong_by(0);
     }
+    for number in 0..world.machines().count() {
+        renew(world, number);
+    }
     // What struck last mends what it broke.
     for trouble in troubles {
         trouble.await.unwrap();
@@ -400,69 +455,4 @@ async fn end_trouble(world: &Arc<World>, troubles: Vec<JoinHandle<()>>) {
     for school in &world.schools {
         school.start();
     }
-}
-
-/// Waits until everybody has an answer and nothing is open.
-async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
-    let began = world.scheduler.elapsed_ms();
-    let mut replayed_at = began;
-    loop {
-        world.scheduler.after(Duration::from_secs(5)).await;
-        for site in world.gateways.iter().chain(&world.authorities) {
-            site.start();
-        }
-        for school in &world.schools {
-            school.start();
-        }
-        let waiting = world.schools.iter().flat_map(|s| &s.jobs).filter(|job| !job.is_done());
-        let waiting = waiting.count();
-        let store = world.gateway_store.current();
-        let now = world.gateways[0].machine.clock.now();
-        let counts = to_its_end(store.counts(now)).unwrap();
-        let open = counts.held + counts.leased;
-        if waiting == 0 && open == 0 && counts.unsequenced == 0 {
-            if counts.undeliverable == 0 {
-                return Vec::new();
-            }
-            // What was given up in bad times is for an operator to try again in good ones; once more
-            // where an authority's clock must first reach the time at which it was recorded.
-            if world.scheduler.elapsed_ms() - replayed_at > 60_000 {
-                replayed_at = world.scheduler.elapsed_ms();
-                to_its_end(store.replay(DeliverySelector::All, now)).unwrap();
-            }
-        }
-        let quiet_s = (world.scheduler.elapsed_ms() - began) / 1_000;
-        if quiet_s > DELIVERIES_WAIT_S || waiting > 0 && quiet_s > SENDERS_WAIT_S {
-            return vec![format!(
-                "does not come to rest: {waiting} senders wait, {open} deliveries are open, {} are \
-                 given up, {} tokens have no place",
-                counts.undeliverable, counts.unsequenced
-            )];
-        }
-    }
-}
-
-/// In quiet times, everything that has a receipt gets the same one again, and can be followed.
-async fn ask_again(world: &Arc<World>) -> Vec<String> {
-    let mut problems = Vec::new();
-    for school in &world.schools {
-        for job in school.jobs.iter().filter(|job| !job.progress().receipts.is_empty()) {
-            school.send_once(job).await;
-            let alias = super::stores::alias(job.document.id);
-            match school.follow(job).await {
-                Err(fault) => problems.push(format!("{alias}: cannot be followed: {fault}")),
-                Ok(followed) => {
-                    if let Err(refusal) = &followed.proven {
-                        let rule = refusal.rule().map_or("", |r| r.id);
-                        problems.push(format!("{alias}: the evidence proves nothing: {rule}"));
-                    }
-                    let by_hand = followed.state.deliveries.iter().any(|d| d.state == "by_hand");
-                    if !followed.has_arrived() && !by_hand {
-                        problems.push(format!("{alias}: its sender is not told that it arrived"));
-                    }
-                }
-            }
-        }
-    }
-    problems
 }

@@ -21,7 +21,7 @@ use ecaf::domain::time::Timestamp;
 use ecaf::effects::{Clock, Sleep};
 use ecaf::protocol::hash::sha256;
 
-use super::scheme::NOON;
+use super::scheme::BEGINNING;
 
 /// More turns than this mean that something turns in circles.
 const MOST_TURNS: u64 = 3_000_000;
@@ -243,7 +243,7 @@ impl MachineClock {
 
 impl Clock for MachineClock {
     fn now(&self) -> Timestamp {
-        NOON.plus(self.scheduler.elapsed_ms()).plus(self.wrong_by_ms.load(Ordering::SeqCst))
+        BEGINNING.plus(self.scheduler.elapsed_ms()).plus(self.wrong_by_ms.load(Ordering::SeqCst))
     }
 
     fn sleep(&self, wait: Duration) -> Sleep<'_> {

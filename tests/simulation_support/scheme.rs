@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use ecaf::cli::sandbox::{AUTHORITIES, SCHOOLS};
+use ecaf::domain::ids::Digest;
 use ecaf::domain::party::{Organisation, Party};
+use ecaf::domain::retention::Period as Retention;
 use ecaf::domain::time::{DAY, Timestamp};
 use ecaf::effects::{Clock, SeededEntropy, Signer};
 use ecaf::http::Trust;
@@ -17,8 +19,10 @@ use ecaf::protocol::trust::{Chain, Purpose, TrustScope, TrustStore};
 use serde_json::{Value, json};
 
 pub const DOMAIN: &str = "demo.ecaf.example";
-/// When runs begin.
-pub const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
+/// When runs begin: a minute before a month ends, so that a retention period ends in the middle of them.
+pub const BEGINNING: Timestamp = Timestamp::from_millis(1_796_083_140_000);
+/// The retention period in which runs begin.
+pub const FIRST_PERIOD: Retention = Retention::of(BEGINNING);
 /// The gateways that processes are: the first, the second, the first again.
 pub const GATEWAYS: [&str; 2] = ["sandbox", "other"];
 
@@ -45,15 +49,30 @@ pub fn authority_party(authority: usize) -> Party {
     party(&format!("authority/{}", AUTHORITIES[authority].code))
 }
 
-/// The certificates of a party.
-struct Papers {
+/// Which certificates a machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Papers {
+    /// Those that are good for as long as a run takes.
+    #[default]
+    Lasting,
+    /// Those that expire in the middle of a run.
+    Expiring,
+    /// Those that a machine with expiring ones gets when they are renewed, over other keys.
+    Renewed,
+}
+
+/// When [`Papers::Expiring`] expire, in milliseconds after the beginning.
+const EXPIRE_AFTER: i64 = 75_000;
+
+/// Certificates with their keys.
+struct Bundle {
     tls: Chain,
     signing: Arc<SigningIdentity>,
 }
 
 /// Everything that does not change from run to run.
 pub struct Scheme {
-    papers: BTreeMap<String, Papers>,
+    papers: BTreeMap<(String, usize), Bundle>,
     root: Ca,
     issuing: Ca,
     crls: Vec<Vec<u8>>,
@@ -70,7 +89,7 @@ pub fn scheme() -> &'static Scheme {
 
 impl Scheme {
     fn make() -> Self {
-        let made = NOON.plus(-3 * DAY);
+        let made = BEGINNING.plus(-3 * DAY);
         let entropy = SeededEntropy::new(7);
         let mut seed = 0;
         let mut key = || {
@@ -87,9 +106,12 @@ impl Scheme {
         };
         let crls = vec![root.crl(&list(90)).unwrap(), issuing.crl(&list(7)).unwrap()];
         let trust = trust_store(&root, &issuing, &crls);
-        let mut leaf = |party: &Party, kind| {
+        let mut leaf = |party: &Party, kind, papers| {
             let key = key();
-            let request = LeafRequest::new(party.clone(), kind, made);
+            let mut request = LeafRequest::new(party.clone(), kind, made);
+            if papers == Papers::Expiring {
+                request.period.not_after = BEGINNING.plus(EXPIRE_AFTER);
+            }
             let leaf = issuing.leaf(&request, &key, &entropy).unwrap();
             (Chain::new(vec![leaf, issuing.certificate().clone()]).unwrap(), key)
         };
@@ -99,19 +121,23 @@ impl Scheme {
         let mut papers = BTreeMap::new();
         let mut operator_key = None;
         let gateways = (0..GATEWAYS.len()).map(gateway_party);
-        for party in parties.chain(gateways).chain([operator.clone()]) {
+        let parties: Vec<_> = parties.chain(gateways).chain([operator.clone()]).collect();
+        let all = [Papers::Lasting, Papers::Expiring, Papers::Renewed];
+        let all = all.into_iter().flat_map(|which| parties.iter().map(move |p| (p.clone(), which)));
+        for (party, which) in all {
             let serves =
                 matches!(party.organisation, Organisation::Gateway(_) | Organisation::Authority(_));
             let dns = if serves { vec![format!("host.{DOMAIN}")] } else { Vec::new() };
-            let (tls, _) = leaf(&party, LeafKind::Tls { dns });
-            let (chain, key) = leaf(&party, LeafKind::Signing);
-            let verified = trust.verify(&chain, Purpose::Signing, NOON).unwrap();
+            let (tls, _) = leaf(&party, LeafKind::Tls { dns }, which);
+            let (chain, key) = leaf(&party, LeafKind::Signing, which);
+            let verified = trust.verify(&chain, Purpose::Signing, BEGINNING).unwrap();
             let key: Arc<dyn Signer> = Arc::new(key.to_signing_key().unwrap());
             let signing = SigningIdentity::new(Arc::clone(&key), chain.clone(), &verified).unwrap();
-            if party == operator {
+            if party == operator && which == Papers::Lasting {
                 operator_key = Some((key, chain));
             }
-            papers.insert(party.to_string(), Papers { tls, signing: Arc::new(signing) });
+            let bundle = Bundle { tls, signing: Arc::new(signing) };
+            papers.insert((party.to_string(), which as usize), bundle);
         }
         let (key, chain) = operator_key.unwrap();
         let document = serde_json::to_vec(&directory_document()).unwrap();
@@ -121,13 +147,19 @@ impl Scheme {
     }
 
     /// A party's chain for connections.
-    pub fn tls(&self, party: &Party) -> &Chain {
-        &self.papers[&party.to_string()].tls
+    pub fn tls(&self, party: &Party, which: Papers) -> &Chain {
+        &self.papers[&(party.to_string(), which as usize)].tls
     }
 
     /// A party's means of signing.
-    pub fn signing(&self, party: &Party) -> Arc<SigningIdentity> {
-        Arc::clone(&self.papers[&party.to_string()].signing)
+    pub fn signing(&self, party: &Party, which: Papers) -> Arc<SigningIdentity> {
+        Arc::clone(&self.papers[&(party.to_string(), which as usize)].signing)
+    }
+
+    /// Whether a signing certificate is one that expires in the middle of a run.
+    pub fn expires(&self, x5t: Digest) -> bool {
+        let expiring = Papers::Expiring as usize;
+        self.papers.iter().any(|((_, w), b)| *w == expiring && b.signing.x5t() == x5t)
     }
 
     /// Trust data of a machine with this clock.
@@ -188,8 +220,8 @@ fn directory_document() -> Value {
     };
     json!({
         "version": 1,
-        "issued_at": NOON.plus(-2 * DAY).to_string(),
-        "expires_at": NOON.plus(30 * DAY).to_string(),
+        "issued_at": BEGINNING.plus(-2 * DAY).to_string(),
+        "expires_at": BEGINNING.plus(30 * DAY).to_string(),
         "trust_domain": DOMAIN,
         "bank_holidays": ["2026-12-25"],
         "authorities": (0..AUTHORITIES.len()).map(authority).collect::<Vec<_>>(),

@@ -16,7 +16,7 @@ use ecaf::school::submit::{NotSubmitted, submit};
 use tokio::task::AbortHandle;
 
 use super::documents::Document;
-use super::scheme::{NOON, gateway_party, scheme, school_party};
+use super::scheme::{BEGINNING, gateway_party, school_party};
 use super::sites::Machine;
 use super::stores::alias;
 
@@ -50,7 +50,7 @@ pub struct Progress {
 
 impl Job {
     pub fn new(document: Document, desk: usize, starts_at: u64) -> Self {
-        let composed = compose(&document.bytes, NOON.in_england().0).unwrap();
+        let composed = compose(&document.bytes, BEGINNING.in_england().0).unwrap();
         assert_eq!(composed.bytes, document.bytes);
         Self {
             document,
@@ -108,7 +108,7 @@ impl School {
         let gateway = gateway_party(process);
         let signs = ecaf::cli::sandbox::SCHOOLS[self.place].signs;
         Sender {
-            signing: signs.then(|| (*scheme().signing(&party)).clone()),
+            signing: signs.then(|| (*machine.signing()).clone()),
             client: machine.network.line_to_gateway(machine.node, &gateway, self.gateways),
             gateway,
             trust: machine.trust(),

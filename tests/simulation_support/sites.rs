@@ -14,6 +14,7 @@ use ecaf::gateway::deliver::{self, DeliverySettings};
 use ecaf::gateway::exchange::Exchange;
 use ecaf::gateway::publish;
 use ecaf::http::{Handler, Trust};
+use ecaf::protocol::signing::SigningIdentity;
 use ecaf::protocol::trust::VerifiedCache;
 use ecaf::store::{AuthorityStore, GatewayStore};
 use tokio::sync::{Notify, watch};
@@ -21,7 +22,7 @@ use tokio::sync::{Notify, watch};
 use super::database::Database;
 use super::network::{Network, Node, Process};
 use super::scheduler::{MachineClock, Scheduler};
-use super::scheme::{authority_party, gateway_name, gateway_party, scheme};
+use super::scheme::{Papers, gateway_name, gateway_party, scheme};
 use super::stores::{Disk, Scheduled};
 
 /// What every machine has.
@@ -52,6 +53,19 @@ impl Machine {
         Arc::clone(&self.trust)
     }
 
+    /// What this machine signs with.
+    pub fn signing(&self) -> Arc<SigningIdentity> {
+        scheme().signing(&self.node.party(), self.network.papers(self.node))
+    }
+
+    /// Puts renewed certificates where the expiring ones were.
+    pub fn renew(&self) {
+        if self.network.papers(self.node) == Papers::Expiring {
+            self.scheduler.note(self.node, format_args!("is given renewed certificates"));
+            self.network.give_papers(self.node, Papers::Renewed);
+        }
+    }
+
     /// Randomness of a process that starts now.
     pub fn entropy(&self) -> Arc<dyn Entropy> {
         Arc::new(SeededEntropy::new(self.scheduler.random(|r| r.number())))
@@ -62,7 +76,11 @@ impl Machine {
 struct Life {
     process: Arc<Process>,
     stop: watch::Sender<bool>,
+    renew: Renew,
 }
+
+/// Gives a running process the signing key that its machine has by now.
+type Renew = Box<dyn Fn(Arc<SigningIdentity>) + Send>;
 
 /// What a site runs.
 enum Role {
@@ -74,6 +92,8 @@ enum Role {
 pub struct Site {
     pub machine: Machine,
     role: Role,
+    /// Whether its process follows the key ring in the background: not in runs without erasures.
+    follows: bool,
     life: Mutex<Option<Life>>,
 }
 
@@ -83,9 +103,10 @@ impl Site {
         machine: Machine,
         database: &Arc<Database<dyn GatewayStore>>,
         settings: DeliverySettings,
+        follows: bool,
     ) -> Arc<Self> {
         let role = Role::Gateway { database: Arc::clone(database), settings };
-        Arc::new(Self { machine, role, life: Mutex::default() })
+        Arc::new(Self { machine, role, follows, life: Mutex::default() })
     }
 
     /// An authority with its own store.
@@ -93,9 +114,10 @@ impl Site {
         machine: Machine,
         place: usize,
         database: &Arc<Database<dyn AuthorityStore>>,
+        follows: bool,
     ) -> Arc<Self> {
         let role = Role::Authority { place, database: Arc::clone(database) };
-        Arc::new(Self { machine, role, life: Mutex::default() })
+        Arc::new(Self { machine, role, follows, life: Mutex::default() })
     }
 
     fn node(&self) -> Node {
@@ -110,7 +132,7 @@ impl Site {
         }
         self.machine.scheduler.note(self.node(), format_args!("starts"));
         let (stop, stopping) = watch::channel(false);
-        let (process, broken) = match &self.role {
+        let (process, renew, broken) = match &self.role {
             Role::Gateway { database, settings } => {
                 self.start_gateway(database, settings.clone(), stopping)
             }
@@ -128,7 +150,15 @@ impl Site {
                 site.start();
             }
         });
-        *life = Some(Life { process, stop });
+        *life = Some(Life { process, stop, renew });
+    }
+
+    /// Gives the machine renewed certificates; a running process takes them as it runs.
+    pub fn renew(&self) {
+        self.machine.renew();
+        if let Some(life) = &*self.life.lock().unwrap() {
+            (life.renew)(self.machine.signing());
+        }
     }
 
     fn is_life(&self, process: &Arc<Process>) -> bool {
@@ -136,12 +166,26 @@ impl Site {
         life.as_ref().is_some_and(|life| Arc::ptr_eq(&life.process, process))
     }
 
+    /// What brings the store to what its ring says, as every serving process runs it.
+    fn follow_ring<S: ?Sized + Send + Sync + 'static>(
+        &self,
+        process: &Process,
+        database: &Arc<Database<S>>,
+    ) {
+        if self.follows {
+            let Machine { node, clock, scheduler, disk, .. } = &self.machine;
+            let store = Scheduled::new(node.to_string(), database, scheduler, disk);
+            let vault = database.opened().vault;
+            process.spawn(ecaf::app::upkeep::run(Arc::new(store), vault, clock.clone()));
+        }
+    }
+
     fn start_gateway(
         &self,
         database: &Arc<Database<dyn GatewayStore>>,
         settings: DeliverySettings,
         stopping: watch::Receiver<bool>,
-    ) -> (Arc<Process>, Ended) {
+    ) -> (Arc<Process>, Renew, Ended) {
         let Machine { clock, scheduler, network, disk, .. } = &self.machine;
         let Node::Gateway(number) = self.node() else { unreachable!("a gateway's site") };
         let (name, party) = (gateway_name(number), gateway_party(number));
@@ -149,11 +193,12 @@ impl Site {
         let store = Scheduled::new(self.node().to_string(), database, scheduler, disk);
         let exchange = Arc::new(Exchange {
             name: name.parse().unwrap(),
-            signing: ArcSwap::new(scheme().signing(&party)),
+            signing: ArcSwap::new(self.machine.signing()),
             trust: Arc::clone(&trust),
             cache: VerifiedCache::new(1_024),
             directory: scheme().directory(&trust, clock.now()),
             tables: ArcSwap::new(Arc::clone(&scheme().tables)),
+            recent: Default::default(),
             store: Arc::new(store),
             clock: clock.clone(),
             entropy: Arc::clone(&entropy),
@@ -178,21 +223,24 @@ impl Site {
             stopping.clone(),
         ));
         process.spawn(publish::run(Arc::clone(&exchange), holder, stopping));
-        (process, Box::pin(async move { exchange.broken.notified().await }))
+        self.follow_ring(&process, database);
+        let renewed = Arc::clone(&exchange);
+        let renew: Renew = Box::new(move |identity| renewed.signing.store(identity));
+        (process, renew, Box::pin(async move { exchange.broken.notified().await }))
     }
 
     fn start_authority(
         &self,
         place: usize,
         database: &Arc<Database<dyn AuthorityStore>>,
-    ) -> (Arc<Process>, Ended) {
+    ) -> (Arc<Process>, Renew, Ended) {
         let Machine { clock, scheduler, disk, .. } = &self.machine;
         let (trust, entropy) = (self.machine.trust(), self.machine.entropy());
         let store = Scheduled::new(self.node().to_string(), database, scheduler, disk);
         let station = Arc::new(Station {
             code: AUTHORITIES[place].code.parse().unwrap(),
             reference_prefix: AUTHORITIES[place].prefix.into(),
-            signing: ArcSwap::new(scheme().signing(&authority_party(place))),
+            signing: ArcSwap::new(self.machine.signing()),
             trust: Arc::clone(&trust),
             cache: VerifiedCache::new(1_024),
             directory: scheme().directory(&trust, clock.now()),
@@ -203,7 +251,11 @@ impl Site {
         });
         let api = ecaf::authority::api::Api::new(Arc::clone(&station), 1_048_576);
         let api: Arc<dyn Handler> = Arc::new(api);
-        (Process::new(api, trust), Box::pin(async move { station.broken.notified().await }))
+        let renewed = Arc::clone(&station);
+        let renew: Renew = Box::new(move |identity| renewed.signing.store(identity));
+        let process = Process::new(api, trust);
+        self.follow_ring(&process, database);
+        (process, renew, Box::pin(async move { station.broken.notified().await }))
     }
 
     /// Ends the process at the step at which it stands, and all its memory with it. What it alone had

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use ecaf::domain::ids::{Digest, ReferralId};
 use ecaf::domain::party::{DfeCode, Organisation};
+use ecaf::domain::retention::Erasure;
 use ecaf::domain::time::Timestamp;
+use ecaf::store::sealing::KeyId;
 use ecaf::store::*;
 use rustls::pki_types::CertificateDer;
 
@@ -67,6 +69,29 @@ impl<S: ?Sized> Scheduled<S> {
         about: String,
         operation: impl for<'s> FnOnce(&'s S) -> Pending<'s, T>,
     ) -> Result<T, StoreFault> {
+        let run = || to_its_end(operation(&self.database.current()));
+        self.step(kind, name, about, run).await
+    }
+
+    /// The same by the store's other contract.
+    async fn keep<T: Word>(
+        &self,
+        kind: Kind,
+        name: &str,
+        about: String,
+        operation: impl for<'s> FnOnce(&'s dyn RetentionStore) -> Pending<'s, T>,
+    ) -> Result<T, StoreFault> {
+        let run = || to_its_end(operation(&*self.database.opened().retention));
+        self.step(kind, name, about, run).await
+    }
+
+    async fn step<T: Word>(
+        &self,
+        kind: Kind,
+        name: &str,
+        about: String,
+        run: impl FnOnce() -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
         let disk = *self.disk.lock().unwrap();
         let slow = self.scheduler.random(|r| r.chance(disk.slow));
         let (low, high) = if slow { (1_000_000, 25_000_000) } else { (50, 4_000) };
@@ -89,7 +114,7 @@ impl<S: ?Sized> Scheduled<S> {
         });
         let done = fault.is_none_or(|(done, _)| done);
         let answer = match done {
-            true => to_its_end(operation(&self.database.current())),
+            true => run(),
             false => Err(StoreFault::Unavailable),
         };
         let word = match (&answer, fault) {
@@ -317,6 +342,64 @@ impl AuthorityStore for Scheduled<dyn AuthorityStore> {
     }
 }
 
+impl<S: ?Sized + Send + Sync + 'static> RetentionStore for Scheduled<S> {
+    fn keys(&self) -> Pending<'_, Vec<KeyId>> {
+        Box::pin(self.keep(Read, "keys", nothing(), |s| s.keys()))
+    }
+
+    fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>> {
+        Box::pin(self.keep(Read, "keys_in_use", nothing(), |s| s.keys_in_use()))
+    }
+
+    fn wrapped_under(
+        &self,
+        key: KeyId,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> Pending<'_, Vec<WrappedDocument>> {
+        Box::pin(
+            self.keep(Read, "wrapped_under", nothing(), move |s| {
+                s.wrapped_under(key, after, limit)
+            }),
+        )
+    }
+
+    fn wrapped_of(&self, id: ReferralId) -> Pending<'_, Vec<WrappedDocument>> {
+        Box::pin(self.keep(Read, "wrapped_of", nothing(), move |s| s.wrapped_of(id)))
+    }
+
+    fn rewrap(&self, changes: Vec<Rewrap>) -> Pending<'_, u64> {
+        Box::pin(self.keep(Write, "rewrap", nothing(), move |s| s.rewrap(changes)))
+    }
+
+    fn purge(
+        &self,
+        documents: Vec<(DocumentId, Vec<u8>)>,
+        erasure: Erasure,
+        now: Timestamp,
+    ) -> Pending<'_, u64> {
+        let about = format!("{} of {}", erasure.why.as_str(), documents.len());
+        Box::pin(self.keep(Write, "purge", about, move |s| s.purge(documents, erasure, now)))
+    }
+
+    fn hold(&self, hold: Hold) -> Pending<'_, bool> {
+        let about = alias(hold.referral_id);
+        Box::pin(self.keep(Write, "hold", about, move |s| s.hold(hold)))
+    }
+
+    fn release_hold(&self, id: ReferralId, code: String) -> Pending<'_, bool> {
+        Box::pin(self.keep(Write, "release_hold", alias(id), move |s| s.release_hold(id, code)))
+    }
+
+    fn close(&self, id: ReferralId, now: Timestamp) -> Pending<'_, bool> {
+        Box::pin(self.keep(Write, "close", alias(id), move |s| s.close(id, now)))
+    }
+
+    fn holds(&self) -> Pending<'_, Vec<Hold>> {
+        Box::pin(self.keep(Read, "holds", nothing(), |s| s.holds()))
+    }
+}
+
 /// A referral in the trace: its first eight digits.
 pub fn alias(id: ReferralId) -> String {
     id.to_string()[..8].to_owned()
@@ -414,4 +497,8 @@ words! {
     Vec<LogEntry> => |value| value.len(),
     Vec<FeedEntry> => |value| value.len(),
     Vec<InboxEntry> => |value| value.len(),
+    Vec<KeyId> => |value| value.len(),
+    Vec<KeyUse> => |value| value.len(),
+    Vec<WrappedDocument> => |value| value.len(),
+    Vec<Hold> => |value| value.len(),
 }

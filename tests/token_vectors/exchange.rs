@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use ecaf::domain::ids::ReferralId;
+use ecaf::domain::retention::{Erasure, ErasureReason};
 use ecaf::effects::{Clock, FixedClock, SeededEntropy};
 use ecaf::gateway::api::{Api, LARGEST_DOCUMENT};
 use ecaf::gateway::exchange::Exchange;
@@ -15,6 +17,7 @@ use ecaf::protocol::message::{CERTIFICATES, TOKEN};
 use ecaf::protocol::routing_data::RoutingTables;
 use ecaf::protocol::tokens::{Refused, SET_TYPE, SecurityEvent};
 use ecaf::protocol::trust::{Purpose, VerifiedCache};
+use ecaf::store::RetentionStore;
 use ecaf::store::sqlite::{Settings, SqliteGateway};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
@@ -36,6 +39,7 @@ pub struct Gateway<'a> {
     pub exchange: Arc<Exchange>,
     api: Api,
     clock: FixedClock,
+    store: Arc<SqliteGateway>,
     _folder: tempfile::TempDir,
 }
 
@@ -48,6 +52,8 @@ impl<'a> Gateway<'a> {
         let holder = DirectoryHolder::new(None);
         holder.offer(|_| Ok(world.directory.clone())).unwrap();
         let trust = world.trust();
+        let store = SqliteGateway::open(&settings, vault(), entropy.clone()).unwrap();
+        let store = Arc::new(store);
         let exchange = Arc::new(Exchange {
             name: "london-1".parse().unwrap(),
             signing: ArcSwap::from_pointee(identity(world.actor("gateway"), &trust)),
@@ -55,7 +61,8 @@ impl<'a> Gateway<'a> {
             cache: VerifiedCache::new(64),
             directory: Arc::new(holder),
             tables: ArcSwap::from_pointee(RoutingTables::embedded().unwrap()),
-            store: Arc::new(SqliteGateway::open(&settings, vault(), entropy.clone()).unwrap()),
+            recent: Default::default(),
+            store: store.clone(),
             clock: Arc::new(clock.clone()),
             entropy,
             new_deliveries: Notify::new(),
@@ -63,7 +70,7 @@ impl<'a> Gateway<'a> {
             broken: Notify::new(),
         });
         let api = Api::new(Arc::clone(&exchange), LARGEST_DOCUMENT);
-        Self { world, exchange, api, clock, _folder: folder }
+        Self { world, exchange, api, clock, store, _folder: folder }
     }
 
     /// Answers a request as a file describes it.
@@ -97,7 +104,19 @@ impl<'a> Gateway<'a> {
             request.headers.insert(CONTENT_TYPE, HeaderValue::from_str(kind).unwrap());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        if let Some(id) = text("erase") {
+            runtime.block_on(self.erase(id.parse().unwrap()));
+        }
         runtime.block_on(self.api.handle(request))
+    }
+
+    /// What is left once an operator has erased a referral that named the wrong child.
+    async fn erase(&self, id: ReferralId) {
+        let documents = self.store.wrapped_of(id).await.unwrap();
+        let documents = documents.into_iter().map(|d| (d.id, d.wrapped)).collect();
+        let (at, why) = (self.clock.now(), ErasureReason::Misidentified);
+        let erased = self.store.purge(documents, Erasure { at, why }, at).await;
+        assert_eq!(erased, Ok(1), "there is nothing to erase");
     }
 }
 
@@ -159,7 +178,7 @@ const ABOUT_PROBLEMS: &str = "Refusals of gateway london-1 at 2026-11-04T12:00:0
     certificate, `document` the body, `token` and `chain` the fields Ecaf-Token and \
     Ecaf-Certificates. The ids of signed refusals come from a fixed stream of bytes; compare all \
     but the members `instance` and `refusal`, and of the latter its claims. A case with `edge` is refused before its \
-    body is read.";
+    body is read. Before a request with `erase`, the operator has erased the referral of that id as misidentified.";
 
 pub fn problems(world: &World) -> File {
     let mut made = Made::default();
@@ -231,6 +250,14 @@ pub fn problems(world: &World) -> File {
         "409-foreign-id",
         "an id that another school has used",
         vec![good.clone(), theirs],
+    ));
+    let about = "c0ee7722-8a3a-4522-8d71-e54f66ff1117";
+    let path = format!("/v1/referrals/{about}/documents/{}", sha256(&document()));
+    let ask = json!({ "peer": same, "method": "GET", "path": path, "erase": about });
+    cases.push((
+        "410-erased",
+        "a document that was there and is erased: when and why",
+        vec![good.clone(), ask],
     ));
     let form = with(&good, "content_type", json!("application/x-www-form-urlencoded"));
     cases.push(("415-media-type", "not JSON by its media type", vec![form]));
@@ -376,7 +403,7 @@ pub fn check_problems(world: &World) {
         let stranger = crate::world::party("school/900008");
         assert!(SecurityEvent::<Refused>::read(&token, Some(&stranger)).is_err(), "{id}");
     }
-    let expected = [400, 403, 404, 405, 409, 413, 415, 422, 429, 503];
+    let expected = [400, 403, 404, 405, 409, 410, 413, 415, 422, 429, 503];
     assert_eq!(statuses.into_iter().collect::<Vec<_>>(), expected);
     // What may not be seen is answered like what never was.
     let named = |id: &str| {

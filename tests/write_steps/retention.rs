@@ -92,7 +92,7 @@ pub fn steps() -> Vec<Step<Kept, Context>> {
             },
             first: "true",
             again: "true",
-            other_first: "false",
+            other_first: "true",
             other_after: "true",
             beaten: "true",
         },
@@ -115,7 +115,7 @@ pub fn steps() -> Vec<Step<Kept, Context>> {
                 boxed(async move { Ok(s.retention.hold(a_hold("court-1")).await?.to_string()) })
             },
             first: "true",
-            again: "false",
+            again: "true",
             other_first: "true",
             other_after: "true",
             beaten: "true",

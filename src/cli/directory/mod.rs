@@ -14,7 +14,7 @@ use super::pki::scheme::trust_store;
 use crate::domain::directory::{Directory, Freshness};
 use crate::domain::party::TrustDomain;
 use crate::domain::time::{DAY, Timestamp};
-use crate::effects::{Clock, SystemClock};
+use crate::effects::{Clock, SystemClock, files};
 use crate::protocol::directory::{
     self, DirectoryDoc, Header, Overlay, SignFault, check_production, read_json, read_register,
     unpack_unverified, write_json,
@@ -332,16 +332,12 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(file).map_err(|fault| at_file(file, &fault))
 }
 
-/// Writes a whole file or none: beside it first, then in its place.
+/// Writes a whole file or none.
 fn write(file: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
     let Some(file) = file else {
         return io::stdout().write_all(bytes).map_err(|fault| Failure::Fault(fault.to_string()));
     };
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = file.with_file_name(name);
-    fs::write(&part, bytes)
-        .and_then(|()| fs::rename(&part, file))
+    files::replace(file, bytes, files::PUBLIC)
         .map_err(|fault| Failure::Fault(format!("{}: {fault}", file.display())))
 }
 

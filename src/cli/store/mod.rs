@@ -142,7 +142,8 @@ fn change(sealed: &SealedStore, command: Command) -> Result<ExitCode, Failure> {
             }
             Command::Release { referral, code } => {
                 let done = retention.release_hold(referral, code).await;
-                (done.map_err(Failure::fault)?, "released", "there is no such hold")
+                let words = "released: there is no hold of this code on it";
+                (done.map_err(Failure::fault)?, words, nothing)
             }
             Command::Close { referral } => {
                 let done = retention.close(referral, now).await.map_err(Failure::fault)?;

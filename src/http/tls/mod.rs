@@ -21,13 +21,6 @@ pub use inbound::ServerTls;
 pub use outbound::{ClientTls, Reached};
 pub use reason::{Reason, rules};
 
-/// Has the library make its first random number: it measures the processor for tens of milliseconds
-/// before that, once in a process. Worth a thread of its own at the start.
-pub fn gather_entropy() {
-    // Whoever needs randomness asks again and is told.
-    let _ = provider().secure_random.fill(&mut [0]);
-}
-
 /// The cryptography of every connection: TLS 1.3 suites, and key exchange X25519MLKEM768 before X25519
 /// before P-256. Records about children stay sensitive for life, so that a recording made today must
 /// not be readable by a quantum computer later (draft-ietf-tls-ecdhe-mlkem).

@@ -295,7 +295,7 @@ struct Read<'a> {
 impl<'a> Read<'a> {
     fn new(text: &'a str) -> Result<Self, Refusal> {
         let token = Unverified::parse(text)?;
-        let claims = token.peek().ok_or_else(|| refuse(UNREADABLE))?;
+        let claims = token.peek::<serde_json::Value>().ok_or_else(|| refuse(UNREADABLE))?;
         let event = claims.get("events").and_then(|e| e.as_object()?.keys().next().cloned());
         let kind = match (token.typ(), event.as_deref()) {
             (tokens::SUBMISSION_TYPE, None) => Kind::Submission,

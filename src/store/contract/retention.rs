@@ -74,7 +74,10 @@ impl Hold {
 
 /// Keys, holds and erasure in either kind of store.
 pub trait RetentionStore: Send + Sync + 'static {
-    /// How many documents lie under each key, by key.
+    /// The keys that documents lie under. Costs as much as there are keys, however many documents.
+    fn keys(&self) -> Pending<'_, Vec<KeyId>>;
+
+    /// How many documents lie under each key, by key. Looks at every document's entry in an index.
     fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>>;
 
     /// Up to `limit` documents under `key`, by number, after `after`.
@@ -106,7 +109,8 @@ pub trait RetentionStore: Send + Sync + 'static {
     /// changes nothing. [`super::StoreFault::Misuse`] unless [`Hold::is_code`].
     fn hold(&self, hold: Hold) -> Pending<'_, bool>;
 
-    /// Takes a hold away. Whether there was one.
+    /// Takes a hold away: afterwards there is no such hold, and taking it away again changes nothing. False
+    /// if the store does not have the referral.
     fn release_hold(&self, referral_id: ReferralId, code: String) -> Pending<'_, bool>;
 
     /// Marks a referral as closed now: every child decided and filed in the case system. False if the

@@ -1,11 +1,12 @@
 //! Making one version of a referral durable.
 
-use tokio_postgres::Statement;
+use std::sync::LazyLock;
 
 use super::faults::Trouble;
 use super::read::{self, Thread};
 use super::rows::{self, DocumentRows, Evidence, TokenRows, UnsequencedRows, small};
-use super::session::Session;
+use super::session::{Session, Value};
+use super::together::{NOTHING, Part, together};
 use crate::store::contract::{AcceptOutcome, Acceptance, Head, StoreFault, Token};
 use crate::store::sealing::Sealed;
 
@@ -41,8 +42,7 @@ pub(super) async fn accept(
     let mut numbers = rows::draw(session, numbers_for(a)).await?.into_iter();
     let mut rows = VersionRows::default();
     rows.push(sealed, owner, &mut numbers)?;
-    rows.insert(session, &Inserts::prepare(session).await?).await?;
-    session.commit().await?;
+    session.last(&INSERT, &rows.values()).await?;
     evidence.committed(session);
     Ok(AcceptOutcome::Committed)
 }
@@ -120,38 +120,43 @@ struct Deliveries<'a> {
     notes: Vec<i64>,
 }
 
-/// The statements of [`VersionRows::insert`], prepared beforehand, so that they are sent together.
-pub(super) struct Inserts {
-    documents: Statement,
-    pub tokens: Statement,
-    pub unsequenced: Statement,
-    versions: Statement,
-    deliveries: Statement,
-}
+const INSERT_VERSIONS: Part = Part {
+    sql: "INSERT INTO versions (ref, version, payload_sha256, document, request_type, urgency,
+              authority, submission, accepted, recorded_at)
+          SELECT * FROM unnest(@)",
+    types: &[
+        "bigint[]",
+        "integer[]",
+        "bytea[]",
+        "bigint[]",
+        "text[]",
+        "smallint[]",
+        "text[]",
+        "bigint[]",
+        "bigint[]",
+        "bigint[]",
+    ],
+};
 
-impl Inserts {
-    pub async fn prepare(session: &Session) -> Result<Self, Trouble> {
-        Ok(Self {
-            documents: session.prepare(DocumentRows::INSERT).await?,
-            tokens: session.prepare(TokenRows::INSERT).await?,
-            unsequenced: session.prepare(UnsequencedRows::INSERT).await?,
-            versions: session.prepare(INSERT_VERSIONS).await?,
-            deliveries: session.prepare(INSERT_DELIVERIES).await?,
-        })
-    }
-}
+const INSERT_DELIVERIES: Part = Part {
+    sql: "INSERT INTO deliveries
+              (id, ref, version, authority, purpose, urgency, state, due_at, recorded_at, note)
+          SELECT id, ref, version, authority, purpose, urgency, 'held', at, at, note
+          FROM unnest(@) AS d (id, ref, version, authority, purpose, urgency, at, note)",
+    types: &[
+        "bigint[]",
+        "bigint[]",
+        "integer[]",
+        "text[]",
+        "text[]",
+        "smallint[]",
+        "bigint[]",
+        "bigint[]",
+    ],
+};
 
-const INSERT_VERSIONS: &str = "INSERT INTO versions (ref, version, payload_sha256, document,
-        request_type, urgency, authority, submission, accepted, recorded_at)
-    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bytea[], $4::bigint[], $5::text[],
-                         $6::smallint[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[])";
-
-const INSERT_DELIVERIES: &str = "INSERT INTO deliveries
-        (id, ref, version, authority, purpose, urgency, state, due_at, recorded_at, note)
-    SELECT id, ref, version, authority, purpose, urgency, 'held', at, at, note
-    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::smallint[],
-                $7::bigint[], $8::bigint[])
-         AS d (id, ref, version, authority, purpose, urgency, at, note)";
+/// Inserts the rows of any number of versions.
+static INSERT: LazyLock<String> = LazyLock::new(|| together(&VersionRows::INSERTS, &NOTHING));
 
 impl<'a> VersionRows<'a> {
     /// Adds the rows of one version of the referral in row `owner`.
@@ -202,66 +207,50 @@ impl<'a> VersionRows<'a> {
         Ok(())
     }
 
-    /// Sends all inserts at once, into the open transaction.
-    pub async fn insert(&self, session: &Session, inserts: &Inserts) -> Result<(), Trouble> {
-        let (documents, tokens, unsequenced, versions, deliveries) = tokio::join!(
-            biased;
-            self.documents.insert(session, &inserts.documents),
-            self.tokens.insert(session, &inserts.tokens),
-            self.unsequenced.insert(session, &inserts.unsequenced),
-            self.insert_versions(session, &inserts.versions),
-            self.insert_deliveries(session, &inserts.deliveries),
-        );
-        // The first error is the cause; those behind it only say that the transaction has failed.
-        documents.and(tokens).and(unsequenced).and(versions).and(deliveries)
-    }
+    /// What inserts them all, table by table.
+    pub const INSERTS: [&'static Part; 5] = [
+        &DocumentRows::INSERT,
+        &TokenRows::INSERT,
+        &UnsequencedRows::INSERT,
+        &INSERT_VERSIONS,
+        &INSERT_DELIVERIES,
+    ];
 
-    async fn insert_versions(&self, session: &Session, insert: &Statement) -> Result<(), Trouble> {
-        let v = &self.versions;
-        session
-            .client()
-            .execute(
-                insert,
-                &[
-                    &v.refs,
-                    &v.versions,
-                    &v.payloads,
-                    &v.documents,
-                    &v.request_types,
-                    &v.urgencies,
-                    &v.authorities,
-                    &v.submissions,
-                    &v.accepted,
-                    &v.times,
-                ],
-            )
-            .await?;
-        Ok(())
-    }
-
-    async fn insert_deliveries(
-        &self,
-        session: &Session,
-        insert: &Statement,
-    ) -> Result<(), Trouble> {
+    /// The parameters of [`VersionRows::INSERTS`].
+    pub fn values(&self) -> Vec<Value<'_>> {
+        let Versions { refs, versions, payloads, documents, .. } = &self.versions;
+        let Versions { request_types, urgencies, authorities, .. } = &self.versions;
+        let Versions { submissions, accepted, times, .. } = &self.versions;
+        let of_versions: [Value<'_>; 10] = [
+            refs,
+            versions,
+            payloads,
+            documents,
+            request_types,
+            urgencies,
+            authorities,
+            submissions,
+            accepted,
+            times,
+        ];
         let d = &self.deliveries;
-        session
-            .client()
-            .execute(
-                insert,
-                &[
-                    &d.ids,
-                    &d.refs,
-                    &d.versions,
-                    &d.authorities,
-                    &d.purposes,
-                    &d.urgencies,
-                    &d.times,
-                    &d.notes,
-                ],
-            )
-            .await?;
-        Ok(())
+        let of_deliveries: [Value<'_>; 8] = [
+            &d.ids,
+            &d.refs,
+            &d.versions,
+            &d.authorities,
+            &d.purposes,
+            &d.urgencies,
+            &d.times,
+            &d.notes,
+        ];
+        let mut all = Vec::with_capacity(40);
+        all.extend(self.documents.values());
+        all.extend(self.tokens.values());
+        all.extend(self.unsequenced.values());
+        all.extend(of_versions);
+        all.extend(of_deliveries);
+        all
     }
 }
 

@@ -2,16 +2,15 @@
 //! not exactly that goes alone through [`accept::accept`], which decides.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use tokio_postgres::Statement;
-
-use super::accept::{self, Inserts, SealedAcceptance, VersionRows};
+use super::accept::{self, SealedAcceptance, VersionRows};
 use super::batch::Waiting;
 use super::engine::Engine;
-use super::faults::{self, Trouble};
+use super::faults::Trouble;
 use super::rows::{self, Evidence, small};
-use super::session::{DRAW, Session, Value};
+use super::session::{Session, Value};
+use super::together::{self, DRAW_AHEAD, Part, together};
 use crate::domain::ids::ReferralId;
 use crate::store::contract::{AcceptOutcome, Acceptance, StoreFault};
 
@@ -93,12 +92,20 @@ enum Fast {
     Seen(HashSet<ReferralId>),
 }
 
-const INSERT_REFERRALS: &str = "INSERT INTO referrals
-        (ref, referral_id, sender, head_position, head_digest)
-    SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::integer[], $5::bytea[])";
+const INSERT_REFERRALS: Part = Part {
+    sql: "INSERT INTO referrals (ref, referral_id, sender, head_position, head_digest)
+          SELECT * FROM unnest(@)",
+    types: &["bigint[]", "bytea[]", "text[]", "integer[]", "bytea[]"],
+};
 
-/// All of them in one transaction, sent in one go with its commit; the unique key on the referral's id
-/// stops it if one of them is not new. Crash before the commit: nothing of it exists.
+/// Everything of any number of first versions, and numbers for those to come.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let parts: Vec<_> = [&INSERT_REFERRALS].into_iter().chain(VersionRows::INSERTS).collect();
+    together(&parts, &DRAW_AHEAD)
+});
+
+/// All of them in one transaction, which is one statement; the unique key on the referral's id stops it
+/// if one of them is not new. Crash before its end: nothing of it exists.
 async fn insert(session: &Session, items: &[Arc<SealedAcceptance>]) -> Result<Fast, Trouble> {
     let count = items.iter().map(|a| accept::numbers_for(&a.acceptance) + 1).sum();
     let mut numbers = match session.take_numbers(count) {
@@ -115,38 +122,23 @@ async fn insert(session: &Session, items: &[Arc<SealedAcceptance>]) -> Result<Fa
         versions.push(sealed, owner, &mut numbers)?;
         evidence.add(accept::tokens(a), &a.chains, &a.crls)?;
     }
-    let inserts = Inserts::prepare(session).await?;
-    let insert_referrals = session.prepare(INSERT_REFERRALS).await?;
-    let draw = session.prepare(DRAW).await?;
     let ahead = if session.numbers_left() < AHEAD as usize { AHEAD } else { 0 };
-    let ahead_value: [Value<'_>; 1] = [&ahead];
-    let evidence_known = evidence.is_known(session);
-    if !evidence_known {
+    let mut values = referrals.values().to_vec();
+    values.extend(versions.values());
+    values.push(&ahead);
+    let done = if evidence.is_known(session) {
+        session.whole(&INSERT, &values).await
+    } else {
         session.begin().await?;
         evidence.keep(session).await?;
-    }
-    let begin = async { if evidence_known { session.begin().await } else { Ok(()) } };
-    let (begun, claimed, inserted, drawn, committed) = tokio::join!(
-        biased;
-        begin,
-        referrals.insert(session, &insert_referrals),
-        versions.insert(session, &inserts),
-        session.client().query(&draw, &ahead_value),
-        session.commit(),
-    );
-    let stopped = match claimed {
-        Err(error) if faults::is_duplicate(&error) => return seen(session, items).await,
-        Err(error) => Err(error.into()),
-        Ok(_) => inserted,
+        session.last(&INSERT, &values).await
     };
-    match begun.and(stopped) {
-        Ok(()) => committed?,
-        // Sent with its commit, which may have got through.
-        Err(Trouble::Lost) => return Err(Trouble::Unknown),
-        // The commit of a transaction that has failed undoes it.
-        Err(definite) => return Err(definite),
-    }
-    session.keep_numbers(&drawn?)?;
+    let found = match done {
+        Err(stopped) if stopped.duplicate => return seen(session, items).await,
+        done => done?,
+    };
+    let row = found.first().ok_or(StoreFault::Corrupt)?;
+    session.keep_numbers(together::numbers(row, 1)?);
     evidence.committed(session);
     Ok(Fast::Committed)
 }
@@ -180,12 +172,8 @@ impl<'a> Referrals<'a> {
         Ok(())
     }
 
-    async fn insert(
-        &self,
-        session: &Session,
-        insert: &Statement,
-    ) -> Result<u64, tokio_postgres::Error> {
-        let Self { refs, ids, senders, positions, digests } = self;
-        session.client().execute(insert, &[refs, ids, senders, positions, digests]).await
+    /// The parameters of [`INSERT_REFERRALS`].
+    fn values(&self) -> [Value<'_>; 5] {
+        [&self.refs, &self.ids, &self.senders, &self.positions, &self.digests]
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
-use super::batch::Batcher;
+use super::batch::{self, Batcher};
 use super::engine::Engine;
 use super::retention::{self, retention_store};
 use super::schema::Kind;
@@ -21,7 +21,7 @@ use crate::store::sealing::{KeyId, Place, Vault};
 pub struct PostgresAuthority {
     engine: Arc<Engine>,
     vault: Arc<Vault>,
-    dispatches: Batcher<Arc<inbox::SealedDispatch>, ReceiveOutcome>,
+    dispatches: Vec<Batcher<Arc<inbox::SealedDispatch>, ReceiveOutcome>>,
     references: Batcher<inbox::Series, String>,
 }
 
@@ -43,17 +43,14 @@ impl PostgresAuthority {
         service: bool,
     ) -> Result<Self, StoreFault> {
         let engine = Engine::open(settings, Kind::Authority, service).await?;
-        let (receiving, counting) = (Arc::clone(&engine), Arc::clone(&engine));
-        Ok(Self {
-            engine,
-            vault,
-            dispatches: Batcher::start(move |batch| {
-                inbox::carry_out(Arc::clone(&receiving), batch)
-            }),
-            references: Batcher::start(move |batch| {
-                inbox::give_references(Arc::clone(&counting), batch)
-            }),
-        })
+        let dispatches = batch::writers(|| {
+            let engine = Arc::clone(&engine);
+            move |batch| inbox::carry_out(Arc::clone(&engine), batch)
+        });
+        let counting = Arc::clone(&engine);
+        let references =
+            Batcher::start(move |batch| inbox::give_references(Arc::clone(&counting), batch));
+        Ok(Self { engine, vault, dispatches, references })
     }
 }
 
@@ -85,7 +82,8 @@ impl AuthorityStore for PostgresAuthority {
             let place = place(&dispatch.key, dispatch.payload_sha256);
             let document = self.vault.seal(&place, dispatch.received_at, &dispatch.document)?;
             let sealed = inbox::SealedDispatch { dispatch, document };
-            self.dispatches.submit(Arc::new(sealed)).await
+            let writer = batch::writer_of(sealed.dispatch.key.referral_id, &self.dispatches);
+            self.dispatches[writer].submit(Arc::new(sealed)).await
         })
     }
 

@@ -6,13 +6,33 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::domain::ids::ReferralId;
 use crate::store::contract::{Pending, StoreFault};
 
 /// Operations per transaction. More bring nothing: at 64 the server's work for the rows is all that
 /// is left.
 const LARGEST: usize = 64;
+/// Writers of one kind of operation: one batch is gathered and another one worked on while a third one
+/// waits for the disk.
+const WRITERS: usize = 3;
 /// Operations that may wait; further callers wait for their turn to wait.
 const QUEUE: usize = 1_024;
+
+/// Queues that are worked off beside each other, each by a task with what `carry_out` makes for it.
+pub(super) fn writers<I, O, F, Fut>(carry_out: impl Fn() -> F) -> Vec<Batcher<I, O>>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+    F: Fn(Vec<Waiting<I, O>>) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    (0..WRITERS).map(|_| Batcher::start(carry_out())).collect()
+}
+
+/// The writer of a referral: an id always goes to the same one, so that a twin finds what came before it.
+pub(super) fn writer_of<T>(id: ReferralId, writers: &[T]) -> usize {
+    usize::from(id.as_bytes()[0]) % writers.len()
+}
 
 /// An operation that waits, and where its answer goes.
 pub(super) struct Waiting<I, O> {

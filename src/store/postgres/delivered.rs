@@ -1,14 +1,14 @@
 //! The authority's receipts: stored with our records of them, many in one transaction.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use super::accept::Inserts;
 use super::batch::Waiting;
 use super::engine::Engine;
 use super::faults::Trouble;
 use super::rows::{self, Evidence, TokenRows, UnsequencedRows, get, small};
 use super::session::{DRAW, Session, Value};
+use super::together::{NOTHING, Part, together};
 use crate::domain::time::Timestamp;
 use crate::store::contract::{DeliveredTokens, Head, Lease, Settled, StoreFault};
 
@@ -26,7 +26,7 @@ pub(super) type Queued = Waiting<Arc<Receipt>, Settled>;
 /// gets a transaction of its own.
 pub(super) async fn carry_out(engine: Arc<Engine>, batch: Vec<Queued>) {
     let items: Vec<_> = batch.iter().map(|queued| Arc::clone(&queued.item)).collect();
-    match together(&engine, items).await {
+    match settle_all(&engine, items).await {
         Ok(settled) => {
             for (queued, settled) in batch.into_iter().zip(settled) {
                 queued.tell(Ok(settled));
@@ -34,7 +34,7 @@ pub(super) async fn carry_out(engine: Arc<Engine>, batch: Vec<Queued>) {
         }
         Err(StoreFault::Misuse | StoreFault::Corrupt) if batch.len() > 1 => {
             for queued in batch {
-                let settled = together(&engine, vec![Arc::clone(&queued.item)]).await;
+                let settled = settle_all(&engine, vec![Arc::clone(&queued.item)]).await;
                 queued
                     .tell(settled.and_then(|all| all.first().copied().ok_or(StoreFault::Corrupt)));
             }
@@ -43,7 +43,7 @@ pub(super) async fn carry_out(engine: Arc<Engine>, batch: Vec<Queued>) {
     }
 }
 
-async fn together(engine: &Engine, items: Vec<Arc<Receipt>>) -> Result<Vec<Settled>, StoreFault> {
+async fn settle_all(engine: &Engine, items: Vec<Arc<Receipt>>) -> Result<Vec<Settled>, StoreFault> {
     let items: Arc<[_]> = items.into();
     engine
         .run(true, move |session, _| {
@@ -56,7 +56,6 @@ async fn together(engine: &Engine, items: Vec<Arc<Receipt>>) -> Result<Vec<Settl
 /// All of them in one transaction. Crash before the commit: the leases expire, the authorities are
 /// asked again and answer with the same receipts.
 async fn settle(session: &Session, items: &[Arc<Receipt>]) -> Result<Vec<Settled>, Trouble> {
-    session.begin().await?;
     let (mut standing, mut numbers) = lock(session, items).await?;
     let mut rows = Rows::default();
     let mut evidence = Evidence::default();
@@ -83,7 +82,7 @@ async fn settle(session: &Session, items: &[Arc<Receipt>]) -> Result<Vec<Settled
     if !evidence.is_known(session) {
         evidence.keep(session).await?;
     }
-    rows.write_and_commit(session).await?;
+    session.last(&WRITE, &rows.values()).await?;
     evidence.committed(session);
     Ok(settled)
 }
@@ -103,8 +102,8 @@ enum Delivery {
     Other,
 }
 
-/// Locks the deliveries and the threads of their referrals, reads both, and draws row numbers for two
-/// tokens each: after the locks, so that they are greater than those of the threads' earlier tokens.
+/// Begins, locks the deliveries and the threads of their referrals, reads both, and draws row numbers for
+/// two tokens each: after the locks, so that they are greater than those of the threads' earlier tokens.
 async fn lock(
     session: &Session,
     items: &[Arc<Receipt>],
@@ -113,16 +112,18 @@ async fn lock(
         SELECT d.id, d.ref, d.state, d.lease_token, d.attempts, d.due_at, r.head_position,
                r.head_digest
         FROM deliveries d JOIN referrals r ON r.ref = d.ref
-        WHERE d.id = ANY ($1::bigint[]) ORDER BY d.id FOR UPDATE";
+        WHERE d.id = ANY ($1::bigint[]) ORDER BY d.ref, d.id FOR UPDATE";
     let ids: Vec<i64> = items.iter().map(|item| item.lease.delivery.0).collect();
     let asked: [Value<'_>; 1] = [&ids];
     session.prepare(DRAW).await?;
     session.prepare(LOCK).await?;
-    let (found, numbers) = tokio::join!(
+    let (begun, found, numbers) = tokio::join!(
         biased;
+        session.begin(),
         session.query(LOCK, &asked),
         rows::draw(session, 2 * items.len()),
     );
+    begun?;
     let mut standing = Standing { deliveries: HashMap::new(), heads: HashMap::new() };
     for row in &found? {
         let owner = get(row, 1)?;
@@ -207,43 +208,35 @@ impl<'a> Rows<'a> {
         Ok(Head { position, digest: tokens.recorded.token.sha256 })
     }
 
-    /// Sends everything with the commit. Two records of one thread never come together: the second
-    /// one finds the head moved.
-    async fn write_and_commit(&self, session: &Session) -> Result<(), Trouble> {
-        const MOVE: &str =
-            "UPDATE referrals r SET head_position = n.position, head_digest = n.digest
-            FROM unnest($1::bigint[], $2::integer[], $3::bytea[]) AS n (ref, position, digest)
-            WHERE r.ref = n.ref";
-        const SETTLE: &str = "UPDATE deliveries d
-            SET state = 'delivered', due_at = NULL, lease_token = NULL, lease_holder = NULL,
-                reason = NULL, settled_at = n.at, delivered = n.delivered, recorded = n.recorded
-            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
-                 AS n (id, at, delivered, recorded)
-            WHERE d.id = n.id";
-        let inserts = Inserts::prepare(session).await?;
-        let (move_heads, settle) = (session.prepare(MOVE).await?, session.prepare(SETTLE).await?);
-        let client = session.client();
+    /// The parameters of [`WRITE`].
+    fn values(&self) -> Vec<Value<'_>> {
         let heads: [Value<'_>; 3] = [&self.owners, &self.positions, &self.digests];
         let ends: [Value<'_>; 4] =
             [&self.deliveries, &self.settled, &self.delivered, &self.recorded];
-        let (tokens, unsequenced, moved, settled, committed) = tokio::join!(
-            biased;
-            self.tokens.insert(session, &inserts.tokens),
-            self.unsequenced.insert(session, &inserts.unsequenced),
-            client.execute(&move_heads, &heads),
-            client.execute(&settle, &ends),
-            session.commit(),
-        );
-        match tokens
-            .and(unsequenced)
-            .and(moved.map_err(Trouble::from))
-            .and(settled.map_err(Trouble::from))
-        {
-            Ok(_) => committed,
-            // Sent with its commit, which may have got through.
-            Err(Trouble::Lost) => Err(Trouble::Unknown),
-            // The commit of a transaction that has failed undoes it.
-            Err(definite) => Err(definite),
-        }
+        let mut all = self.tokens.values().to_vec();
+        all.extend(self.unsequenced.values());
+        all.extend(heads);
+        all.extend(ends);
+        all
     }
 }
+
+/// Two records of one thread never come together: the second one finds the head moved.
+const MOVE: Part = Part {
+    sql: "UPDATE referrals r SET head_position = n.position, head_digest = n.digest
+          FROM unnest(@) AS n (ref, position, digest) WHERE r.ref = n.ref",
+    types: &["bigint[]", "integer[]", "bytea[]"],
+};
+
+const SETTLE: Part = Part {
+    sql: "UPDATE deliveries d
+          SET state = 'delivered', due_at = NULL, lease_token = NULL, lease_holder = NULL,
+              reason = NULL, settled_at = n.at, delivered = n.delivered, recorded = n.recorded
+          FROM unnest(@) AS n (id, at, delivered, recorded) WHERE d.id = n.id",
+    types: &["bigint[]", "bigint[]", "bigint[]", "bigint[]"],
+};
+
+/// Everything that any number of receipts change.
+static WRITE: LazyLock<String> = LazyLock::new(|| {
+    together(&[&TokenRows::INSERT, &UnsequencedRows::INSERT, &MOVE, &SETTLE], &NOTHING)
+});

@@ -36,9 +36,8 @@ pub(super) async fn lease(
     }
     let excluded: Vec<&str> = request.excluded.iter().map(DfeCode::as_str).collect();
     let limit = i64::from(request.limit);
-    session.begin().await?;
     let picked = session
-        .query(
+        .whole(
             LEASE,
             &[
                 &now,
@@ -51,13 +50,8 @@ pub(super) async fn lease(
             ],
         )
         .await?;
-    if picked.is_empty() {
-        session.roll_back().await?;
-        return Ok(Vec::new());
-    }
-    session.commit().await?;
     let mut leases =
-        read_all(picked, |row| Ok((get::<i64>(row, 3)?, lease_row(row, expires_at)?)))?;
+        read_all(picked, |row| Ok((get::<i64>(row, 4)?, lease_row(row, 1, expires_at)?)))?;
     leases.sort_unstable_by_key(|(place, _)| *place);
     Ok(leases.into_iter().map(|(_, lease)| lease).collect())
 }
@@ -86,7 +80,8 @@ const LEASE: &str = waited!(
         lease_token = ($6::bytea[])[p.place], lease_holder = $7,
         first_tried_at = coalesce(first_tried_at, $1)
     FROM placed p WHERE d.id = p.id
-    RETURNING d.id, d.attempts, d.lease_token, p.place"
+    RETURNING current_setting('synchronous_standby_names') <> '', d.id, d.attempts, d.lease_token,
+              p.place"
 );
 
 async fn leased_before(
@@ -98,15 +93,20 @@ async fn leased_before(
         WHERE due_at = $1 AND state = 'leased' AND lease_token = ANY ($2::bytea[])
         ORDER BY urgency, id";
     let rows = session.query(FIND, &[&expires_at.millis(), &tokens]).await?;
-    read_all(rows, |row| lease_row(row, expires_at))
+    read_all(rows, |row| lease_row(row, 0, expires_at))
 }
 
-fn lease_row(row: &tokio_postgres::Row, expires_at: Timestamp) -> Result<Lease, StoreFault> {
-    let token: &[u8] = get(row, 2)?;
+/// Reads `id, attempts, lease_token` from column `first` on.
+fn lease_row(
+    row: &tokio_postgres::Row,
+    first: usize,
+    expires_at: Timestamp,
+) -> Result<Lease, StoreFault> {
+    let token: &[u8] = get(row, first + 2)?;
     Ok(Lease {
-        delivery: DeliveryId(get(row, 0)?),
+        delivery: DeliveryId(get(row, first)?),
         token: token.try_into().map_err(|_| StoreFault::Corrupt)?,
-        attempt: rows::small_count(row, 1)?,
+        attempt: rows::small_count(row, first + 1)?,
         expires_at,
     })
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use super::accept::SealedAcceptance;
-use super::batch::Batcher;
+use super::batch::{self, Batcher};
 use super::engine::Engine;
 use super::retention::{self, retention_store};
 use super::schema::Kind;
@@ -20,9 +20,6 @@ use crate::effects::Entropy;
 use crate::store::contract::*;
 use crate::store::sealing::{KeyId, Place, Vault};
 
-/// Writers of acceptances. Two keep two cores of the server busy; an id always goes to the same one,
-/// so that a twin finds what came before it.
-const WRITERS: usize = 2;
 /// Deliveries leased by one call at most.
 const MOST_LEASES: u32 = 1_024;
 
@@ -32,7 +29,7 @@ pub struct PostgresGateway {
     vault: Arc<Vault>,
     entropy: Arc<dyn Entropy>,
     accepts: Vec<Batcher<Arc<SealedAcceptance>, AcceptOutcome>>,
-    receipts: Batcher<Arc<delivered::Receipt>, Settled>,
+    receipts: Vec<Batcher<Arc<delivered::Receipt>, Settled>>,
 }
 
 impl PostgresGateway {
@@ -62,14 +59,14 @@ impl PostgresGateway {
         service: bool,
     ) -> Result<Self, StoreFault> {
         let engine = Engine::open(settings, Kind::Gateway, service).await?;
-        let accepts = (0..WRITERS).map(|_| {
+        let accepts = batch::writers(|| {
             let engine = Arc::clone(&engine);
-            Batcher::start(move |batch| accept_batch::carry_out(Arc::clone(&engine), batch))
+            move |batch| accept_batch::carry_out(Arc::clone(&engine), batch)
         });
-        let accepts = accepts.collect();
-        let settling = Arc::clone(&engine);
-        let receipts =
-            Batcher::start(move |batch| delivered::carry_out(Arc::clone(&settling), batch));
+        let receipts = batch::writers(|| {
+            let engine = Arc::clone(&engine);
+            move |batch| delivered::carry_out(Arc::clone(&engine), batch)
+        });
         Ok(Self { engine, vault, entropy, accepts, receipts })
     }
 }
@@ -89,7 +86,7 @@ impl GatewayStore for PostgresGateway {
     }
 
     fn accept(&self, acceptance: Acceptance) -> Pending<'_, AcceptOutcome> {
-        let writer = usize::from(acceptance.referral_id.as_bytes()[0]) % self.accepts.len();
+        let writer = batch::writer_of(acceptance.referral_id, &self.accepts);
         Box::pin(async move {
             let a = &acceptance;
             let place = Place::gateway(a.referral_id, a.version, a.payload_sha256);
@@ -136,7 +133,8 @@ impl GatewayStore for PostgresGateway {
         tokens: DeliveredTokens,
         now: Timestamp,
     ) -> Pending<'_, Settled> {
-        self.receipts.submit(Arc::new(delivered::Receipt { lease, tokens, now }))
+        let writer = lease.delivery.0.unsigned_abs() as usize % self.receipts.len();
+        self.receipts[writer].submit(Arc::new(delivered::Receipt { lease, tokens, now }))
     }
 
     fn postponed(

@@ -1,7 +1,7 @@
 //! The authority's operations: reference numbers, receiving, and reading the inbox.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tokio_postgres::Row;
 
@@ -10,7 +10,8 @@ use super::engine::Engine;
 use super::faults::Trouble;
 use super::read::read_all;
 use super::rows::{self, DocumentRows, Evidence, TokenRows, get, small, token_columns};
-use super::session::{Session, Value};
+use super::session::{DRAW, Session, Value};
+use super::together::{NOTHING, together};
 use crate::store::contract::{
     Dispatch, DispatchKey, InboxEntry, InboxFilter, ReceiveOutcome, StoreFault, StoredDispatch,
     StoredToken,
@@ -64,11 +65,10 @@ pub(super) async fn give_references(engine: Arc<Engine>, batch: Vec<Waiting<Seri
 async fn count_on(session: &Session, series: &Series, by: i64) -> Result<i64, Trouble> {
     const COUNT: &str =
         "INSERT INTO reference_numbers AS r (prefix, year, last) VALUES ($1, $2, $3)
-        ON CONFLICT (prefix, year) DO UPDATE SET last = r.last + $3 RETURNING last";
-    session.begin().await?;
-    let row = session.one(COUNT, &[&series.prefix, &series.year, &by]).await?;
-    session.commit().await?;
-    Ok(get(&row, 0)?)
+        ON CONFLICT (prefix, year) DO UPDATE SET last = r.last + $3
+        RETURNING current_setting('synchronous_standby_names') <> '', last";
+    let found = session.whole(COUNT, &[&series.prefix, &series.year, &by]).await?;
+    Ok(get(found.first().ok_or(StoreFault::Corrupt)?, 1)?)
 }
 
 /// One dispatch that waits.
@@ -83,14 +83,17 @@ pub(super) struct SealedDispatch {
 /// Carries out what was gathered, and answers each. If one of them is to blame for a failure, each
 /// gets a transaction of its own.
 pub(super) async fn carry_out(engine: Arc<Engine>, batch: Vec<Queued>) {
+    let mut batch = batch;
+    // In the order of ids, so that two batches do not wait for each other crosswise.
+    batch.sort_by_key(|queued| queued.item.dispatch.key.referral_id);
     let items: Vec<_> = batch.iter().map(|queued| Arc::clone(&queued.item)).collect();
-    match together(&engine, items).await {
+    match receive_all(&engine, items).await {
         Ok(outcomes) => {
             batch.into_iter().zip(outcomes).for_each(|(queued, outcome)| queued.tell(Ok(outcome)));
         }
         Err(StoreFault::Misuse | StoreFault::Corrupt) if batch.len() > 1 => {
             for queued in batch {
-                let outcome = together(&engine, vec![Arc::clone(&queued.item)]).await;
+                let outcome = receive_all(&engine, vec![Arc::clone(&queued.item)]).await;
                 queued.tell(outcome.and_then(|mut all| all.pop().ok_or(StoreFault::Corrupt)));
             }
         }
@@ -98,7 +101,7 @@ pub(super) async fn carry_out(engine: Arc<Engine>, batch: Vec<Queued>) {
     }
 }
 
-async fn together(
+async fn receive_all(
     engine: &Engine,
     items: Vec<Arc<SealedDispatch>>,
 ) -> Result<Vec<ReceiveOutcome>, StoreFault> {
@@ -111,6 +114,10 @@ async fn together(
         .await
 }
 
+/// Documents and tokens of any number of dispatches.
+static STORE: LazyLock<String> =
+    LazyLock::new(|| together(&[&DocumentRows::INSERT, &TokenRows::INSERT], &NOTHING));
+
 /// Stores what is new of them, in one transaction. Crash before the commit: the gateway has no receipt
 /// and sends it again. After it: the same dispatch gets the stored receipt.
 async fn receive(
@@ -121,9 +128,11 @@ async fn receive(
     if items.iter().any(|d| d.urgency > 3 || d.key.version == 0) {
         return Err(StoreFault::Misuse.into());
     }
-    session.begin().await?;
     let numbers = items.iter().map(|d| 5 + usize::from(d.accepted.is_some())).sum();
-    let mut numbers = rows::draw(session, numbers).await?.into_iter();
+    session.prepare(DRAW).await?;
+    let (begun, numbers) = tokio::join!(biased; session.begin(), rows::draw(session, numbers));
+    begun?;
+    let mut numbers = numbers?.into_iter();
     let mut claims = Claims::default();
     for d in items.iter().copied() {
         claims.push(d, numbers.next(), numbers.next())?;
@@ -157,21 +166,9 @@ async fn receive(
         if !evidence.is_known(session) {
             evidence.keep(session).await?;
         }
-        let insert_documents = session.prepare(DocumentRows::INSERT).await?;
-        let insert_tokens = session.prepare(TokenRows::INSERT).await?;
-        let (inserted, also, committed) = tokio::join!(
-            biased;
-            documents.insert(session, &insert_documents),
-            tokens.insert(session, &insert_tokens),
-            session.commit(),
-        );
-        match inserted.and(also) {
-            Ok(()) => committed?,
-            // Sent with its commit, which may have got through.
-            Err(Trouble::Lost) => return Err(Trouble::Unknown),
-            // The commit of a transaction that has failed undoes it.
-            Err(definite) => return Err(definite),
-        }
+        let mut values = documents.values().to_vec();
+        values.extend(tokens.values());
+        session.last(&STORE, &values).await?;
         evidence.committed(session);
     }
     let mut outcomes = Vec::with_capacity(items.len());

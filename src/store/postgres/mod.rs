@@ -11,6 +11,7 @@
 //! | `schema` | migrations in order under a lock |
 //! | `faults` | PostgreSQL's errors as troubles and [`StoreFault`](crate::store::StoreFault)s |
 //! | `rows` | values <-> columns, and what both stores write alike |
+//! | `together` | several tables changed by one statement |
 //! | `accept`, `accept_batch`, `deliveries`, `delivered`, `sequence`, `read` | the gateway's operations |
 //! | `inbox` | the authority's operations |
 //! | `retention` | both kinds' keys, holds and erasure |
@@ -39,6 +40,7 @@ mod schema;
 mod sequence;
 mod session;
 mod settings;
+mod together;
 
 pub use authority::PostgresAuthority;
 pub use copy::PostgresCopy;

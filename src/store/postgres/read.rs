@@ -178,9 +178,27 @@ async fn versions(
     })
 }
 
+/// The numbers of a referral's tokens: each stands in a version or a delivery, so that tokens need no
+/// index of their owners.
+macro_rules! tokens_of {
+    ($owner:literal) => {
+        concat!(
+            "(SELECT unnest(ARRAY[v.submission, v.accepted]) AS id FROM versions v WHERE v.ref = ",
+            $owner,
+            " UNION ALL SELECT unnest(ARRAY[d.note, d.delivered, d.recorded])
+              FROM deliveries d WHERE d.ref = ",
+            $owner,
+            ")"
+        )
+    };
+}
+
 async fn tokens(session: &Session, owner: i64) -> Result<Vec<TokenRow>, Trouble> {
-    const FIND: &str = "SELECT kind, sha256, issuer, position, recorded_at FROM tokens
-        WHERE owner = $1 ORDER BY id";
+    const FIND: &str = concat!(
+        "SELECT t.kind, t.sha256, t.issuer, t.position, t.recorded_at FROM ",
+        tokens_of!("$1"),
+        " o JOIN tokens t ON t.id = o.id ORDER BY t.id"
+    );
     read_all(session.query(FIND, &[&owner]).await?, |row| {
         let position: Option<i32> = get(row, 3)?;
         Ok(TokenRow {
@@ -279,8 +297,9 @@ pub(super) async fn token(
     const FIND: &str = concat!(
         "SELECT ",
         token_columns!("t"),
-        " FROM referrals r JOIN tokens t ON t.owner = r.ref
-          WHERE r.referral_id = $1 AND t.sha256 = $2"
+        " FROM referrals r CROSS JOIN LATERAL ",
+        tokens_of!("r.ref"),
+        " o JOIN tokens t ON t.id = o.id WHERE r.referral_id = $1 AND t.sha256 = $2"
     );
     let row = session.first(FIND, &[&&id.as_bytes()[..], &&sha256.as_bytes()[..]]).await?;
     Ok(row.map(|row| rows::token(&row, 0)).transpose()?)

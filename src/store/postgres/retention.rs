@@ -68,6 +68,10 @@ pub(super) const AUTHORITY: Kind = Kind {
 macro_rules! retention_store {
     ($store:ty, $kind:expr) => {
         impl RetentionStore for $store {
+            fn keys(&self) -> Pending<'_, Vec<KeyId>> {
+                self.engine.read(|session| Box::pin(retention::keys(session)))
+            }
+
             fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>> {
                 self.engine.read(|session| Box::pin(retention::keys_in_use(session)))
             }
@@ -122,11 +126,10 @@ macro_rules! retention_store {
 
             fn release_hold(&self, referral_id: ReferralId, code: String) -> Pending<'_, bool> {
                 let code = Arc::new(code);
-                self.engine.write(move |session, this| {
+                self.engine.write(move |session, _| {
                     let code = Arc::clone(&code);
                     Box::pin(async move {
-                        let gone = retention::release_hold(session, referral_id, &code).await?;
-                        Ok(gone || this.maybe_done)
+                        retention::release_hold(session, $kind, referral_id, &code).await
                     })
                 })
             }
@@ -144,6 +147,20 @@ macro_rules! retention_store {
     };
 }
 pub(super) use retention_store;
+
+/// Steps from key to key in the index, instead of counting what lies under each.
+const KEYS: &str = "
+    WITH RECURSIVE k (key_id) AS (
+        SELECT key_id FROM (SELECT key_id FROM documents ORDER BY key_id LIMIT 1) AS first
+        UNION ALL
+        SELECT (SELECT d.key_id FROM documents d WHERE d.key_id > k.key_id ORDER BY d.key_id LIMIT 1)
+        FROM k WHERE k.key_id IS NOT NULL
+    )
+    SELECT key_id FROM k WHERE key_id IS NOT NULL";
+
+pub(super) async fn keys(session: &Session) -> Result<Vec<KeyId>, Trouble> {
+    read_all(session.query(KEYS, &[]).await?, |row| key_id(row, 0))
+}
 
 pub(super) async fn keys_in_use(session: &Session) -> Result<Vec<KeyUse>, Trouble> {
     const COUNT: &str = "SELECT key_id, count(*) FROM documents GROUP BY key_id ORDER BY key_id";
@@ -240,14 +257,17 @@ pub(super) async fn hold(session: &Session, kind: &Kind, hold: &Hold) -> Result<
 /// Crash before the commit: the hold stands, and the operator asks again.
 pub(super) async fn release_hold(
     session: &Session,
+    kind: &Kind,
     id: ReferralId,
     code: &str,
 ) -> Result<bool, Trouble> {
     const DELETE: &str = "DELETE FROM holds WHERE referral_id = $1 AND code = $2";
+    let id = &id.as_bytes()[..];
     session.begin().await?;
-    let deleted = session.execute(DELETE, &[&&id.as_bytes()[..], &code]).await?;
+    session.execute(DELETE, &[&id, &code]).await?;
+    let known = session.first(kind.known, &[&id]).await?.is_some();
     session.commit().await?;
-    Ok(deleted == 1)
+    Ok(known)
 }
 
 /// Crash before the commit: the referral stays open, and so its documents are kept.

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
+use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
-use tokio_postgres::{Row, Statement};
 
 use super::faults::Trouble;
-use super::session::{DRAW, Session};
+use super::session::{DRAW, Session, Value};
+use super::together::{self, Part};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::retention::{Erasure, ErasureReason};
@@ -31,9 +32,11 @@ pub(super) struct DocumentRows<'a> {
 }
 
 impl<'a> DocumentRows<'a> {
-    /// Inserts them all; prepared first, so that it can be sent together with others.
-    pub const INSERT: &'static str = "INSERT INTO documents (id, key_id, wrapped, body)
-        SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[])";
+    /// Inserts them all.
+    pub const INSERT: Part = Part {
+        sql: "INSERT INTO documents (id, key_id, wrapped, body) SELECT * FROM unnest(@)",
+        types: &["bigint[]", "bytea[]", "bytea[]", "bytea[]"],
+    };
 
     pub fn push(&mut self, id: i64, sealed: &'a Sealed) {
         self.ids.push(id);
@@ -42,12 +45,9 @@ impl<'a> DocumentRows<'a> {
         self.bodies.push(&sealed.body);
     }
 
-    pub async fn insert(&self, session: &Session, insert: &Statement) -> Result<(), Trouble> {
-        session
-            .client()
-            .execute(insert, &[&self.ids, &self.keys, &self.wrapped, &self.bodies])
-            .await?;
-        Ok(())
+    /// The parameters of [`DocumentRows::INSERT`].
+    pub fn values(&self) -> [Value<'_>; 4] {
+        [&self.ids, &self.keys, &self.wrapped, &self.bodies]
     }
 }
 
@@ -68,10 +68,23 @@ pub(super) struct TokenRows<'a> {
 
 impl<'a> TokenRows<'a> {
     /// Inserts them all.
-    pub const INSERT: &'static str = "INSERT INTO tokens
-            (id, owner, kind, position, sha256, jws, issuer, x5t, crls, recorded_at)
-        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::integer[], $5::bytea[],
-                             $6::text[], $7::text[], $8::bytea[], $9::bytea[], $10::bigint[])";
+    pub const INSERT: Part = Part {
+        sql: "INSERT INTO tokens
+                  (id, owner, kind, position, sha256, jws, issuer, x5t, crls, recorded_at)
+              SELECT * FROM unnest(@)",
+        types: &[
+            "bigint[]",
+            "bigint[]",
+            "text[]",
+            "integer[]",
+            "bytea[]",
+            "text[]",
+            "text[]",
+            "bytea[]",
+            "bytea[]",
+            "bigint[]",
+        ],
+    };
 
     pub fn push(
         &mut self,
@@ -97,17 +110,11 @@ impl<'a> TokenRows<'a> {
         self.times.push(recorded_at.millis());
     }
 
-    pub async fn insert(&self, session: &Session, insert: &Statement) -> Result<(), Trouble> {
+    /// The parameters of [`TokenRows::INSERT`].
+    pub fn values(&self) -> [Value<'_>; 10] {
         let Self { ids, owners, kinds, positions, digests, texts, issuers, leaves, lists, times } =
             self;
-        session
-            .client()
-            .execute(
-                insert,
-                &[ids, owners, kinds, positions, digests, texts, issuers, leaves, lists, times],
-            )
-            .await?;
-        Ok(())
+        [ids, owners, kinds, positions, digests, texts, issuers, leaves, lists, times]
     }
 }
 
@@ -120,8 +127,10 @@ pub(super) struct UnsequencedRows {
 
 impl UnsequencedRows {
     /// Inserts them all.
-    pub const INSERT: &'static str = "INSERT INTO unsequenced (token, audience)
-        SELECT * FROM unnest($1::bigint[], $2::text[])";
+    pub const INSERT: Part = Part {
+        sql: "INSERT INTO unsequenced (token, audience) SELECT * FROM unnest(@)",
+        types: &["bigint[]", "text[]"],
+    };
 
     pub fn push(&mut self, token: i64, new: &NewToken) {
         let mut audience = String::new();
@@ -135,16 +144,15 @@ impl UnsequencedRows {
         self.audiences.push(audience);
     }
 
-    pub async fn insert(&self, session: &Session, insert: &Statement) -> Result<(), Trouble> {
-        session.client().execute(insert, &[&self.tokens, &self.audiences]).await?;
-        Ok(())
+    /// The parameters of [`UnsequencedRows::INSERT`].
+    pub fn values(&self) -> [Value<'_>; 2] {
+        [&self.tokens, &self.audiences]
     }
 }
 
 /// Row numbers drawn now: greater than all that were drawn before, by whomever.
 pub(super) async fn draw(session: &Session, count: usize) -> Result<Vec<i64>, Trouble> {
-    let rows = session.query(DRAW, &[&(count as i64)]).await?;
-    rows.iter().map(|row| Ok(get(row, 0)?)).collect()
+    together::numbers(&session.one(DRAW, &[&(count as i64)]).await?, 0)
 }
 
 /// Chains and lists beside tokens that are to be stored.

@@ -58,16 +58,19 @@ pub(super) async fn sequence(
     // go one after the other. The next statement then sees what the run before left.
     const HOLD: &str = "SELECT 1 FROM rights WHERE name = $1 AND epoch = $2 AND expires_at > $3
         FOR UPDATE";
-    session.begin().await?;
-    let fence = (&fence.name, rows::number(fence.epoch), now.millis());
-    if session.first(HOLD, &[fence.0, &fence.1, &fence.2]).await?.is_none() {
+    let (epoch, now) = (rows::number(fence.epoch), now.millis());
+    let held: [Value<'_>; 3] = [&fence.name, &epoch, &now];
+    session.prepare(HOLD).await?;
+    let (begun, held) = tokio::join!(biased; session.begin(), session.first(HOLD, &held));
+    begun?;
+    if held?.is_none() {
         session.roll_back().await?;
         return Ok(Sequencing::FenceLost);
     }
-    let row = session.one(MOVE, &[&i64::from(limit)]).await?;
-    session.commit().await?;
-    let count = u32::try_from(get::<i64>(&row, 0)?).map_err(|_| StoreFault::Corrupt)?;
-    Ok(Sequencing::Done { count, log_size: rows::count(&row, 1)? })
+    let found = session.last(MOVE, &[&i64::from(limit)]).await?;
+    let row = found.first().ok_or(StoreFault::Corrupt)?;
+    let count = u32::try_from(get::<i64>(row, 0)?).map_err(|_| StoreFault::Corrupt)?;
+    Ok(Sequencing::Done { count, log_size: rows::count(row, 1)? })
 }
 
 /// Tokens from the front of those that wait, to the ends of the log and of the feeds. Each token of a

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::AbortHandle;
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Connection, Error, Row, Socket, Statement};
 
-use super::faults::Trouble;
+use super::faults::{Trouble, is_duplicate};
 use super::settings::Durability;
 use crate::domain::ids::Digest;
 use crate::store::contract::StoreFault;
@@ -102,11 +102,6 @@ impl Session {
         Ok(self.client.execute(&statement, values).await?)
     }
 
-    /// The driver's client, for statements that are sent together.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// Begins a transaction that sees each other's commits statement by statement; what may not move
     /// is locked.
     pub async fn begin(&self) -> Result<(), Trouble> {
@@ -150,13 +145,57 @@ impl Session {
         Ok(())
     }
 
+    /// One statement that is a transaction by itself: it is committed as it ends, so that work, commit
+    /// and answer are one message each way. The first column of its rows must be whether
+    /// `synchronous_standby_names` is set. Never cancelled, like [`Session::commit`], and a crash means
+    /// the same.
+    pub async fn whole(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Stopped> {
+        let statement = self.prepare(sql).await?;
+        self.open.store(true, Ordering::Relaxed);
+        let before = self.warnings.load(Ordering::Acquire);
+        let found = match self.client.query(&statement, values).await {
+            Ok(found) => found,
+            Err(error) if is_definite(&error) => {
+                // The server has undone it.
+                self.open.store(false, Ordering::Relaxed);
+                return Err(error.into());
+            }
+            Err(_) => return Err(Trouble::Unknown.into()),
+        };
+        let mut waited = true;
+        if let (Durability::Replica, Some(row)) = (self.durability, found.first()) {
+            waited = row.try_get(0).map_err(|_| Trouble::Unknown)?;
+        }
+        if self.warnings.load(Ordering::Acquire) != before || !waited {
+            return Err(Trouble::Unknown.into());
+        }
+        self.open.store(false, Ordering::Relaxed);
+        Ok(found)
+    }
+
+    /// The last statement of the open transaction, sent with its commit.
+    pub async fn last(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Stopped> {
+        let statement = self.prepare(sql).await?;
+        let (found, committed) = tokio::join!(
+            biased;
+            self.client.query(&statement, values),
+            self.commit(),
+        );
+        match found {
+            Ok(found) => {
+                committed?;
+                Ok(found)
+            }
+            // The commit of a transaction that has failed undoes it.
+            Err(error) if is_definite(&error) => Err(error.into()),
+            // The commit may have got through.
+            Err(_) => Err(Trouble::Unknown.into()),
+        }
+    }
+
     async fn send_commit(&self) -> Result<(), Trouble> {
-        self.client.batch_execute("COMMIT").await.map_err(|error| {
-            let definite = error
-                .as_db_error()
-                .is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
-            if definite { error.into() } else { Trouble::Unknown }
-        })
+        let done = self.client.batch_execute("COMMIT").await;
+        done.map_err(|error| if is_definite(&error) { error.into() } else { Trouble::Unknown })
     }
 
     async fn waits_for_replicas(&self) -> Result<bool, Trouble> {
@@ -208,12 +247,8 @@ impl Session {
     }
 
     /// Keeps row numbers for later.
-    pub fn keep_numbers(&self, rows: &[Row]) -> Result<(), Trouble> {
-        let mut numbers = lock(&self.numbers);
-        for row in rows {
-            numbers.push_back(row.try_get(0)?);
-        }
-        Ok(())
+    pub fn keep_numbers(&self, numbers: impl IntoIterator<Item = i64>) {
+        lock(&self.numbers).extend(numbers);
     }
 }
 
@@ -224,8 +259,39 @@ impl Drop for Session {
     }
 }
 
+/// Why a statement stopped that was sent with its commit.
+pub(super) struct Stopped {
+    trouble: Trouble,
+    /// A unique key is there already; nothing was done.
+    pub duplicate: bool,
+}
+
+impl From<Trouble> for Stopped {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, duplicate: false }
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self { duplicate: is_duplicate(&error), trouble: error.into() }
+    }
+}
+
+impl From<Stopped> for Trouble {
+    fn from(stopped: Stopped) -> Self {
+        stopped.trouble
+    }
+}
+
+/// Whether the server itself says that the transaction is undone, and the connection goes on.
+fn is_definite(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error))
+}
+
 /// Draws row numbers; in the transaction that uses them where their order matters.
-pub(super) const DRAW: &str = "SELECT nextval('row_numbers') FROM generate_series(1, $1::bigint)";
+pub(super) const DRAW: &str =
+    "SELECT ARRAY (SELECT nextval('row_numbers') FROM generate_series(1, $1::bigint))";
 
 async fn drive<T>(mut connection: Connection<Socket, T>, warnings: Arc<AtomicU64>)
 where

@@ -26,7 +26,7 @@ use super::form::KeyId;
 use super::kek::Keks;
 use super::ring::{RingFault, Tombstone};
 use super::ring_file::{RingFile, RingFileFault, RingLock};
-use super::upkeep::{self, BATCH};
+use super::upkeep::{self, Pages};
 use super::vault::Vault;
 
 /// Why an erasure did not happen, or not wholly.
@@ -110,11 +110,8 @@ impl Eraser<'_> {
     pub async fn plan(&self, period: Period) -> Result<Plan, EraseFault> {
         let mut plan = Plan::default();
         for key in self.keys_of(period) {
-            let mut after = None;
-            loop {
-                let page = self.store.wrapped_under(key, after, BATCH).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.id);
+            let mut pages = Pages::under(self.store, key);
+            while let Some(page) = pages.next().await? {
                 for document in &page {
                     match document.facts.may_be_erased() {
                         Ok(()) => plan.erase += 1,
@@ -156,11 +153,8 @@ impl Eraser<'_> {
         loop {
             let (mut staying, mut moved) = (0, 0);
             for key in self.keys_of(period) {
-                let mut after = None;
-                loop {
-                    let page = self.store.wrapped_under(key, after, BATCH).await?;
-                    let Some(last) = page.last() else { break };
-                    after = Some(last.id);
+                let mut pages = Pages::under(self.store, key);
+                while let Some(page) = pages.next().await? {
                     let must_stay = |d: &WrappedDocument| d.facts.may_be_erased().is_err();
                     let page: Vec<_> = page.into_iter().filter(must_stay).collect();
                     staying += page.len() as u64;

@@ -128,9 +128,7 @@ impl KeyRing {
         until: Period,
         entropy: &dyn Entropy,
     ) -> Result<Self, RingFault> {
-        let mut id = [0; 8];
-        entropy.fill(&mut id)?;
-        let id = KeyId::from_bytes(id);
+        let id = fresh_id(entropy)?;
         let authentication = kek.wrap(&fresh(entropy)?, &authentication_data(id))?;
         let mut ring = Self {
             id,
@@ -310,9 +308,7 @@ impl KeyRing {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<KeyId, RingFault> {
-        let mut id = [0; 8];
-        entropy.fill(&mut id)?;
-        let id = KeyId::from_bytes(id);
+        let id = fresh_id(entropy)?;
         let wrapped = kek.wrap(&fresh(entropy)?, &key_data(self.id, id, period))?;
         self.keys.push(RingKey { id, period, created_at: now, wrapped });
         Ok(id)
@@ -326,6 +322,12 @@ impl KeyRing {
         self.keys.retain(|key| !doomed(key));
         u32::try_from(before - self.keys.len()).unwrap_or(u32::MAX)
     }
+}
+
+fn fresh_id(entropy: &dyn Entropy) -> Result<KeyId, NoEntropy> {
+    let mut id = [0; 8];
+    entropy.fill(&mut id)?;
+    Ok(KeyId::from_bytes(id))
 }
 
 fn key_data(ring: KeyId, key: KeyId, period: Period) -> Vec<u8> {

@@ -7,14 +7,14 @@
 
 use crate::domain::retention::{Erasure, ErasureReason, Period};
 use crate::domain::time::Timestamp;
-use crate::store::contract::{RetentionStore, Rewrap, StoreFault, WrappedDocument};
+use crate::store::contract::{DocumentId, RetentionStore, Rewrap, StoreFault, WrappedDocument};
 
 use super::erase::Plan;
 use super::form::KeyId;
 use super::vault::Vault;
 
 /// Documents per transaction: a few milliseconds of the writer's time.
-pub(super) const BATCH: u32 = 128;
+const BATCH: u32 = 128;
 
 /// What a pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,37 +50,38 @@ pub async fn run(
         let found = found.into_iter().filter(|d| d.place.sha256 == stone.sha256);
         done.purged += purge(store, found.collect(), stone.erasure, now).await?;
     }
-    for used in store.keys_in_use().await? {
-        let id = used.key_id;
+    for id in store.keys().await? {
         if let Some(gone) = ring.destroyed(id) {
             done.purged += purge_key(store, id, gone.erasure, now, &mut progress).await?;
         } else if let Some(key) = ring.key(id) {
             let replaced = ring.current(key.period).is_some_and(|current| current.id != id);
             if replaced {
-                let moved = move_key(store, vault, id, key.period, &mut progress).await?;
-                done.rewrapped += moved;
-                done.waiting += used.documents.saturating_sub(moved);
+                done.rewrapped += move_key(store, vault, id, key.period, &mut progress).await?;
+                done.waiting += documents(store, id).await?;
             }
         } else {
-            done.unknown += used.documents;
+            done.unknown += documents(store, id).await?;
         }
     }
     Ok(done)
+}
+
+/// How many documents lie under a key that should have none.
+async fn documents(store: &dyn RetentionStore, id: KeyId) -> Result<u64, StoreFault> {
+    let used = store.keys_in_use().await?;
+    Ok(used.iter().find(|used| used.key_id == id).map_or(0, |used| used.documents))
 }
 
 /// What lies in a store under keys that are destroyed, or has a tombstone, and is not purged yet: what a
 /// restored backup cannot give back. Documents that had to stay when the backup was made are named.
 pub async fn unreadable(store: &dyn RetentionStore, vault: &Vault) -> Result<Plan, StoreFault> {
     let mut plan = Plan::default();
-    for used in store.keys_in_use().await? {
-        let mut after = None;
-        loop {
-            let page = store.wrapped_under(used.key_id, after, BATCH).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id);
+    for id in store.keys().await? {
+        let mut pages = Pages::under(store, id);
+        while let Some(page) = pages.next().await? {
             for document in page {
                 let place = &document.place;
-                let erasure = vault.erased(place.referral_id, place.sha256, Some(used.key_id));
+                let erasure = vault.erased(place.referral_id, place.sha256, Some(id));
                 match (erasure.map(|erasure| erasure.why), document.facts.may_be_erased()) {
                     (None, _) => {}
                     (Some(ErasureReason::Misidentified), _) | (_, Ok(())) => plan.erase += 1,
@@ -90,6 +91,28 @@ pub async fn unreadable(store: &dyn RetentionStore, vault: &Vault) -> Result<Pla
         }
     }
     Ok(plan)
+}
+
+/// The documents under a key, batch by batch in the order of their numbers: each once, whatever becomes
+/// of it meanwhile.
+pub(super) struct Pages<'a> {
+    store: &'a dyn RetentionStore,
+    key: KeyId,
+    after: Option<DocumentId>,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn under(store: &'a dyn RetentionStore, key: KeyId) -> Self {
+        Self { store, key, after: None }
+    }
+
+    /// The next batch; none after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<WrappedDocument>>, StoreFault> {
+        let page = self.store.wrapped_under(self.key, self.after, BATCH).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.id);
+        Ok(Some(page))
+    }
 }
 
 /// Deletes the ciphertext of documents that nobody can open any more.
@@ -138,15 +161,13 @@ async fn move_key(
     progress: &mut (impl FnMut(u64) + Send),
 ) -> Result<u64, StoreFault> {
     let mut moved = 0;
-    let mut after = None;
-    loop {
-        let page = store.wrapped_under(key, after, BATCH).await?;
-        let Some(last) = page.last() else { return Ok(moved) };
-        after = Some(last.id);
+    let mut pages = Pages::under(store, key);
+    while let Some(page) = pages.next().await? {
         let changed = rewrap(store, vault, &page, period).await?;
         moved += changed;
         progress(changed);
     }
+    Ok(moved)
 }
 
 /// Wraps the keys of `documents` under the key in use for `period`. A key that does not open is left

@@ -1,6 +1,8 @@
 //! Copies the write-ahead log into the database beside the writer. The writer itself would stop for
 //! tens of milliseconds, and everybody who waits for a receipt with it.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -34,6 +36,14 @@ fn run(conn: &Connection, pragma: &str) -> Result<Log, StoreFault> {
     Ok(statement.query_row([], |row| Ok(Log { written: row.get(1)?, copied: row.get(2)? }))?)
 }
 
+/// Copies, and syncs the database even if the writer has written on meanwhile: SQLite then leaves that
+/// sync to the copy that reaches the end, which is the writer's, and everybody would wait for it. A
+/// failed sync is never repeated: pages may be gone, and the next one could say that all is well.
+fn copy_and_sync(conn: &Connection, database: &File) -> Result<(), StoreFault> {
+    copy(conn)?;
+    database.sync_data().map_err(|_| StoreFault::OutcomeUnknown)
+}
+
 /// A thread that copies when asked, with a connection of its own.
 pub(super) struct Copier {
     asks: Option<Sender<()>>,
@@ -43,13 +53,13 @@ pub(super) struct Copier {
 }
 
 impl Copier {
-    /// Starts the thread.
-    pub fn start(conn: Connection) -> Result<Self, StoreFault> {
+    /// Starts the thread; `database` is the file that `conn` writes into.
+    pub fn start(conn: Connection, database: Arc<File>) -> Result<Self, StoreFault> {
         let (asks, asked) = channel();
         let (answer, answers) = channel();
         let work = move || {
             while asked.recv().is_ok() {
-                if answer.send(copy(&conn).map(drop)).is_err() {
+                if answer.send(copy_and_sync(&conn, &database)).is_err() {
                     return;
                 }
             }
@@ -107,6 +117,10 @@ mod tests {
         conn
     }
 
+    fn file(folder: &std::path::Path) -> Arc<File> {
+        Arc::new(File::open(folder.join("a.db")).unwrap())
+    }
+
     fn run(conn: &Connection, sql: &str) {
         conn.prepare(sql).unwrap().execute([]).unwrap();
     }
@@ -119,7 +133,7 @@ mod tests {
         run(&conn, "INSERT INTO t VALUES (randomblob(400000))");
         let before = log(&conn).unwrap();
         assert!(before.written > 90 && before.copied == 0, "{before:?}");
-        let mut copier = Copier::start(open(folder.path())).unwrap();
+        let mut copier = Copier::start(open(folder.path()), file(folder.path())).unwrap();
         assert!(!copier.is_under_way() && copier.ended().is_none());
         copier.begin();
         assert!(copier.is_under_way());
@@ -141,7 +155,7 @@ mod tests {
         };
         assert_eq!(count(&reader), 0);
         run(&conn, "INSERT INTO t VALUES (randomblob(400000))");
-        let mut copier = Copier::start(open(folder.path())).unwrap();
+        let mut copier = Copier::start(open(folder.path()), file(folder.path())).unwrap();
         copier.begin();
         assert_eq!(copier.wait(), Ok(()));
         let stopped = log(&conn).unwrap();
@@ -161,7 +175,7 @@ mod tests {
         run(&conn, "CREATE TABLE t (room BLOB)");
         // SQLite copies nothing for a connection that is writing.
         run(&conn, "BEGIN IMMEDIATE");
-        let mut copier = Copier::start(conn).unwrap();
+        let mut copier = Copier::start(conn, file(folder.path())).unwrap();
         copier.begin();
         assert!(copier.wait().is_err());
         assert!(!copier.is_under_way());

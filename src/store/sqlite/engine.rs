@@ -43,16 +43,12 @@ pub struct Settings {
     pub create: bool,
     /// Owner or operator.
     pub access: Access,
-    /// Under load, how long a commit waits for company; more than a millisecond is cut to that. Zero
-    /// unless set: on a disk that syncs at once it gained nothing (`benches/README.md`), and on a
-    /// slow one company comes while it syncs.
-    pub linger: Duration,
 }
 
 impl Settings {
     /// The serving process's own store at `path`, which must exist.
     pub fn owner(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), create: false, access: Access::Owner, linger: Duration::ZERO }
+        Self { path: path.into(), create: false, access: Access::Owner }
     }
 
     /// The same, created if it is missing.
@@ -70,6 +66,9 @@ pub(super) struct Engine {
     // Order matters: fields are dropped from the top, and the lock must go last.
     readers: Arc<Readers>,
     writer: Writer,
+    /// Open as long as any connection: closing a file gives up the locks that this process holds on it,
+    /// also those of SQLite.
+    _database: Arc<File>,
     _lock: Option<File>,
 }
 
@@ -113,8 +112,9 @@ impl Engine {
         });
         let copier = connect(&settings.path)?;
         never_last(&copier)?;
-        let writer = Writer::start(conn, Copier::start(copier)?, settings.linger)?;
-        Ok(Self { readers, writer, _lock: lock })
+        let database = Arc::new(File::open(&settings.path).map_err(|_| StoreFault::Unavailable)?);
+        let writer = Writer::start(conn, Copier::start(copier, database.clone())?)?;
+        Ok(Self { readers, writer, _database: database, _lock: lock })
     }
 
     /// Runs `op` in the writer's next transaction; resolves after that is committed and synced. If

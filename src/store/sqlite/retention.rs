@@ -66,6 +66,10 @@ pub(super) const AUTHORITY: Kind = Kind {
 macro_rules! retention_store {
     ($store:ty, $kind:expr) => {
         impl RetentionStore for $store {
+            fn keys(&self) -> Pending<'_, Vec<KeyId>> {
+                self.engine.long_read(retention::keys)
+            }
+
             fn keys_in_use(&self) -> Pending<'_, Vec<KeyUse>> {
                 self.engine.long_read(retention::keys_in_use)
             }
@@ -105,7 +109,9 @@ macro_rules! retention_store {
             }
 
             fn release_hold(&self, referral_id: ReferralId, code: String) -> Pending<'_, bool> {
-                self.engine.write(move |conn| retention::release_hold(conn, referral_id, &code))
+                let release =
+                    move |conn: &_| retention::release_hold(conn, &$kind, referral_id, &code);
+                self.engine.write(release)
             }
 
             fn close(&self, referral_id: ReferralId, now: Timestamp) -> Pending<'_, bool> {
@@ -119,6 +125,22 @@ macro_rules! retention_store {
     };
 }
 pub(super) use retention_store;
+
+/// Steps from key to key in the index, instead of counting what lies under each.
+const KEYS: &str = "
+    WITH RECURSIVE k (key_id) AS (
+        SELECT key_id FROM (SELECT key_id FROM documents ORDER BY key_id LIMIT 1) AS first
+        UNION ALL
+        SELECT (SELECT d.key_id FROM documents d WHERE d.key_id > k.key_id ORDER BY d.key_id LIMIT 1)
+        FROM k WHERE k.key_id IS NOT NULL
+    )
+    SELECT key_id FROM k WHERE key_id IS NOT NULL";
+
+pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyId>, StoreFault> {
+    let mut find = conn.prepare_cached(KEYS)?;
+    let found = find.query_map([], |row| row.get(0).map(KeyId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
 
 pub(super) fn keys_in_use(conn: &Connection) -> Result<Vec<KeyUse>, StoreFault> {
     let mut find = conn.prepare_cached("SELECT key_id, count(*) FROM documents GROUP BY key_id")?;
@@ -208,12 +230,13 @@ pub(super) fn hold(conn: &Connection, kind: &Kind, hold: &Hold) -> Result<bool, 
 
 pub(super) fn release_hold(
     conn: &Connection,
+    kind: &Kind,
     id: ReferralId,
     code: &str,
 ) -> Result<bool, StoreFault> {
-    let mut delete =
-        conn.prepare_cached("DELETE FROM holds WHERE referral_id = ?1 AND code = ?2")?;
-    Ok(delete.execute(params![id.as_bytes(), code])? == 1)
+    conn.prepare_cached("DELETE FROM holds WHERE referral_id = ?1 AND code = ?2")?
+        .execute(params![id.as_bytes(), code])?;
+    is_known(conn, kind, id)
 }
 
 pub(super) fn close(

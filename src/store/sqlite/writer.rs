@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -17,17 +16,15 @@ use crate::store::contract::StoreFault;
 const QUEUE: usize = 1_024;
 /// Operations per commit. More bring nothing and make the first one wait.
 const LARGEST_BATCH: usize = 256;
-/// The write-ahead log is copied into the database when it has this many pages (40 MB).
-const CHECKPOINT_PAGES: i64 = 10_000;
+/// The write-ahead log is copied into the database when it has this many pages (8 MB). With more,
+/// copies are rarer and each disturbs the commits beside it for longer: `benches/README.md`.
+const CHECKPOINT_PAGES: i64 = 2_000;
 /// At this length (160 MB) the writer waits for the copy: the disk is slower than the work.
-const LONGEST_LOG: i64 = 4 * CHECKPOINT_PAGES;
-/// So few pages the writer copies itself, so that all is copied and the log begins anew (4 MB).
-const LAST_PAGES: i64 = 1_000;
+const LONGEST_LOG: i64 = 40_000;
+/// So few pages the writer copies itself, so that all is copied and the log begins anew (1.6 MB).
+const LAST_PAGES: i64 = 400;
 /// Operations between two looks at the size of the log.
 const LOOK_EVERY: usize = 64;
-/// A commit lingers only if the one before had at least this many operations: then there are many
-/// who ask at the same time.
-const LINGER_FROM: usize = 4;
 
 /// An operation on its way. It may run more than once; what it did is undone in between.
 trait Job: Send {
@@ -105,8 +102,8 @@ impl Queue {
         self.bell.notify_one();
     }
 
-    /// Waits for a job, then for `linger` for others, and takes what is there. Empty once closed.
-    fn take(&self, linger: Duration) -> Vec<Box<dyn Job>> {
+    /// Waits for a job and takes all that is there, at once. Empty once closed.
+    fn take(&self) -> Vec<Box<dyn Job>> {
         let mut waiting = self.lock();
         while waiting.jobs.is_empty() {
             if waiting.closed {
@@ -116,16 +113,6 @@ impl Queue {
             waiting = self.bell.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         waiting.asleep = false;
-        let until = Instant::now() + linger;
-        while waiting.jobs.len() < LARGEST_BATCH && !waiting.closed {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            // Nobody rings meanwhile, but to close.
-            let waited = self.bell.wait_timeout(waiting, left);
-            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
         let count = waiting.jobs.len().min(LARGEST_BATCH);
         waiting.jobs.drain(..count).collect()
     }
@@ -139,11 +126,9 @@ pub(super) struct Writer {
 
 impl Writer {
     /// `copier` copies the log of `conn`'s file.
-    pub fn start(conn: Connection, copier: Copier, linger: Duration) -> Result<Self, StoreFault> {
+    pub fn start(conn: Connection, copier: Copier) -> Result<Self, StoreFault> {
         let queue = Arc::new(Queue::default());
-        let linger = linger.min(Duration::from_millis(1));
-        let work =
-            Work { copier, conn, queue: queue.clone(), linger, last_batch: 0, since_look: 0 };
+        let work = Work { copier, conn, queue: queue.clone(), last_batch: 0, since_look: 0 };
         let thread = std::thread::Builder::new().name("store-writer".into());
         let thread = thread.spawn(move || work.run()).map_err(|_| StoreFault::Unavailable)?;
         Ok(Self { turns: Arc::new(Semaphore::new(QUEUE)), queue, thread: Some(thread) })
@@ -181,7 +166,6 @@ struct Work {
     copier: Copier,
     conn: Connection,
     queue: Arc<Queue>,
-    linger: Duration,
     last_batch: usize,
     since_look: usize,
 }
@@ -200,8 +184,7 @@ impl Drop for Work {
 impl Work {
     fn run(mut self) {
         loop {
-            let alone = self.last_batch < LINGER_FROM;
-            let jobs = self.queue.take(if alone { Duration::ZERO } else { self.linger });
+            let jobs = self.queue.take();
             if jobs.is_empty() {
                 // Closing the last connection checkpoints too; a failure leaves the log for the next
                 // start.
@@ -286,7 +269,7 @@ impl Work {
         // Fails only for options that this SQLite does not know.
         let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         loop {
-            let jobs = self.queue.take(Duration::ZERO);
+            let jobs = self.queue.take();
             if jobs.is_empty() {
                 return;
             }
@@ -322,9 +305,9 @@ mod tests {
         let conn = Connection::open_in_memory().unwrap();
         conn.prepare("CREATE TABLE t (value INTEGER)").unwrap().execute([]).unwrap();
         let queue = Arc::new(Queue::default());
-        let copier = Copier::start(Connection::open_in_memory().unwrap()).unwrap();
-        let linger = Duration::ZERO;
-        let work = Work { copier, conn, queue, linger, last_batch: 0, since_look: 0 };
+        let database = Arc::new(tempfile::tempfile().unwrap());
+        let copier = Copier::start(Connection::open_in_memory().unwrap(), database).unwrap();
+        let work = Work { copier, conn, queue, last_batch: 0, since_look: 0 };
         let turns = Arc::new(Semaphore::new(QUEUE));
         let (jobs, answers): (Vec<_>, Vec<_>) =
             [1, 2, -3, 4].map(|value| insert(value, &turns)).into_iter().unzip();
@@ -351,9 +334,10 @@ mod tests {
         };
         let conn = open();
         conn.prepare("CREATE TABLE t (room BLOB)").unwrap().execute([]).unwrap();
-        let (queue, linger) = (Arc::new(Queue::default()), Duration::ZERO);
-        let copier = Copier::start(open()).unwrap();
-        let mut work = Work { copier, conn, queue, linger, last_batch: 0, since_look: 0 };
+        let queue = Arc::new(Queue::default());
+        let database = Arc::new(std::fs::File::open(folder.path().join("a.db")).unwrap());
+        let copier = Copier::start(open(), database).unwrap();
+        let mut work = Work { copier, conn, queue, last_batch: 0, since_look: 0 };
         let turns = Arc::new(Semaphore::new(QUEUE));
         let mut batch = |count: usize, room: usize| {
             let job = |_| -> Box<dyn Job> {
@@ -392,10 +376,10 @@ mod tests {
         let (jobs, _answers): (Vec<_>, Vec<_>) =
             (0..LARGEST_BATCH as i64 + 3).map(|value| insert(value, &turns)).unzip();
         jobs.into_iter().for_each(|job| queue.push(job).unwrap());
-        assert_eq!(queue.take(Duration::from_secs(3_600)).len(), LARGEST_BATCH);
+        assert_eq!(queue.take().len(), LARGEST_BATCH);
         queue.close();
-        assert_eq!(queue.take(Duration::from_secs(3_600)).len(), 3);
-        assert!(queue.take(Duration::ZERO).is_empty());
+        assert_eq!(queue.take().len(), 3);
+        assert!(queue.take().is_empty());
         let (late, _answer) = insert(1, &turns);
         assert_eq!(queue.push(late), Err(StoreFault::Stopped));
     }

@@ -22,6 +22,9 @@ CREATE TABLE dispatches (
 );
 CREATE UNIQUE INDEX dispatches_by_document ON dispatches (document) WHERE document IS NOT NULL;
 
+-- Those of a dispatch.
+CREATE INDEX tokens_by_owner ON tokens (owner);
+
 -- The last number given out per prefix and year.
 CREATE TABLE reference_numbers (
     prefix text NOT NULL,

@@ -81,7 +81,6 @@ CREATE TABLE tokens (
     crls bytea NOT NULL CHECK (length(crls) % 32 = 0),
     recorded_at bigint NOT NULL
 );
-CREATE INDEX tokens_by_owner ON tokens (owner);
 
 -- The replicas whose confirmation a commit waits for, now. The owner may look into
 -- pg_stat_replication (roles.sql); the roles that serve learn no more than this number.

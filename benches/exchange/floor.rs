@@ -91,6 +91,10 @@ impl Beside {
                         times.push(began.elapsed().as_nanos() as f64 / 1e3);
                     }
                 }
+                #[allow(
+                    clippy::disallowed_methods,
+                    reason = "a thread of its own beside the load"
+                )]
                 thread::sleep(Self::PAUSE);
             }
             seen

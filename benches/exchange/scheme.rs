@@ -59,7 +59,7 @@ impl Scheme {
             authorities = self::authorities(&world)?;
         }
         if let Some((copies, documents)) = how.stored {
-            some_referrals(&world, &mut authorities).await?;
+            some_referrals(&world, &authorities).await?;
             multiply(&world.gateway_config().with_file_name("gateway.db"), copies, documents)?;
         }
         let under = match how.slower_sync {
@@ -128,7 +128,7 @@ async fn sender(world: &World) -> Result<Sender, String> {
 
 /// Brings a few referrals through the gateway to their authority and back, and stops the gateway again, and
 /// the authorities that were started for it.
-async fn some_referrals(world: &World, running: &mut Vec<Process>) -> Result<(), String> {
+async fn some_referrals(world: &World, running: &[Process]) -> Result<(), String> {
     let mut started = Vec::new();
     if running.is_empty() {
         started = authorities(world)?;

@@ -5,8 +5,10 @@ mod exchange_support;
 
 use std::sync::Arc;
 
+use ecaf::domain::party::Party;
 use ecaf::domain::time::{DAY, HOUR, MINUTE, Timestamp};
 use ecaf::effects::{Clock, FixedClock, SystemEntropy, files};
+use ecaf::protocol::signing::SigningIdentity;
 use ecaf::protocol::trust::issue::{
     Ca, CrlContent, LeafKind, LeafRequest, Period, PrivateKey, Reason, Revoked,
 };
@@ -50,21 +52,25 @@ impl Stage {
 
     /// A new signing certificate for the school, for so long; it signs with that from now on.
     fn certify(&mut self, lifetime: i64) -> Chain {
+        let identity = self.identity(self.school.party.clone(), lifetime);
+        let chain = identity.chain().clone();
+        self.school.signing = Some(identity);
+        chain
+    }
+
+    /// A key and certificate to sign with, for so long.
+    fn identity(&self, party: Party, lifetime: i64) -> SigningIdentity {
         let (issuing, entropy) = (self.issuing(), SystemEntropy::default());
         let now = self.clock.now();
         let request = LeafRequest {
-            party: self.school.party.clone(),
+            party,
             kind: LeafKind::Signing,
             period: Period { not_before: now.plus(-MINUTE), not_after: now.plus(lifetime) },
         };
         let key = PrivateKey::generate().unwrap();
         let leaf = issuing.leaf(&request, &key, &entropy).unwrap();
         let chain = pem::to_pem([&leaf, issuing.certificate()]);
-        let trust = &self.school.trust;
-        let identity = inside::signing(chain.as_bytes(), key.to_pem().as_bytes(), trust);
-        let chain = identity.chain().clone();
-        self.school.signing = Some(identity);
-        chain
+        inside::signing(chain.as_bytes(), key.to_pem().as_bytes(), &self.school.trust)
     }
 
     /// Publishes a list on which `chain` is revoked from `at` on, signatures from `doubted` on being
@@ -210,4 +216,23 @@ async fn a_revoked_connection_ends_and_lists_that_are_too_old_stop_everything() 
     if let Ok(answer) = post(&other, &document).await {
         assert!(!answer.status.is_success(), "accepted on a list that is too old");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_receipt_is_given_by_a_gateway_that_has_started_again_and_can_sign_no_more() {
+    let mut stage = Stage::new().await;
+    let sent = stage.accepted().await;
+    // It remembers nothing of what it accepted lately.
+    stage.gateway.stop().await;
+    stage.gateway = Gateway::open(&stage.scene, &stage.clock, eager()).await;
+    stage.school = inside::school(&stage.scene, 0, &stage.clock).await;
+    let party = stage.gateway.exchange.signing.load().party().clone();
+    let short = stage.identity(party, HOUR);
+    stage.gateway.exchange.signing.store(Arc::new(short));
+    stage.hand.set(friday().plus(2 * HOUR));
+    let new = stage.stream.document(0, NEWHAM);
+    let refused = problem(&post(&stage.school, &new).await.unwrap(), 503);
+    assert_eq!(refused.violations[0].rule, "exchange.unavailable");
+    let again = receipt_of(&post(&stage.school, &sent.document).await.unwrap());
+    assert_eq!((again.new, &again.accepted), (false, &sent.receipt.accepted));
 }

@@ -45,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     let domain = world.trust.trust_domain();
     if let Ok(text) = std::str::from_utf8(bytes) {
         if let Ok(token) = Unverified::parse(text) {
-            let _ = (token.x5t(), token.peek());
+            let _ = (token.x5t(), token.peek::<serde_json::Value>());
             // Nobody but the holder of the key makes a token that verifies.
             assert!(token.verify(SUBMISSION_TYPE, &world.signer).is_err());
         }

@@ -128,7 +128,7 @@ impl Writer {
     /// `copier` copies the log of `conn`'s file.
     pub fn start(conn: Connection, copier: Copier) -> Result<Self, StoreFault> {
         let queue = Arc::new(Queue::default());
-        let work = Work { copier, conn, queue: queue.clone(), last_batch: 0, since_look: 0 };
+        let work = Work { copier, conn, queue: queue.clone(), since_look: 0 };
         let thread = std::thread::Builder::new().name("store-writer".into());
         let thread = thread.spawn(move || work.run()).map_err(|_| StoreFault::Unavailable)?;
         Ok(Self { turns: Arc::new(Semaphore::new(QUEUE)), queue, thread: Some(thread) })
@@ -166,7 +166,6 @@ struct Work {
     copier: Copier,
     conn: Connection,
     queue: Arc<Queue>,
-    last_batch: usize,
     since_look: usize,
 }
 
@@ -190,7 +189,7 @@ impl Work {
                 // start.
                 return;
             }
-            self.last_batch = jobs.len();
+            self.since_look += jobs.len();
             let healthy = self.carry_out(jobs).and_then(|()| self.checkpoint());
             if healthy.is_err_and(StoreFault::is_final) {
                 return self.refuse_the_rest();
@@ -242,7 +241,6 @@ impl Work {
     /// commit that finds all of it copied: so the copier does the bulk, as often as it takes until
     /// little is left, and the writer the rest between two commits.
     fn checkpoint(&mut self) -> Result<(), StoreFault> {
-        self.since_look += self.last_batch;
         if self.since_look < LOOK_EVERY {
             return Ok(());
         }
@@ -307,7 +305,7 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let database = Arc::new(tempfile::tempfile().unwrap());
         let copier = Copier::start(Connection::open_in_memory().unwrap(), database).unwrap();
-        let work = Work { copier, conn, queue, last_batch: 0, since_look: 0 };
+        let work = Work { copier, conn, queue, since_look: 0 };
         let turns = Arc::new(Semaphore::new(QUEUE));
         let (jobs, answers): (Vec<_>, Vec<_>) =
             [1, 2, -3, 4].map(|value| insert(value, &turns)).into_iter().unzip();
@@ -337,7 +335,7 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let database = Arc::new(std::fs::File::open(folder.path().join("a.db")).unwrap());
         let copier = Copier::start(open(), database).unwrap();
-        let mut work = Work { copier, conn, queue, last_batch: 0, since_look: 0 };
+        let mut work = Work { copier, conn, queue, since_look: 0 };
         let turns = Arc::new(Semaphore::new(QUEUE));
         let mut batch = |count: usize, room: usize| {
             let job = |_| -> Box<dyn Job> {
@@ -350,7 +348,7 @@ mod tests {
                 Box::new(Queued { op, result, answer: oneshot::channel().0, _turn })
             };
             work.carry_out((0..count).map(job).collect()).unwrap();
-            work.last_batch = count;
+            work.since_look += count;
             work.checkpoint().unwrap();
             // As if it had ended between two batches.
             if work.copier.is_under_way() {

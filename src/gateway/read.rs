@@ -129,28 +129,8 @@ fn concerns_another(token: &StoredToken, viewer: &Party, theirs: &BTreeSet<Diges
     named.any(another)
 }
 
-fn nothing_here() -> Trouble {
+pub(super) fn nothing_here() -> Trouble {
     Refusal::new(Class::NotFound, Violation::whole(NOTHING_HERE)).into()
-}
-
-struct Visible {
-    timeline: Timeline,
-    sender: Party,
-    holder: DfeCode,
-    recipients: Vec<DfeCode>,
-    request_type: RequestType,
-}
-
-impl Visible {
-    fn allows(&self, viewer: &Party, part: Part) -> bool {
-        let involved = Involved {
-            sender: &self.sender,
-            holder: self.holder,
-            recipients: &self.recipients,
-            request_type: self.request_type,
-        };
-        may_see(viewer, part, involved)
-    }
 }
 
 impl Exchange {
@@ -159,7 +139,7 @@ impl Exchange {
         let visible = self.visible(id, viewer, Part::Timeline).await?;
         let all = visible.allows(viewer, Part::OthersDeliveries);
         let now = self.now();
-        let timeline = &visible.timeline;
+        let timeline = &visible.thread;
         let is_mine =
             |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
         let deliveries =
@@ -173,7 +153,7 @@ impl Exchange {
         Ok(StateAnswer {
             referral_id: id.to_string(),
             sender: timeline.sender.to_string(),
-            authority: self.authority_name(visible.holder),
+            authority: self.authority_name(visible.case.holder()),
             version: last.version,
             urgency: urgency.as_str(),
             recorded_at: first.recorded_at.to_string(),
@@ -249,45 +229,10 @@ impl Exchange {
         Ok(chain.ok_or_else(nothing_here)?.to_header())
     }
 
-    async fn visible(
-        &self,
-        id: ReferralId,
-        viewer: &Party,
-        part: Part,
-    ) -> Result<Visible, Trouble> {
-        let timeline = self.store.timeline(id).await?.ok_or_else(nothing_here)?;
-        let last = timeline.versions.last().ok_or_else(nothing_here)?;
-        let request_type = RequestType::from_code(&last.request_type).ok_or_else(nothing_here)?;
-        let (holder, submission) = (last.authority, last.submission_sha256);
-        let recipients = timeline.deliveries.iter().map(|d| d.authority).filter(|a| *a != holder);
-        let visible = Visible {
-            recipients: recipients.collect(),
-            sender: self.sender(id, submission, &timeline.sender).await?,
-            holder,
-            request_type,
-            timeline,
-        };
-        if visible.allows(viewer, part) { Ok(visible) } else { Err(nothing_here()) }
-    }
-
-    /// The verified sender, with the person if one signed.
-    async fn sender(
-        &self,
-        id: ReferralId,
-        submission: Digest,
-        organisation: &Organisation,
-    ) -> Result<Party, Fault> {
-        let token = self.store.token(id, submission).await?;
-        let issuer = token.map(|t| {
-            // Stored only after verification, so its claims may be believed.
-            let claims = unverified_claims(&t.token.jws).unwrap_or_default();
-            let attested = claims["attested"]["sender"].as_str().and_then(|s| s.parse().ok());
-            attested.unwrap_or(t.token.issuer)
-        });
-        let by_organisation = || self.party(organisation.clone());
-        Ok(issuer
-            .filter(|p: &Party| p.organisation == *organisation)
-            .unwrap_or_else(by_organisation))
+    /// The referral, if `viewer` may see this part of it.
+    async fn visible(&self, id: ReferralId, viewer: &Party, part: Part) -> Result<Known, Trouble> {
+        let known = self.known(id).await?.ok_or_else(nothing_here)?;
+        if known.allows(viewer, part) { Ok(known) } else { Err(nothing_here()) }
     }
 
     fn delivery_answer(&self, row: &DeliveryRow, now: Timestamp) -> DeliveryAnswer {

@@ -11,6 +11,8 @@ use crate::domain::party::{DfeCode, Organisation, Party};
 pub struct Statement<'a> {
     /// SHA-256 of its token.
     pub digest: Digest,
+    /// The place in the thread that it takes, or would take.
+    pub position: u32,
     /// What it says.
     pub kind: EventKind,
     /// Who says it.

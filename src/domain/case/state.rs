@@ -33,6 +33,8 @@ pub struct Desk {
     pub filed: bool,
     /// It gets the referral only because a transfer is proposed to it: with a "no" that ends.
     pub only_asked: bool,
+    /// The position of the thread that called for its delivery: an older one does not count.
+    pub since: u32,
 }
 
 /// A transfer that is proposed and not answered.
@@ -103,14 +105,16 @@ impl Case {
         }
     }
 
-    /// The referral is on its way to `authority`, for whatever purpose.
+    /// An acceptance sends the referral to `authority`, for whatever purpose.
     pub fn sent_to(&mut self, authority: DfeCode) {
-        self.desks.entry(authority).or_default();
+        self.desks.entry(authority).or_default().only_asked = false;
     }
 
-    /// The receipt of `authority` is recorded. Too late for one that has declined meanwhile.
-    pub fn delivered(&mut self, authority: DfeCode) {
-        if let Some(desk) = self.desks.get_mut(&authority) {
+    /// The receipt of `authority` is recorded, for a delivery that was called for at `position`. One
+    /// that has declined meanwhile has no part in it any more.
+    pub fn delivered(&mut self, authority: DfeCode, position: u32) {
+        let desk = self.desks.get_mut(&authority).filter(|desk| position >= desk.since);
+        if let Some(desk) = desk {
             desk.delivered = true;
         }
     }
@@ -235,7 +239,8 @@ impl Case {
                 self.proposal = event.to.map(|to| Proposal { event: event.digest, to });
                 if let Some(to) = event.to {
                     self.asked.insert(to);
-                    let asked = Desk { only_asked: true, ..Desk::default() };
+                    let since = event.position;
+                    let asked = Desk { only_asked: true, since, ..Desk::default() };
                     self.desks.entry(to).or_insert(asked);
                 }
             }

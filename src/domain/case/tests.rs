@@ -72,7 +72,7 @@ struct Walk {
 impl Walk {
     fn begin() -> Self {
         let mut case = Case::begin("900001".parse().unwrap(), code(0), 2);
-        case.delivered(code(0));
+        case.delivered(code(0), 1);
         Self { case, events: Vec::new() }
     }
 
@@ -89,7 +89,7 @@ impl Walk {
                 return None;
             }
             1..=6 => {
-                self.case.delivered(code(step.other));
+                self.case.delivered(code(step.other), at as u32);
                 return None;
             }
             _ => {}
@@ -113,6 +113,7 @@ impl Walk {
         let staged = matches!(kind, EventKind::DisagreementRaised | EventKind::DisagreementStepped);
         let statement = Statement {
             digest: Digest::from_bytes(digest),
+            position: at as u32,
             kind,
             author: &parties[step.author],
             children: &children,
@@ -213,6 +214,7 @@ fn judged(
     let author = party(author);
     let mut statement = Statement {
         digest: Digest::from_bytes([9; 32]),
+        position: 2,
         kind,
         author: &author,
         children: &[],
@@ -234,7 +236,7 @@ fn what_is_wrong_is_named() {
     let person = "authority/204/person/w7";
     let opened = |case: &Case, author| judged(case, |_| (), author, EventKind::Opened);
     assert!(matches!(opened(&case, person), Err(Illegal::NotNow(_))), "not delivered yet");
-    case.delivered(code(0));
+    case.delivered(code(0), 1);
     assert_eq!(opened(&case, person), Ok(()));
     assert_eq!(opened(&case, organisation), Err(Illegal::NeedsAPerson));
     assert_eq!(opened(&case, "authority/316/person/w7"), Err(Illegal::NotYours));
@@ -272,10 +274,11 @@ fn what_is_wrong_is_named() {
 #[test]
 fn a_referral_about_no_child_is_decided_as_a_whole() {
     let mut case = Case::begin("900001".parse().unwrap(), code(0), 0);
-    case.delivered(code(0));
+    case.delivered(code(0), 1);
     let person = party("authority/204/person/w7");
     let statement = Statement {
         digest: Digest::from_bytes([1; 32]),
+        position: 2,
         kind: EventKind::Acknowledged,
         author: &person,
         children: &[],

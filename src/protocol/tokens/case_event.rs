@@ -138,12 +138,18 @@ impl CaseEvent {
         agree(&[("detail_sha256", self.body().detail_sha256 == detail)])
     }
 
-    /// As the rules of the thread see it: `digest` is that of the token, `answered` the kind of the
-    /// event that it answers, where the thread has it.
-    pub fn statement(&self, digest: Digest, answered: Option<EventKind>) -> Statement<'_> {
+    /// As the rules of the thread see it: `digest` is that of the token, `position` the place that it
+    /// takes, `answered` the kind of the event that it answers, where the thread has it.
+    pub fn statement(
+        &self,
+        digest: Digest,
+        position: u32,
+        answered: Option<EventKind>,
+    ) -> Statement<'_> {
         let body = self.body();
         Statement {
             digest,
+            position,
             kind: self.kind(),
             author: &self.iss,
             children: &body.children,

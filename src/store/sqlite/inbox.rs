@@ -171,7 +171,7 @@ pub(super) fn item(
     let document = rows::document(row, 11)?;
     let mut find = snapshot.prepare_cached(concat!(
         "SELECT ",
-        token_columns!(),
+        token_columns!("t"),
         " FROM tokens t WHERE t.owner = ?1 ORDER BY t.id"
     ))?;
     let tokens = collect(find.query([rows::number(number)])?, |row| rows::token(row, 0))?;

@@ -194,7 +194,7 @@ pub async fn record(
     let signed = Signed::verify(stated, id, exchange, &desk)?;
     let known = exchange.known(id).await?.ok_or_else(nothing_here)?;
     // Asked before it is judged: what was recorded stays recorded, whatever came after it.
-    let before = known.events.iter().find(|e| e.stored.event.token.sha256 == signed.digest);
+    let before = known.events.iter().find(|e| e.digest() == signed.digest);
     if let Some(before) = before {
         return exchange.answer(&before.stored, false).await;
     }

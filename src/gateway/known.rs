@@ -18,16 +18,23 @@ use crate::protocol::tokens::CaseEvent;
 use crate::store::{Document, StoreFault, StoredEvent, Thread};
 
 /// An event as it was recorded, with what it says.
-pub(super) struct Recorded {
+pub(super) struct Event {
     pub stored: StoredEvent,
     pub said: CaseEvent,
+}
+
+impl Event {
+    /// SHA-256 of its token.
+    pub fn digest(&self) -> Digest {
+        self.stored.event.token.sha256
+    }
 }
 
 /// A referral as it stands.
 pub(super) struct Known {
     pub thread: Thread,
     pub case: Case,
-    pub events: Vec<Recorded>,
+    pub events: Vec<Event>,
     /// The verified sender, with the person if one signed.
     pub sender: Party,
     pub request_type: RequestType,
@@ -53,9 +60,15 @@ impl Known {
         may_see(viewer, part, self.involved())
     }
 
-    /// Whether `viewer` may see an event of this kind by `author`.
-    pub fn shows(&self, viewer: &Party, kind: EventKind, author: &Organisation) -> bool {
+    fn shows(&self, viewer: &Party, kind: EventKind, author: &Organisation) -> bool {
         may_see_event(viewer, kind, author, self.involved())
+    }
+
+    /// The events that `viewer` may see.
+    pub fn shown_to<'a>(&'a self, viewer: &'a Party) -> impl Iterator<Item = &'a Event> {
+        let shows =
+            |event: &&Event| self.shows(viewer, event.said.kind(), &event.said.iss.organisation);
+        self.events.iter().filter(shows)
     }
 
     /// The organisations that have a part in it and may see an event of this kind by `author`.
@@ -79,7 +92,7 @@ impl Known {
 
     /// The kind of the event with this digest, if the thread has it.
     pub fn kind_of(&self, event: Digest) -> Option<EventKind> {
-        let found = self.events.iter().find(|e| e.stored.event.token.sha256 == event);
+        let found = self.events.iter().find(|e| e.digest() == event);
         found.map(|e| e.said.kind())
     }
 }
@@ -97,29 +110,28 @@ impl Exchange {
         let mut events = Vec::with_capacity(thread.events.len());
         for stored in &thread.events {
             let said = said(stored).ok_or_else(corrupt)?;
-            events.push(Recorded { stored: stored.clone(), said });
+            events.push(Event { stored: stored.clone(), said });
         }
         let children = self.children_of(id, newest.payload_sha256, &events).await?;
         let Organisation::School(school) = thread.sender.clone() else { return Err(corrupt()) };
         let mut case = Case::begin(school, first.authority, children);
         let deliveries = &thread.deliveries;
-        for delivery in deliveries.iter().filter(|d| d.called_at == ACCEPTED_AT) {
+        for delivery in deliveries.iter().filter(|d| d.called_by.is_none()) {
             case.sent_to(delivery.authority);
         }
         let kinds: BTreeMap<Digest, EventKind> =
-            events.iter().map(|e| (e.stored.event.token.sha256, e.said.kind())).collect();
+            events.iter().map(|e| (e.digest(), e.said.kind())).collect();
         for event in &events {
-            let (digest, position) = (event.stored.event.token.sha256, event.stored.position);
+            let (digest, position) = (event.digest(), event.stored.position);
             let answered = event.said.body().answers.and_then(|a| kinds.get(&a).copied());
             case.apply(&event.said.statement(digest, position, answered));
         }
         for delivery in deliveries.iter().filter(|d| d.state == State::Delivered) {
-            case.delivered(delivery.authority, delivery.called_at);
+            case.delivered(delivery.authority, delivery.called_by.unwrap_or(0));
         }
         let with_desk = deliveries.iter().map(|d| d.authority);
-        let recipients = with_desk
-            .filter(|code| case.desk(*code).is_some() && *code != case.holder())
-            .collect();
+        let recipients =
+            with_desk.filter(|code| case.desk(*code).is_some() && *code != case.holder()).collect();
         let former = case.former_holders().collect();
         Ok(Some(Known { recipients, former, thread, case, events, sender, request_type }))
     }
@@ -130,7 +142,7 @@ impl Exchange {
         &self,
         id: ReferralId,
         document: Digest,
-        events: &[Recorded],
+        events: &[Event],
     ) -> Result<usize, Trouble> {
         match self.store.document(id, document).await? {
             Some(Document::Kept(bytes)) => {
@@ -164,9 +176,6 @@ impl Exchange {
             .unwrap_or_else(by_organisation))
     }
 }
-
-/// The position of the first `accepted`, which calls for the first deliveries.
-const ACCEPTED_AT: u32 = 1;
 
 /// What a stored event says: stored only after verification, so its claims may be believed.
 fn said(stored: &StoredEvent) -> Option<CaseEvent> {

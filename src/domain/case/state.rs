@@ -20,6 +20,18 @@ pub enum ChildState {
     Closed,
 }
 
+impl ChildState {
+    /// As written in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ChildState::Undecided => "undecided",
+            ChildState::Decided => "decided",
+            ChildState::Allocated => "allocated",
+            ChildState::Closed => "closed",
+        }
+    }
+}
+
 /// How far one authority has come with its delivery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Desk {

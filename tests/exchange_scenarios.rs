@@ -12,6 +12,7 @@ use bytes::Bytes;
 use ecaf::domain::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use ecaf::effects::{Clock, FixedClock, SystemClock};
 use ecaf::http::{ClientResponse, Line};
+use ecaf::party::member::Member;
 use ecaf::protocol::evidence::{Bundle, Says};
 use ecaf::protocol::hash::sha256;
 use ecaf::protocol::jws::Unverified;
@@ -19,7 +20,6 @@ use ecaf::protocol::problem::ProblemDocument;
 use ecaf::protocol::schema::Schema;
 use ecaf::protocol::tokens::{Attested, Refused, SET_TYPE, SecurityEvent};
 use ecaf::protocol::trust::{Chain, Purpose};
-use ecaf::school::sender::Sender;
 use ecaf::store::InboxFilter;
 use exchange_support::inside::{self, Authority, Gateway, eager};
 use exchange_support::{
@@ -44,7 +44,7 @@ struct Stage {
     hand: FixedClock,
     clock: Arc<dyn Clock>,
     gateway: Gateway,
-    schools: Vec<Sender>,
+    schools: Vec<Member>,
     stream: Stream,
 }
 
@@ -109,7 +109,7 @@ impl Stage {
     }
 
     /// The signed refusal beside a problem, for this request, says the same as the problem.
-    fn signed_refusal(&self, problem: &ProblemDocument, sender: &Sender, body: &[u8]) -> Refused {
+    fn signed_refusal(&self, problem: &ProblemDocument, sender: &Member, body: &[u8]) -> Refused {
         let token = Unverified::parse(problem.refusal.as_ref().expect("not signed")).unwrap();
         let chain = self.gateway.exchange.signing.load().chain().clone();
         let signer = sender.trust.check(&chain, Purpose::Signing).unwrap();
@@ -356,7 +356,7 @@ async fn an_attested_school_is_never_said_to_have_signed() {
 }
 
 /// A submission of `document` signed with the key of `owner`.
-fn borrowed_fields(owner: &Sender, document: &Document) -> ecaf::http::Fields {
+fn borrowed_fields(owner: &Member, document: &Document) -> ecaf::http::Fields {
     let identity = owner.signing.as_ref().unwrap();
     let value = |text: String| HeaderValue::from_str(&text).unwrap();
     let mut fields = json_fields();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ecaf::authority::station::Station;
-use ecaf::config::{self, IdentitySettings, TrustSettings};
+use ecaf::config::{self, IdentitySettings, MemberSettings, TrustSettings};
 use ecaf::domain::delivery::{BreakerPolicy, RetryPolicy};
 use ecaf::domain::party::{Organisation, Role};
 use ecaf::domain::time::DAY;
@@ -248,7 +248,15 @@ impl Authority {
 
 /// A school's machine with a clock of the test's.
 pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Member {
-    let settings = config::load_school(&scene.world.school_config(index)).unwrap();
+    member(config::load_school(&scene.world.school_config(index)).unwrap(), clock).await
+}
+
+/// The machine of a worker at an authority with a clock of the test's.
+pub async fn worker(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Member {
+    member(config::load_worker(&scene.world.worker_config(index)).unwrap(), clock).await
+}
+
+async fn member(settings: MemberSettings, clock: &Arc<dyn Clock>) -> Member {
     let trust = trust(&settings.trust, clock).await;
     let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;
     let signing =

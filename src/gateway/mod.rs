@@ -24,6 +24,8 @@ pub mod check;
 pub mod courier;
 pub mod deliver;
 pub mod exchange;
+pub mod feedback;
+mod known;
 pub mod note;
 pub mod publish;
 pub mod read;

@@ -320,6 +320,15 @@ impl<'a> Read<'a> {
         self.claims.get("events")?.as_object()?.values().next()?.get(member)?.as_str()
     }
 
+    /// What it says, if it is a dispatch note.
+    fn note(&self) -> Option<DispatchNote> {
+        let claims: SecurityEvent<DispatchNote> = match self.kind {
+            Kind::Dispatch => serde_json::from_value(self.claims.clone()).ok()?,
+            _ => return None,
+        };
+        Some(claims.event)
+    }
+
     fn event_digest(&self, member: &str) -> Option<Digest> {
         self.event_text(member)?.parse().ok()
     }
@@ -334,7 +343,8 @@ impl<'a> Read<'a> {
             all.iter().find(names)
         };
         let at = match self.kind {
-            Kind::Accepted | Kind::Recorded | Kind::Dispatch => time(self, "recorded_at"),
+            Kind::Accepted | Kind::Recorded => time(self, "recorded_at"),
+            Kind::Dispatch => self.note().map(|note| note.judged_at()),
             Kind::Submission | Kind::Attested => {
                 named_by(Kind::Accepted, "submission_sha256").and_then(|t| time(t, "recorded_at"))
             }
@@ -342,9 +352,16 @@ impl<'a> Read<'a> {
                 Some(token) => time(token, "recorded_at"),
                 None => return time(self, "stored_at").map(|t| (t, false)).ok_or_else(incomplete),
             },
-            Kind::Said => {
-                named_by(Kind::Recorded, "event_sha256").and_then(|t| time(t, "recorded_at"))
-            }
+            Kind::Said => match named_by(Kind::Recorded, "event_sha256") {
+                Some(record) => time(record, "recorded_at"),
+                // A proposal as the authority got it that was asked: its note says when it was recorded.
+                None => {
+                    let notes = all.iter().filter_map(Read::note);
+                    let mut transfers = notes.filter_map(|note| note.transfer);
+                    let ours = transfers.find(|t| t.proposal_sha256 == self.digest);
+                    ours.map(|transfer| transfer.proposed_at)
+                }
+            },
         };
         at.map(|t| (t, true)).ok_or_else(incomplete)
     }

@@ -1,6 +1,7 @@
 //! Pure values and rules of the exchange. std only: no async, no I/O, no clock reads, no wire format.
 
 pub mod advice;
+pub mod calendar;
 pub mod case;
 pub mod delivery;
 pub mod directory;

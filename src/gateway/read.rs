@@ -69,6 +69,8 @@ pub struct StateAnswer {
     /// The case of each child, in the order of the newest document: `undecided`, `decided`,
     /// `allocated` or `closed`. One entry for the matter of a referral about no child.
     pub children: Vec<&'static str>,
+    /// Whether it is about no child.
+    pub about_no_child: bool,
     /// The authority that is asked to take it over, while that is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer_proposed_to: Option<AuthorityName>,
@@ -252,6 +254,7 @@ impl Exchange {
             deliveries: deliveries.collect(),
             position: timeline.head.position,
             children: visible.case.children().iter().map(|c| c.as_str()).collect(),
+            about_no_child: visible.case.is_about_no_child(),
             transfer_proposed_to: visible
                 .case
                 .proposal()

@@ -168,6 +168,11 @@ impl Case {
         &self.children
     }
 
+    /// Whether it is about no child; its one entry in `children` then stands for its matter.
+    pub fn is_about_no_child(&self) -> bool {
+        self.no_child
+    }
+
     /// The transfer that waits for an answer.
     pub fn proposal(&self) -> Option<Proposal> {
         self.proposal

@@ -38,3 +38,4 @@ pub mod route;
 mod transfer;
 pub mod trouble;
 pub mod validate;
+mod versions;

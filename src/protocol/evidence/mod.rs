@@ -435,13 +435,19 @@ fn chained(
     let mut placed: Vec<(u64, Digest, Option<Digest>)> = Vec::new();
     for (statement, token) in statements.iter().zip(tokens) {
         match &statement.says {
-            Says::Accepted(a) => placed.push((a.position, token.digest, None)),
+            Says::Accepted(a) => placed.push((a.position, token.digest, a.previous_sha256)),
             Says::Recorded(r) => placed.push((r.position, token.digest, Some(r.previous_sha256))),
             _ => {}
         }
     }
     placed.extend(withheld.iter().map(|w| (w.position, w.sha256, None)));
     placed.sort_unstable_by_key(|(position, ..)| *position);
+    // The receipt of a later version, by itself.
+    if let [(position, _, Some(_))] = placed[..]
+        && position > 1
+    {
+        return Ok(());
+    }
     let mut before: Option<(u64, Digest)> = None;
     for (position, digest, previous) in placed {
         let follows = match before {

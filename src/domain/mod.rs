@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod calendar;
+pub mod clocks;
 pub mod delivery;
 pub mod directory;
 pub mod hours;

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::exchange::Exchange;
 use super::respond::{JSON, json_response};
 use super::trouble::Trouble;
-use super::{accept, check};
+use super::{accept, check, feedback};
 use crate::domain::ids::Digest;
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Refusal, Violation};
 use crate::http::{Answer, Handler, Request, Response};
 use crate::protocol::jws::Unverified;
 use crate::protocol::message::TOKEN;
-use crate::protocol::schema::{Schema, resources};
+use crate::protocol::schema::{LARGEST_DETAIL, Schema, resources};
 use crate::protocol::trust::Purpose;
 use crate::telemetry::metric;
 
@@ -40,6 +40,7 @@ enum Call<'a> {
     Routes,
     State(&'a str),
     Document(&'a str, &'a str),
+    Event(&'a str),
     Evidence(&'a str),
     Certificates(&'a str),
     WellKnown,
@@ -55,6 +56,7 @@ impl<'a> Call<'a> {
             ["v1", "routes"] => Some(Call::Routes),
             ["v1", "referrals", id] => Some(Call::State(id)),
             ["v1", "referrals", id, "documents", sha256] => Some(Call::Document(id, sha256)),
+            ["v1", "referrals", id, "events"] => Some(Call::Event(id)),
             ["v1", "referrals", id, "evidence"] => Some(Call::Evidence(id)),
             ["v1", "certificates", x5t] => Some(Call::Certificates(x5t)),
             [".well-known", "ecaf"] => Some(Call::WellKnown),
@@ -65,7 +67,7 @@ impl<'a> Call<'a> {
 
     fn method(self) -> &'static str {
         match self {
-            Call::Submit | Call::Check | Call::Routes => "POST",
+            Call::Submit | Call::Check | Call::Routes | Call::Event(_) => "POST",
             _ => "GET",
         }
     }
@@ -98,6 +100,11 @@ impl Api {
             Call::Document(id, sha256) => {
                 let bytes = exchange.document(parse(id)?, parse(sha256)?, viewer).await?;
                 Ok(Response::new(StatusCode::OK, JSON, bytes))
+            }
+            Call::Event(id) => {
+                let answer = feedback::record(exchange, request, parse(id)?).await?;
+                let status = if answer.new { StatusCode::CREATED } else { StatusCode::OK };
+                Ok(json_response(status, &answer))
             }
             Call::Evidence(id) => {
                 Ok(json_response(StatusCode::OK, &exchange.evidence(parse(id)?, viewer).await?))
@@ -172,6 +179,7 @@ impl Handler for Api {
         Some(match call {
             Call::Submit | Call::Check => self.largest_document,
             Call::Routes => SMALL,
+            Call::Event(_) => LARGEST_DETAIL,
             _ => 0,
         })
     }

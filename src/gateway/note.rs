@@ -74,6 +74,7 @@ impl Noted {
                 recorded_at: now,
                 directory_version: authorised.directory.version,
                 postcode_table: routed.route.table_version.clone(),
+                transfer: None,
             };
             let addressee = Organisation::Authority(authority);
             let to = Audience::Party(exchange.party(addressee.clone()));

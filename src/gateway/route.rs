@@ -160,7 +160,11 @@ pub(super) fn also_ring_advice(directory: &Directory, code: DfeCode, now: Timest
     Violation::whole(ALSO_RING).with_detail(format!("{name} must be told by phone. {ring}"))
 }
 
-fn reachable(directory: &Directory, authority: DfeCode, now: Timestamp) -> Result<(), Rule> {
+pub(super) fn reachable(
+    directory: &Directory,
+    authority: DfeCode,
+    now: Timestamp,
+) -> Result<(), Rule> {
     match directory.authority(authority, now).map(|entry| &entry.connection) {
         Some(Connection::Push { .. }) => Ok(()),
         Some(Connection::Pull | Connection::Page) => Err(NO_WAY_FROM_HERE),

@@ -141,10 +141,11 @@ pub fn every_statement_round_trips(world: &World) {
         )
         .unwrap();
 
-    let purposes = [Purpose::Accountable, Purpose::Linked, Purpose::CaseHolding];
+    let purposes =
+        [Purpose::Accountable, Purpose::Linked, Purpose::CaseHolding, Purpose::Transfer];
     let kinds = [SenderKind::Signed, SenderKind::Attested];
     let note =
-        (any::<(u32, u64, bool)>(), 0..3_usize, 0..2_usize, time(), three(), somebody(), text);
+        (any::<(u32, u64, bool)>(), 0..4_usize, 0..2_usize, time(), three(), somebody(), text);
     run()
         .run(&(note, head()), |((numbers, purpose, kind, at, digests, sender, text), head)| {
             let event = DispatchNote {
@@ -160,6 +161,8 @@ pub fn every_statement_round_trips(world: &World) {
                 recorded_at: at,
                 directory_version: numbers.1,
                 postcode_table: text,
+                transfer: (purposes[purpose] == Purpose::Transfer)
+                    .then_some(Transfer { proposal_sha256: digests.0, proposed_at: at }),
             };
             round_trips(world, signer, event, head)
         })

@@ -19,7 +19,10 @@ const COMMON_1: &str = include_str!("migrations/common_0001.sql");
 /// another id: they are refused, not read.
 pub(super) const GATEWAY: Schema = Schema {
     application_id: 0x6563_6731,
-    migrations: &[&[COMMON_1, include_str!("migrations/gateway_0001.sql")]],
+    migrations: &[
+        &[COMMON_1, include_str!("migrations/gateway_0001.sql")],
+        &[include_str!("migrations/gateway_0002.sql")],
+    ],
 };
 
 /// The authority's store: "eca1".

@@ -141,8 +141,7 @@ pub fn every_statement_round_trips(world: &World) {
         )
         .unwrap();
 
-    let purposes =
-        [Purpose::Accountable, Purpose::Linked, Purpose::CaseHolding, Purpose::Transfer];
+    let purposes = [Purpose::Accountable, Purpose::Linked, Purpose::CaseHolding, Purpose::Transfer];
     let kinds = [SenderKind::Signed, SenderKind::Attested];
     let note =
         (any::<(u32, u64, bool)>(), 0..4_usize, 0..2_usize, time(), three(), somebody(), text);

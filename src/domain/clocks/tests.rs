@@ -930,8 +930,6 @@ fn kind(state: State) -> u8 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(128), ..ProptestConfig::default() })]
-
     #[test]
     fn clocks_go_one_way(story in any_story(), first in 0i64..300_000, then in 0i64..100_000) {
         let start = story.thread.facts[0].at;

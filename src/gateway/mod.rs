@@ -12,6 +12,7 @@
 //!                -> transfer              what a proposed transfer calls for
 //!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
 //!   worker       -> publish: log index and feed positions
+//! a poll         -> poll: what of its feed a party has not acknowledged; waits in `waiting`
 //! ```
 //!
 //! Each arrow is a type with private fields, made only by the file that performs the check: a
@@ -30,6 +31,7 @@ pub mod exchange;
 pub mod feedback;
 mod known;
 pub mod note;
+pub mod poll;
 pub mod publish;
 pub mod read;
 pub mod receive;
@@ -40,3 +42,4 @@ mod transfer;
 pub mod trouble;
 pub mod validate;
 mod versions;
+pub mod waiting;

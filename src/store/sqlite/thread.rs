@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::accept::{insert_token, move_head};
+use super::accept::{insert_token, move_head, wake};
 use super::read::{self, collect};
 use super::rows::{self, token_columns};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::DfeCode;
+use crate::domain::time::Timestamp;
 use crate::store::contract::{
     Append, AppendOutcome, CaseChange, DetailRow, Head, NewDelivery, StoreFault, StoredEvent,
     Thread, VersionRow,
@@ -49,6 +50,7 @@ pub(super) fn append(
         document,
     ])?;
     move_head(conn, owner, next)?;
+    wake(conn, owner, a.wake_at)?;
     if let Some(holder) = a.holder {
         conn.prepare_cached(HOLD)?.execute(params![owner, holder.as_str()])?;
     }
@@ -101,6 +103,39 @@ fn insert_delivery(
         note,
     ])?;
     if inserted == 1 { Ok(()) } else { Err(StoreFault::Corrupt) }
+}
+
+/// Referrals whose clocks are to be looked at.
+pub(super) fn due(
+    conn: &Connection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<ReferralId>, StoreFault> {
+    let mut find = conn.prepare_cached(DUE)?;
+    collect(find.query(params![now.millis(), limit])?, |row| rows::referral_id(row, 0))
+}
+
+pub(super) const DUE: &str =
+    "SELECT referral_id FROM referrals WHERE wake_at <= ?1 ORDER BY wake_at LIMIT ?2";
+
+/// The next time to look, if the thread still stands there. Lost in a crash: it is looked at again.
+pub(super) fn looked_at(
+    conn: &Connection,
+    id: ReferralId,
+    head: Head,
+    wake_at: Option<Timestamp>,
+) -> Result<(), StoreFault> {
+    conn.prepare_cached(
+        "UPDATE referrals SET wake_at = ?4
+         WHERE referral_id = ?1 AND head_position = ?2 AND head_digest = ?3",
+    )?
+    .execute(params![
+        id.as_bytes(),
+        head.position,
+        head.digest.as_bytes(),
+        wake_at.map(Timestamp::millis)
+    ])?;
+    Ok(())
 }
 
 /// Everything about a thread that the next event is judged by, in one snapshot.

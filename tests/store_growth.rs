@@ -17,7 +17,8 @@ use store_support::*;
 /// Referrals of others.
 const OTHERS: u32 = 20_000;
 
-/// Two events each, as far as statements look at them; numbers behind all that the store draws itself.
+/// Two events each and one delivery that is open, as far as statements look at them; numbers behind all
+/// that the store draws itself.
 const FILL: &str = "
     SET search_path = ecaf;
     INSERT INTO referrals (ref, referral_id, sender, head_position, head_digest)
@@ -36,8 +37,11 @@ const FILL: &str = "
            9 * i + 3 + 2 * p, sha256(p::text::bytea), 3 * i + 1 + p FROM n, generate_series(0, 1) p;
     INSERT INTO deliveries (id, ref, version, authority, purpose, called_by, urgency, state,
                             recorded_at, settled_at, note, delivered, recorded)
-    SELECT 2 * i + p, i, 1, '202', 'accountable', 2 * p, 1, 'delivered', i, i, 9 * i + 6, 9 * i + 7,
-           9 * i + 8 FROM n, generate_series(0, 1) p;
+    SELECT 2 * i, i, 1, '202', 'accountable', 0, 1, 'delivered', i, i, 9 * i + 6, 9 * i + 7,
+           9 * i + 8 FROM n;
+    INSERT INTO deliveries (id, ref, version, authority, purpose, called_by, urgency, state, due_at,
+                            recorded_at, note)
+    SELECT 2 * i + 1, i, 1, '203', 'proposed', 2, 1, 'held', 9000000000000, i, 9 * i + 6 FROM n;
     INSERT INTO closures (referral_id, closed_at) SELECT referral_id, 0 FROM referrals WHERE ref >= 1000000";
 
 /// Everything that is done about one thread.
@@ -108,9 +112,10 @@ fn assert_small(log: &str) {
         for what in ["Rows Removed by Filter: ", "Rows Removed by Join Filter: "] {
             assert!(numbers(plan, what).into_iter().sum::<u64>() <= 40, "{plan}");
         }
-        // Every node: estimated rows come first, in another pair of brackets.
-        for node in plan.split("(actual ").skip(1) {
-            let (rows, loops) = (numbers(node, "rows="), numbers(node, "loops="));
+        // Rows of tables; what a function makes, such as numbers drawn ahead, is in none.
+        for node in plan.lines().filter(|line| !line.contains("Function Scan")) {
+            let Some((_, actual)) = node.split_once("(actual ") else { continue };
+            let (rows, loops) = (numbers(actual, "rows="), numbers(actual, "loops="));
             let looked_at = rows.first().unwrap_or(&0) * loops.first().unwrap_or(&0);
             assert!(looked_at <= 64, "{plan}");
         }

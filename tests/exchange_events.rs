@@ -13,9 +13,12 @@ use ecaf::party::say::{NotSaid, Said, Saying, say};
 use ecaf::protocol::evidence::{Bundle, Says};
 use ecaf::protocol::message::{CERTIFICATES, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
+use ecaf::school::compose::{Change, compose, next_version};
 use ecaf::school::follow::follow;
+use ecaf::school::submit::submit;
+use ecaf::store::InboxFilter;
 use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage};
-use exchange_support::{HACKNEY, HARINGEY, Sent};
+use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM, Sent};
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
 
@@ -337,4 +340,185 @@ async fn the_wrong_child_disappears_at_once_for_everybody() {
     let bundle: Bundle =
         ecaf::party::look::get(school, &format!("/v1/referrals/{id}/evidence")).await.unwrap();
     bundle.verify(&school.trust.store(), school.scheme()).unwrap();
+}
+
+fn proposal(to: &str) -> Saying {
+    let reason = "The family moved into temporary accommodation in that area last week.";
+    let document = json!({"worker": worker(), "reason": reason});
+    Saying { to: Some(to.parse().unwrap()), ..with(EventKind::TransferProposed, document) }
+}
+
+/// Waits until the inbox of an authority has the referral for this purpose.
+async fn arrived(authority: &exchange_support::inside::Authority, id: ReferralId, purpose: &str) {
+    exchange_support::eventually("a transfer", async || {
+        let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+        let entries = authority.station.store.inbox(filter).await.unwrap();
+        entries.iter().any(|entry| entry.key.purpose.starts_with(purpose)).then_some(())
+    })
+    .await;
+}
+
+/// Scenario A2: the address on file is in Haringey, and the family lives in Newham since last week.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a2_a_referral_to_the_wrong_borough_is_passed_on_under_its_id() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    let there = story.stage.authority(NEWHAM).await;
+    let newham = story.stage.worker(NEWHAM).await;
+    let before = look(school, id).await.unwrap();
+    ok(haringey, id, &acknowledgement()).await;
+    story.stage.hand.advance(30 * MINUTE);
+    let proposed = ok(haringey, id, &proposal("316")).await;
+    arrived(&there, id, "transfer").await;
+
+    // The holder stays accountable until the other accepts; the school sees who is asked.
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.authority.name, "Haringey");
+    assert_eq!(state.transfer_proposed_to.unwrap().name, "Newham");
+    assert_eq!(rule(&newham, id, &decision("assessment")).await, "event.not-yours");
+    let accepted = Saying {
+        answers: Some(proposed.position),
+        ..with(EventKind::TransferAccepted, json!({"worker": worker_of("Cai Example")}))
+    };
+    exchange_support::eventually("the receipt's record", async || {
+        let state = look(&newham, id).await.unwrap();
+        state
+            .deliveries
+            .iter()
+            .any(|d| d.purpose == "transfer" && d.state == "stored")
+            .then_some(())
+    })
+    .await;
+    ok(&newham, id, &accepted).await;
+
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.authority.name, "Newham");
+    assert!(state.transfer_proposed_to.is_none());
+    assert_eq!(state.recorded_at, before.recorded_at, "the clock of the first hour");
+    assert_eq!(rule(haringey, id, &decision("advice")).await, "event.not-yours");
+    ok(&newham, id, &with(EventKind::Acknowledged, json!({"worker": worker_of("Cai Example")})))
+        .await;
+    ok(&newham, id, &decision("assessment")).await;
+    // Who held it before sees what it said itself, and no document any more.
+    assert_eq!(story.events(haringey).await, ["acknowledged", "transfer_proposed"]);
+    let document = format!("/v1/referrals/{id}/documents/{}", story.sent.document.sha256);
+    let get = async |member: &Member| member.client.get(&document, Vec::new()).await.unwrap();
+    assert_eq!(get(haringey).await.status, 404);
+    assert_eq!(get(&newham).await.body, story.sent.document.bytes, "the very document");
+    for member in [school, &newham, haringey] {
+        follow(member, id).await.unwrap().proven.unwrap();
+    }
+
+    // What arrived there proves itself, with nothing but the scheme's root.
+    let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+    let entry = there.station.store.inbox(filter).await.unwrap().remove(0);
+    let item = there.station.store.item(entry.entry).await.unwrap().unwrap();
+    let kinds: Vec<_> = item.tokens.iter().map(|t| t.token.kind.as_str()).collect();
+    assert_eq!(kinds, ["submission", "accepted", "event", "dispatch_note", "delivered"]);
+    assert_eq!(entry.payload_sha256, story.sent.document.sha256);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_declines_sees_it_no_more_and_a_second_no_is_a_dispute_with_one_holder() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    let there = story.stage.authority(NEWHAM).await;
+    let newham = story.stage.worker(NEWHAM).await;
+    ok(haringey, id, &acknowledgement()).await;
+    assert_eq!(rule(haringey, id, &proposal("310")).await, "routing.not-connected");
+    let declined = |position| Saying {
+        answers: Some(position),
+        ..with(
+            EventKind::TransferDeclined,
+            json!({"worker": worker_of("Cai Example"), "reason": "They moved on to Hackney."}),
+        )
+    };
+    for round in 1..=2 {
+        let proposed = ok(haringey, id, &proposal("316")).await;
+        exchange_support::eventually("the proposal", async || {
+            let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+            let entries = there.station.store.inbox(filter).await.unwrap();
+            (entries.len() == round).then_some(())
+        })
+        .await;
+        ok(&newham, id, &declined(proposed.position)).await;
+        assert!(look(&newham, id).await.is_err(), "no part in it any more");
+    }
+    let state = look(school, id).await.unwrap();
+    assert!(state.disputed);
+    assert_eq!(state.authority.name, "Haringey", "acts meanwhile");
+    // Withdrawn before it is answered: the late answer loses.
+    let proposed = ok(haringey, id, &proposal("316")).await;
+    let withdrawn =
+        Saying { answers: Some(proposed.position), ..bare(EventKind::TransferWithdrawn) };
+    let withdrawn =
+        Saying { detail: Some(members(json!({"reason": "Settled by phone."}))), ..withdrawn };
+    ok(haringey, id, &withdrawn).await;
+    assert!(say(&newham, id, &declined(proposed.position)).await.is_err());
+    ok(haringey, id, &with(EventKind::DisputeResolved, json!({"reason": "Haringey keeps it."})))
+        .await;
+    assert!(!look(school, id).await.unwrap().disputed);
+    follow(school, id).await.unwrap().proven.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    ok(haringey, id, &acknowledgement()).await;
+    ok(haringey, id, &decision("advice")).await;
+    let closed = coded(EventKind::Closed, "RC8", &[1], json!({"reason": "Advice given."}));
+    ok(haringey, id, &closed).await;
+    let salt = [3; 16];
+    let next = |of: &[u8]| {
+        let now = story.stage.clock.now();
+        let text = next_version(of, Change::Supplement, now, salt).unwrap();
+        text.replace(r#""summary": """#, r#""summary": "A neighbour rang.""#)
+    };
+    let text = next(&story.sent.document.bytes);
+    let composed = compose(text.as_bytes(), story.stage.clock.now().in_england().0).unwrap();
+    let receipt = submit(school, &composed, |_, _| ()).await.unwrap();
+    assert_eq!((receipt.new, receipt.accepted.version), (true, 2));
+    let again = submit(school, &composed, |_, _| ()).await.unwrap();
+    assert_eq!((again.new, again.accepted_sha256), (false, receipt.accepted_sha256));
+    let state = look(school, id).await.unwrap();
+    assert_eq!((state.version, state.children), (2, vec!["undecided".to_owned()]));
+    exchange_support::eventually("the supplement", async || {
+        let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+        let entries = story._authority.station.store.inbox(filter).await.unwrap();
+        entries.iter().any(|e| e.key.version == 2).then_some(())
+    })
+    .await;
+    ok(haringey, id, &decision("assessment")).await;
+    follow(school, id).await.unwrap().proven.unwrap();
+
+    // A version that does not follow, one that drops a child, and one of another school's.
+    let refused = async |member: &Member, value: Value| {
+        let document = Document::of(value, MARSH_LANE, HARINGEY);
+        let fields = exchange_support::signed_fields(member, &document);
+        let path = format!("/v1/referrals/{id}/versions");
+        let answer = member.client.post(&path, fields, document.bytes.clone()).await.unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        body["violations"][0]["rule"].as_str().unwrap().to_owned()
+    };
+    let second: Value = serde_json::from_slice(&composed.bytes).unwrap();
+    let third: Value = serde_json::from_str(&next(&composed.bytes)).unwrap();
+    let mut skipped = third.clone();
+    skipped["version"] = json!(4);
+    assert_eq!(refused(school, skipped).await, "submission.version");
+    let mut other_bytes = second.clone();
+    other_bytes["composed_at"] = json!("2026-11-23T15:00:00Z");
+    assert_eq!(refused(school, other_bytes).await, "submission.other-bytes");
+    let mut other_child = third.clone();
+    other_child["children"][0]["id"] = json!("c9");
+    for list in ["where_now", "concerns", "voice", "addresses", "relationships"] {
+        other_child.as_object_mut().unwrap().remove(list);
+    }
+    other_child["concerns"] =
+        json!([{"children": ["c9"], "narrative": {"text": "Another child."}}]);
+    assert_eq!(refused(school, other_child).await, "version.children");
+    let mut theirs = third;
+    theirs["referrer"]["school"]["id"] = json!("900002");
+    let other_school = &story.stage.schools[LEA_BRIDGE];
+    assert_eq!(refused(other_school, theirs).await, "submission.id-unusable");
 }

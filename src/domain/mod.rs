@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod calendar;
 pub mod case;
+pub mod clocks;
 pub mod delivery;
 pub mod directory;
 pub mod hours;

@@ -14,6 +14,7 @@ use super::authenticate::{CLOCK_AHEAD_MILLIS, FROM_THE_FUTURE};
 use super::exchange::{Desk, Exchange, seen_chain};
 use super::known::Known;
 use super::read::nothing_here;
+use super::transfer;
 use super::trouble::Trouble;
 use crate::domain::case::{EventKind, Illegal};
 use crate::domain::ids::{Digest, ReferralId};
@@ -199,7 +200,7 @@ pub async fn record(
         return exchange.answer(&before.stored, false).await;
     }
     signed.judge(id, &known)?;
-    let append = append(exchange, &desk, &signed, &known)?;
+    let append = append(exchange, &desk, &signed, &known).await?;
     let (recorded, position) = (append.recorded.token.jws.clone(), append.after.position + 1);
     // A crash before the commit: nothing is recorded, nobody was told, its author sends it again. A
     // crash after it: its author sends it again and gets the stored record, byte for byte.
@@ -226,7 +227,7 @@ pub async fn record(
 }
 
 /// The event with our record of it, ready for the store.
-fn append(
+async fn append(
     exchange: &Exchange,
     desk: &Desk,
     signed: &Signed,
@@ -234,7 +235,13 @@ fn append(
 ) -> Result<Append, Trouble> {
     let (id, after) = (known.thread.referral_id, known.thread.head);
     let kind = signed.said.kind();
-    let audience = known.readers(kind, &signed.said.iss.organisation);
+    let mut audience = known.readers(kind, &signed.said.iss.organisation);
+    let accepted = known.case.proposal().filter(|_| kind == EventKind::TransferAccepted);
+    let mut deliveries = Vec::new();
+    if let (EventKind::TransferProposed, Some(to)) = (kind, signed.said.body().to) {
+        deliveries.push(transfer::delivery(exchange, desk, known, (signed.digest, to)).await?);
+        audience.push(Organisation::Authority(to));
+    }
     let recorded = Recorded {
         position: u64::from(after.position) + 1,
         event_sha256: signed.digest,
@@ -264,8 +271,8 @@ fn append(
         event: NewToken { token: event, audience },
         recorded,
         detail: signed.detail.clone(),
-        holder: None,
-        deliveries: Vec::new(),
+        holder: accepted.map(|open| open.to),
+        deliveries,
         case: None,
         chains: vec![seen_chain(&signed.chain), seen_chain(desk.identity.chain())],
         crls: desk.seen_crls(),

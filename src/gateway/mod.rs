@@ -8,6 +8,8 @@
 //!                -> route        Routed      which authorities, why, and that they can be reached
 //!                -> note         Noted       receipt and dispatch notes signed
 //!                -> accept       Receipt     one transaction, which finds a repetition; only then 201
+//! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
+//!                -> transfer              what a proposed transfer calls for
 //!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
 //!   worker       -> publish: log index and feed positions
 //! ```
@@ -21,6 +23,7 @@ pub mod api;
 pub mod authenticate;
 pub mod authorise;
 pub mod check;
+mod clocks;
 pub mod courier;
 pub mod deliver;
 pub mod exchange;
@@ -33,5 +36,7 @@ pub mod receive;
 pub mod recent;
 pub mod respond;
 pub mod route;
+mod transfer;
 pub mod trouble;
 pub mod validate;
+mod versions;

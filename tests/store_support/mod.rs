@@ -249,6 +249,7 @@ pub fn dispatch(n: u64, reference: &str) -> Dispatch {
         document: a.document,
         submission: a.submission.token,
         accepted: Some(a.accepted.token),
+        proposal: None,
         note: a.deliveries[0].note.token.clone(),
         delivered: token(TokenKind::Delivered, &me, &format!("{n} {reference}")),
         reference: reference.into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bank_holidays::BankHolidays;
-use super::school::SchoolCalendar;
+use super::school::{SchoolCalendar, UNKNOWN_SCHOOL};
 use super::school_days::SchoolDays;
 use crate::domain::directory::{Directory, OutOfHours};
 use crate::domain::hours::Hours;
@@ -27,8 +27,6 @@ pub struct Calendars {
     pub schools: BTreeMap<SchoolId, SchoolCalendar>,
     /// In whose area each school is.
     pub areas: BTreeMap<SchoolId, DfeCode>,
-    /// Nothing known.
-    pub unknown: SchoolCalendar,
 }
 
 /// When an authority's office is open, and until when a day's post is that day's.
@@ -42,6 +40,10 @@ pub struct AuthorityHours {
     /// it is urgent. Not before [`EARLIEST_CUT_OFF`].
     pub cut_off: Option<u16>,
 }
+
+/// An authority of which nothing is known.
+pub static UNKNOWN_HOURS: AuthorityHours =
+    AuthorityHours { staffed: None, round_the_clock: false, cut_off: None };
 
 impl AuthorityHours {
     /// Whether somebody is on duty at `at`. Unknown hours are treated as nobody.
@@ -82,14 +84,14 @@ impl Calendars {
     }
 
     /// The hours of an authority; all unknown if it is.
-    pub fn authority(&self, code: DfeCode) -> AuthorityHours {
-        self.authorities.get(&code).cloned().unwrap_or_default()
+    pub fn authority(&self, code: DfeCode) -> &AuthorityHours {
+        self.authorities.get(&code).unwrap_or(&UNKNOWN_HOURS)
     }
 
     /// The days of a school: its own calendar, else its authority's, else assumed.
     pub fn school(&self, id: &SchoolId) -> SchoolDays<'_> {
         let of_area = || self.terms.get(self.areas.get(id)?);
-        let calendar = self.schools.get(id).or_else(of_area).unwrap_or(&self.unknown);
+        let calendar = self.schools.get(id).or_else(of_area).unwrap_or(&UNKNOWN_SCHOOL);
         SchoolDays { calendar, bank_holidays: &self.bank_holidays }
     }
 }
@@ -126,8 +128,10 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let (day, night) = (at("2026-11-23T10:00:00Z"), at("2026-11-23T20:00:00Z"));
         let holidays = BankHolidays::default();
-        let office =
-            AuthorityHours { staffed: Some(super::super::office_hours()), ..Default::default() };
+        let office = AuthorityHours {
+            staffed: Some(super::super::office_hours().clone()),
+            ..Default::default()
+        };
         assert!(office.on_duty(day, &holidays) && !office.on_duty(night, &holidays));
         assert_eq!(office.next_on_duty(night, &holidays), Some(at("2026-11-24T09:00:00Z")));
         assert_eq!(office.next_on_duty(day, &holidays), Some(day));

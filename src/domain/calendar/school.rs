@@ -57,10 +57,10 @@ impl DayKind {
         matches!(self, DayKind::Full | DayKind::Half)
     }
 
-    /// Whether the school's ordinary contacts are away, so that the holiday contact is asked.
-    /// A weekend is not: what comes on Saturday waits for Monday's desk.
+    /// Whether the school's ordinary contacts are away, so that the holiday contact is asked. Not
+    /// for a weekend or a bank holiday by itself: what comes then waits for the next day's desk.
     pub const fn holiday_contact(self) -> bool {
-        matches!(self, DayKind::Closed | DayKind::Holiday | DayKind::BankHoliday)
+        matches!(self, DayKind::Closed | DayKind::Holiday)
     }
 
     /// In plain English.
@@ -76,6 +76,15 @@ impl DayKind {
         }
     }
 }
+
+/// A school of which nothing is known.
+pub static UNKNOWN_SCHOOL: SchoolCalendar = SchoolCalendar {
+    terms: Vec::new(),
+    inset: Vec::new(),
+    half_days: Vec::new(),
+    closures: Vec::new(),
+    home_time: None,
+};
 
 impl SchoolCalendar {
     /// What `day` is, and whether that is assumed. A day between two known terms is known to be a

@@ -177,7 +177,7 @@ mod tests {
         use DayKind::*;
         let all = [Full, Half, Inset, Closed, Holiday, BankHoliday, Weekend];
         assert_eq!(all.map(DayKind::pupils_in), [true, true, false, false, false, false, false]);
-        let away = [false, false, false, true, true, true, false];
+        let away = [false, false, false, true, true, false, false];
         assert_eq!(all.map(DayKind::holiday_contact), away);
         let words = all.map(DayKind::as_str).join(", ");
         assert_eq!(words, "full day, half day, INSET day, closed, holiday, bank holiday, weekend");

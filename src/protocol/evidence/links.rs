@@ -31,6 +31,10 @@ pub(super) fn check(statements: &[Statement], tokens: &[Read]) -> Result<(), Ref
                     Attested::By(_) => SenderKind::Attested,
                 };
                 same("sender_kind", note.sender_kind == kind)?;
+                if let Some(transfer) = &note.transfer {
+                    let proposal = all.event(&transfer.proposal_sha256)?;
+                    same("to and authority", proposal.body().to == Some(authority))?;
+                }
             }
             Says::Delivered(delivered) => {
                 let (note, to) = all.note(&delivered.note_sha256)?;
@@ -74,6 +78,13 @@ impl<'a> All<'a> {
     fn note(&self, digest: &Digest) -> Result<(&'a DispatchNote, &'a Party), Refusal> {
         match self.0.get(digest) {
             Some(Says::Dispatched(note, to)) => Ok((note, to)),
+            _ => Err(refuse(INCOMPLETE)),
+        }
+    }
+
+    fn event(&self, digest: &Digest) -> Result<&'a CaseEvent, Refusal> {
+        match self.0.get(digest) {
+            Some(Says::Said(event)) => Ok(event),
             _ => Err(refuse(INCOMPLETE)),
         }
     }

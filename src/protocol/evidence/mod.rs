@@ -271,7 +271,7 @@ impl Bundle {
             let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse(UNREADABLE))?;
             let digest = sha256(&bytes);
             if !named(&digest) {
-                return Err(tokens::mismatch("a document and its digest"));
+                return Err(tokens::mismatch("a document and payload_sha256"));
             }
             digests.push(digest);
         }
@@ -310,7 +310,7 @@ impl<'a> Read<'a> {
             (SET_TYPE, Some(DispatchNote::URI)) => Kind::Dispatch,
             (SET_TYPE, Some(Delivered::URI)) => Kind::Delivered,
             (SET_TYPE, Some(Recorded::URI)) => Kind::Recorded,
-            (SET_TYPE, Some(_)) => Kind::Said,
+            (SET_TYPE, Some(uri)) if CaseEvent::is_named(uri) => Kind::Said,
             _ => return Err(refuse(UNREADABLE)),
         };
         Ok(Self { text, digest: sha256(text.as_bytes()), kind, claims })
@@ -318,6 +318,15 @@ impl<'a> Read<'a> {
 
     fn event_text(&self, member: &str) -> Option<&str> {
         self.claims.get("events")?.as_object()?.values().next()?.get(member)?.as_str()
+    }
+
+    /// What it says, if it is a dispatch note.
+    fn note(&self) -> Option<DispatchNote> {
+        let claims: SecurityEvent<DispatchNote> = match self.kind {
+            Kind::Dispatch => serde_json::from_value(self.claims.clone()).ok()?,
+            _ => return None,
+        };
+        Some(claims.event)
     }
 
     fn event_digest(&self, member: &str) -> Option<Digest> {
@@ -334,7 +343,8 @@ impl<'a> Read<'a> {
             all.iter().find(names)
         };
         let at = match self.kind {
-            Kind::Accepted | Kind::Recorded | Kind::Dispatch => time(self, "recorded_at"),
+            Kind::Accepted | Kind::Recorded => time(self, "recorded_at"),
+            Kind::Dispatch => self.note().map(|note| note.judged_at()),
             Kind::Submission | Kind::Attested => {
                 named_by(Kind::Accepted, "submission_sha256").and_then(|t| time(t, "recorded_at"))
             }
@@ -342,9 +352,16 @@ impl<'a> Read<'a> {
                 Some(token) => time(token, "recorded_at"),
                 None => return time(self, "stored_at").map(|t| (t, false)).ok_or_else(incomplete),
             },
-            Kind::Said => {
-                named_by(Kind::Recorded, "event_sha256").and_then(|t| time(t, "recorded_at"))
-            }
+            Kind::Said => match named_by(Kind::Recorded, "event_sha256") {
+                Some(record) => time(record, "recorded_at"),
+                // A proposal as the authority got it that was asked: its note says when it was recorded.
+                None => {
+                    let notes = all.iter().filter_map(Read::note);
+                    let mut transfers = notes.filter_map(|note| note.transfer);
+                    let ours = transfers.find(|t| t.proposal_sha256 == self.digest);
+                    ours.map(|transfer| transfer.proposed_at)
+                }
+            },
         };
         at.map(|t| (t, true)).ok_or_else(incomplete)
     }
@@ -418,13 +435,19 @@ fn chained(
     let mut placed: Vec<(u64, Digest, Option<Digest>)> = Vec::new();
     for (statement, token) in statements.iter().zip(tokens) {
         match &statement.says {
-            Says::Accepted(a) => placed.push((a.position, token.digest, None)),
+            Says::Accepted(a) => placed.push((a.position, token.digest, a.previous_sha256)),
             Says::Recorded(r) => placed.push((r.position, token.digest, Some(r.previous_sha256))),
             _ => {}
         }
     }
     placed.extend(withheld.iter().map(|w| (w.position, w.sha256, None)));
     placed.sort_unstable_by_key(|(position, ..)| *position);
+    // The receipt of a later version, by itself.
+    if let [(position, _, Some(_))] = placed[..]
+        && position > 1
+    {
+        return Ok(());
+    }
     let mut before: Option<(u64, Digest)> = None;
     for (position, digest, previous) in placed {
         let follows = match before {

@@ -17,7 +17,7 @@ pub mod text;
 pub use accepted::Accepted;
 pub use case_event::{CaseEvent, CaseEventBody};
 pub use delivered::Delivered;
-pub use dispatch::{DispatchNote, Purpose, SenderKind};
+pub use dispatch::{DispatchNote, Purpose, SenderKind, Transfer};
 pub use recorded::Recorded;
 pub use refused::{BrokenRule, Refused};
 pub use security_event::{Audience, Event, SET_TYPE, SecurityEvent, Subject};

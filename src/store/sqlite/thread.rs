@@ -70,15 +70,15 @@ pub(super) fn append(
     Ok(AppendOutcome::Committed)
 }
 
-const INSERT: &str =
+pub(super) const INSERT: &str =
     "INSERT INTO events (ref, position, sha256, event, recorded, holder, detail_sha256, document)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const HOLD: &str = "UPDATE referrals SET holder = ?2 WHERE ref = ?1";
-const CLOSE: &str = "INSERT INTO closures (referral_id, closed_at) VALUES (?1, ?2)
+pub(super) const HOLD: &str = "UPDATE referrals SET holder = ?2 WHERE ref = ?1";
+pub(super) const CLOSE: &str = "INSERT INTO closures (referral_id, closed_at) VALUES (?1, ?2)
      ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at";
-const REOPEN: &str = "DELETE FROM closures WHERE referral_id = ?1";
+pub(super) const REOPEN: &str = "DELETE FROM closures WHERE referral_id = ?1";
 /// Of the newest version; if that is erased by now, as the purge left its other deliveries.
-const DELIVER: &str =
+pub(super) const DELIVER: &str =
     "INSERT INTO deliveries (ref, version, authority, purpose, called_by, urgency, state, due_at,
                              reason, recorded_at, settled_at, note)
      SELECT ref, version, ?2, ?3, ?4, urgency, iif(document IS NULL, 'undeliverable', 'held'),
@@ -172,7 +172,7 @@ pub(super) fn holder(
     transferred.or(routed).ok_or(StoreFault::Corrupt)
 }
 
-const HOLDER: &str = "SELECT holder FROM referrals WHERE ref = ?1";
+pub(super) const HOLDER: &str = "SELECT holder FROM referrals WHERE ref = ?1";
 
 /// The columns that [`event`] reads.
 macro_rules! events {
@@ -189,8 +189,8 @@ macro_rules! events {
     };
 }
 
-const EVENTS: &str = events!("WHERE e.ref = ?1 ORDER BY e.position");
-const EVENT: &str = events!("WHERE e.ref = ?1 AND e.sha256 = ?2");
+pub(super) const EVENTS: &str = events!("WHERE e.ref = ?1 ORDER BY e.position");
+pub(super) const EVENT: &str = events!("WHERE e.ref = ?1 AND e.sha256 = ?2");
 
 fn events(
     conn: &Connection,

@@ -203,7 +203,12 @@ pub async fn record(
     if let Some(before) = before {
         return exchange.answer(&before.stored, false).await;
     }
-    signed.judge(id, &known)?;
+    let holder = Some(known.case.holder());
+    let judged = signed.judge(id, &known);
+    judged.map_err(|trouble| match known.allows(&signed.said.iss, Part::Timeline) {
+        true => trouble.ring(holder),
+        false => trouble,
+    })?;
     let append = append(exchange, &desk, &signed, &known).await?;
     let (recorded, position) = (append.recorded.token.jws.clone(), append.after.position + 1);
     // A crash before the commit: nothing is recorded, nobody was told, its author sends it again. A

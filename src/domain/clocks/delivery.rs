@@ -81,6 +81,7 @@ fn delivered_and_opened(view: &View<'_>, delivery: &Delivery<'_>, found: &mut Ve
             over: delivery.over,
             waits_for: Some(Organisation::Authority(to)),
             authorities: vec![to],
+            held_by: Some(to),
             ..draft
         }
     };

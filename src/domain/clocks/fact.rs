@@ -125,8 +125,8 @@ pub enum Step {
     ConferenceHeld,
     /// The assessment is complete.
     AssessmentCompleted,
-    /// A plan started, changed or ended.
-    PlanChanged,
+    /// Something else changed on a plan or enquiry: it began, is planned, or ended.
+    Changed,
     /// A note, or a step that no clock waits for.
     Note,
 }

@@ -283,6 +283,11 @@ fn a2_a_transfer_keeps_the_clock_and_says_who_held_it() {
     let held: Vec<_> = c5.held.iter().map(held).collect();
     assert_eq!(held, [("316".to_owned(), false, 240), ("204".to_owned(), false, 19 * 60)]);
     assert_eq!(story.shows("C3 delivery-204-6", "11-23 16:00"), "due Mon 23 Nov 15:05, overdue");
+    // Whose time a delivery or a proposal takes is clear, whoever holds the referral.
+    let c8 = story.clock("C8 event-6", "11-24 09:00").held;
+    assert_eq!(c8, [Held { authority: hackney(), in_transit: false, millis: 3 * HOUR }]);
+    let c2 = story.clock("C2 delivery-204-6", "11-24 09:00").held;
+    assert_eq!(c2, [Held { authority: hackney(), in_transit: true, millis: 5 * MINUTE }]);
     let segments = story.read("11-24 09:00").segments;
     assert_eq!(segments.len(), 2);
     assert_eq!((segments[0].to, segments[1].to), (t("11-23 14:00"), t("11-24 09:00")));
@@ -330,6 +335,7 @@ fn a_question_stops_nothing_but_has_its_own_clock() {
     assert_eq!(story.clock("C5 child-1", "11-23 11:00").due_at, before.due_at);
     assert_eq!(story.shows("C6 event-5", "11-23 11:00"), "due Tue 24 Nov 17:00, running");
     assert_eq!(story.read("11-23 11:00").attention, Attention::WaitingOnSchool);
+    assert!(story.clock("C6 event-5", "11-23 12:00").held.is_empty(), "the school's own time");
     assert_eq!(story.rings("C6 event-5", "11-24 17:01"), ["deputy safeguarding lead"]);
     story.school("11-23 12:00", What::InformationSupplied { answers: asked });
     assert_eq!(story.shows("C6 event-5", "11-23 12:00"), "due Tue 24 Nov 17:00, in time");
@@ -475,6 +481,20 @@ fn a11_a_disagreement_through_its_stages() {
     story.school("12-01 09:00", What::DisagreementResolved);
     assert_eq!(story.shows("C11 stage-10-3", "12-02 09:00"), "due Tue 1 Dec 17:00, in time");
     assert_eq!(story.shows("C11 disagreement-7", "12-02 09:00"), "due Tue 1 Dec 17:00, in time");
+    let answers = |stage| {
+        let mut story = Story::sent("11-23 10:00", Urgency::U2);
+        story.school("11-23 11:00", What::DisagreementRaised { stage });
+        let plain = story.rings(&format!("C11 stage-5-{stage}"), "11-24 17:01")[0];
+        let profile = Profile { head_of_service: true, ..Profile::default() };
+        story.setting.profiles.insert(newham(), profile);
+        let offered = story.clock(&format!("C11 stage-5-{stage}"), "11-24 17:01");
+        let offered = offered.offered_stage(t("11-24 17:01"));
+        (plain, story.rings(&format!("C11 stage-5-{stage}"), "11-24 17:01")[0], offered)
+    };
+    assert_eq!(answers(1), ("team manager", "team manager", Some(2)));
+    assert_eq!(answers(2), ("service manager", "service manager", Some(3)));
+    assert_eq!(answers(3), ("service manager", "head of service", Some(4)));
+    assert_eq!(answers(5), ("independent scrutineer", "independent scrutineer", None));
     let mut urgent = Story::sent("11-23 10:00", Urgency::U0);
     urgent.school("11-23 11:00", What::DisagreementRaised { stage: 4 });
     assert_eq!(urgent.shows("C11 stage-5-4", "11-23 11:00"), "due Mon 23 Nov 13:00, running");
@@ -859,7 +879,7 @@ fn any_what() -> impl Strategy<Value = What> {
         Step::EnquiryEnded,
         Step::ConferenceHeld,
         Step::AssessmentCompleted,
-        Step::PlanChanged,
+        Step::Changed,
         Step::Note,
     ]);
     prop_oneof![

@@ -13,10 +13,12 @@ use ecaf::party::say::{NotSaid, Said, Saying, say};
 use ecaf::protocol::evidence::{Bundle, Says};
 use ecaf::protocol::message::{CERTIFICATES, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
+use ecaf::school::compose::{Change, compose, next_version};
 use ecaf::school::follow::follow;
+use ecaf::school::submit::submit;
 use ecaf::store::InboxFilter;
 use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage};
-use exchange_support::{HACKNEY, HARINGEY, NEWHAM, Sent};
+use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM, Sent};
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
 
@@ -457,4 +459,66 @@ async fn who_declines_sees_it_no_more_and_a_second_no_is_a_dispute_with_one_hold
         .await;
     assert!(!look(school, id).await.unwrap().disputed);
     follow(school, id).await.unwrap().proven.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    ok(haringey, id, &acknowledgement()).await;
+    ok(haringey, id, &decision("advice")).await;
+    let closed = coded(EventKind::Closed, "RC8", &[1], json!({"reason": "Advice given."}));
+    ok(haringey, id, &closed).await;
+    let salt = [3; 16];
+    let next = |of: &[u8]| {
+        let now = story.stage.clock.now();
+        let text = next_version(of, Change::Supplement, now, salt).unwrap();
+        text.replace(r#""summary": """#, r#""summary": "A neighbour rang.""#)
+    };
+    let text = next(&story.sent.document.bytes);
+    let composed = compose(text.as_bytes(), story.stage.clock.now().in_england().0).unwrap();
+    let receipt = submit(school, &composed, |_, _| ()).await.unwrap();
+    assert_eq!((receipt.new, receipt.accepted.version), (true, 2));
+    let again = submit(school, &composed, |_, _| ()).await.unwrap();
+    assert_eq!((again.new, again.accepted_sha256), (false, receipt.accepted_sha256));
+    let state = look(school, id).await.unwrap();
+    assert_eq!((state.version, state.children), (2, vec!["undecided".to_owned()]));
+    exchange_support::eventually("the supplement", async || {
+        let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+        let entries = story._authority.station.store.inbox(filter).await.unwrap();
+        entries.iter().any(|e| e.key.version == 2).then_some(())
+    })
+    .await;
+    ok(haringey, id, &decision("assessment")).await;
+    follow(school, id).await.unwrap().proven.unwrap();
+
+    // A version that does not follow, one that drops a child, and one of another school's.
+    let refused = async |member: &Member, value: Value| {
+        let document = Document::of(value, MARSH_LANE, HARINGEY);
+        let fields = exchange_support::signed_fields(member, &document);
+        let path = format!("/v1/referrals/{id}/versions");
+        let answer = member.client.post(&path, fields, document.bytes.clone()).await.unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        body["violations"][0]["rule"].as_str().unwrap().to_owned()
+    };
+    let second: Value = serde_json::from_slice(&composed.bytes).unwrap();
+    let third: Value = serde_json::from_str(&next(&composed.bytes)).unwrap();
+    let mut skipped = third.clone();
+    skipped["version"] = json!(4);
+    assert_eq!(refused(school, skipped).await, "submission.version");
+    let mut other_bytes = second.clone();
+    other_bytes["composed_at"] = json!("2026-11-23T15:00:00Z");
+    assert_eq!(refused(school, other_bytes).await, "submission.other-bytes");
+    let mut other_child = third.clone();
+    other_child["children"][0]["id"] = json!("c9");
+    for list in ["where_now", "concerns", "voice", "addresses", "relationships"] {
+        other_child.as_object_mut().unwrap().remove(list);
+    }
+    other_child["concerns"] =
+        json!([{"children": ["c9"], "narrative": {"text": "Another child."}}]);
+    assert_eq!(refused(school, other_child).await, "version.children");
+    let mut theirs = third;
+    theirs["referrer"]["school"]["id"] = json!("900002");
+    let other_school = &story.stage.schools[LEA_BRIDGE];
+    assert_eq!(refused(other_school, theirs).await, "submission.id-unusable");
 }

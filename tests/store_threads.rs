@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use ecaf::domain::delivery::State;
 use ecaf::domain::party::Organisation;
+use ecaf::domain::retention::{Erasure, ErasureReason, KeptBecause, Period};
 use ecaf::effects::SystemEntropy;
 use ecaf::store::postgres::{Kind, PostgresGateway};
+use ecaf::store::sealing::{Place, StoreKind};
 use ecaf::store::sqlite::{Settings, SqliteGateway};
 use ecaf::store::*;
 use store_support::*;
@@ -54,6 +56,11 @@ run_against! {
         an_event_calls_for_deliveries,
         what_is_proposed_again_is_delivered_again,
         log_and_feeds_follow_the_thread,
+        details_are_found_under_their_key,
+        a_detail_is_erased_and_its_event_stays,
+        an_event_closes_the_case_and_opens_it_again,
+        what_is_proposed_of_an_erased_version_is_never_sent,
+        the_same_bytes_are_read_while_they_are_kept_anywhere,
     ]
 }
 
@@ -437,4 +444,260 @@ async fn log_and_feeds_follow_the_thread(store: Store) {
     let log = store.log(0, 100).await.unwrap();
     let digests: HashSet<_> = log.iter().map(|entry| entry.token_sha256).collect();
     assert_eq!((log.len(), digests.len()), (30, 30), "each token once");
+}
+
+const ERASED: Erasure = Erasure { at: NOON, why: ErasureReason::Retention };
+
+fn sha256_of(event: &Append) -> ecaf::domain::ids::Digest {
+    event.detail.as_ref().expect("it has a detail").sha256
+}
+
+async fn read(store: &Store, event: &Append) -> Document {
+    store.document(event.referral_id, sha256_of(event)).await.unwrap().unwrap()
+}
+
+/// What lies of a referral, by its place: version or position, and purpose.
+async fn wrapped(store: &Store, n: u64) -> BTreeMap<(String, u32), WrappedDocument> {
+    let found = store.wrapped_of(referral_id(n)).await.unwrap();
+    found.into_iter().map(|d| ((d.place.purpose.clone(), d.place.version), d)).collect()
+}
+
+async fn details_are_found_under_their_key(store: Store) {
+    let mut expected = Vec::new();
+    for n in 0..3 {
+        let a = accepted(&store, n).await;
+        let opened = event(n, "opened", head_of(&a));
+        let mut bare = event(n, "breached", commit(&store, &opened).await);
+        bare.detail = None;
+        let second = event(n, "acknowledged", commit(&store, &bare).await);
+        commit(&store, &second).await;
+        expected.push(Place::gateway(a.referral_id, 1, a.payload_sha256));
+        expected.push(Place::detail(a.referral_id, 2, sha256_of(&opened)));
+        expected.push(Place::detail(a.referral_id, 4, sha256_of(&second)));
+    }
+    let [used] = store.keys_in_use().await.unwrap()[..] else { panic!("one key") };
+    assert_eq!(used.documents, 9);
+    let (mut after, mut found): (_, Vec<WrappedDocument>) = (None, Vec::new());
+    loop {
+        let page = store.wrapped_under(used.key_id, after, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        assert!(found.last().is_none_or(|before| before.id < page[0].id));
+        after = Some(last.id);
+        found.extend(page);
+    }
+    // In the order of their numbers, which is none.
+    let order = |place: &Place| expected.iter().position(|one| one == place);
+    found.sort_by_key(|d| order(&d.place));
+    assert_eq!(found.iter().map(|d| d.place.clone()).collect::<Vec<_>>(), expected);
+    let times: Vec<_> = found.iter().map(|d| d.accepted_at).collect();
+    assert_eq!(times[3..6], [at(1), at(10_001), at(10_003)], "each in its own period");
+    let of_one: Vec<_> = wrapped(&store, 1).await.into_values().collect();
+    assert_eq!(of_one, [found[3].clone(), found[4].clone(), found[5].clone()]);
+    // Another key, and another document's place.
+    let (vault, next) = (vault(), Period::of(NOON).next());
+    let d = &found[4];
+    let (to, anew) = vault.rewrap(&d.place, d.key_id, &d.wrapped, next).unwrap();
+    let change = Rewrap { id: d.id, from: d.wrapped.clone(), to, wrapped: anew };
+    assert_eq!(store.rewrap(vec![change]).await, Ok(1));
+    let head = head_of(&acceptance(1));
+    assert!(read(&store, &event(1, "opened", head)).await.kept().is_some());
+    let elsewhere = [
+        Place { version: 4, ..d.place.clone() },
+        Place { referral_id: referral_id(0), ..d.place.clone() },
+        Place { purpose: String::new(), ..d.place.clone() },
+        Place { store: StoreKind::Authority, ..d.place.clone() },
+    ];
+    for place in elsewhere {
+        let opened = vault.rewrap(&place, d.key_id, &d.wrapped, next);
+        assert_eq!(opened, Err(StoreFault::Corrupt), "{place:?}");
+    }
+}
+
+async fn a_detail_is_erased_and_its_event_stays(store: Store) {
+    let a = accepted(&store, 1).await;
+    let opened = event(1, "opened", head_of(&a));
+    let second = event(1, "acknowledged", commit(&store, &opened).await);
+    commit(&store, &second).await;
+    let there = wrapped(&store, 1).await;
+    let (first, last) = (&there[&("detail".into(), 2)], &there[&("detail".into(), 3)]);
+    let wrong = vec![(first.id, last.wrapped.clone())];
+    assert_eq!(store.purge(wrong, ERASED, at(20_000)).await, Ok(0));
+    let right = vec![(first.id, first.wrapped.clone())];
+    assert_eq!(store.purge(right.clone(), ERASED, at(20_000)).await, Ok(1));
+    assert_eq!(store.purge(right, ERASED, at(20_001)).await, Ok(0), "it was done before");
+    assert_eq!(read(&store, &opened).await, Document::Erased(ERASED));
+    assert!(read(&store, &second).await.kept().is_some());
+    let now = thread(&store, 1).await;
+    let erased: Vec<_> = now.events.iter().map(|e| e.detail.unwrap().erased).collect();
+    assert_eq!(erased, [Some(ERASED), None]);
+    assert_eq!(now.events[0].recorded.token, opened.recorded.token);
+    // Nothing else of the referral is touched, and nothing is called for any less.
+    assert_eq!((now.versions[0].erased, now.deliveries[0].state), (None, State::Held));
+    let report = GatewayStore::check(store.as_ref()).await.unwrap();
+    assert_eq!((report.documents, report.erased), (2, 1));
+    // All of it at once, as a referral is erased.
+    let all = wrapped(&store, 1).await.into_values().map(|d| (d.id, d.wrapped)).collect();
+    assert_eq!(store.purge(all, ERASED, at(20_002)).await, Ok(2));
+    assert_eq!(store.wrapped_of(a.referral_id).await, Ok(vec![]));
+    let now = thread(&store, 1).await;
+    assert_eq!(
+        (now.versions[0].erased, now.events[1].detail.unwrap().erased),
+        (Some(ERASED), Some(ERASED))
+    );
+    assert_eq!(now.deliveries[0].state, State::Undeliverable);
+    // It gets the same record, and the thread goes on.
+    let again = store.append(again_after(&opened, 1, "opened", now.head)).await.unwrap();
+    let AppendOutcome::Already(stored) = again else { panic!("{again:?}") };
+    assert_eq!(stored.recorded.token, opened.recorded.token);
+    commit(&store, &event(1, "closed", now.head)).await;
+}
+
+async fn an_event_closes_the_case_and_opens_it_again(store: Store) {
+    let a = accepted(&store, 0).await;
+    let d = lease_one(&store, 1_000).await;
+    let head = deliver(&store, &d, 1_100).await;
+    let facts = async |store: &Store| {
+        let there = wrapped(store, 0).await;
+        let mut all = there.into_values().map(|d| d.facts);
+        let first = all.next().unwrap();
+        assert!(all.all(|facts| facts == first), "the same for every document of a referral");
+        first
+    };
+    assert_eq!(facts(&store).await.may_be_erased(), Err(KeptBecause::Open));
+    let mut filed = event(0, "filed", head);
+    filed.case = Some(CaseChange::Closed);
+    let head = commit(&store, &filed).await;
+    let now = facts(&store).await;
+    assert_eq!((now.closed_at, now.may_be_erased()), (Some(filed.recorded_at), Ok(())));
+    let read = event(0, "read", head);
+    let head = commit(&store, &read).await;
+    assert_eq!(facts(&store).await.may_be_erased(), Ok(()), "not every event opens a case");
+    let mut disputed = event(0, "disputed", head);
+    disputed.case = Some(CaseChange::Reopened);
+    let head = commit(&store, &disputed).await;
+    let now = facts(&store).await;
+    assert_eq!((now.closed_at, now.may_be_erased()), (None, Err(KeptBecause::Open)));
+    // Opening what is open changes nothing; closing what is closed says when it was closed last.
+    let mut again = event(0, "disputed again", head);
+    again.case = Some(CaseChange::Reopened);
+    let head = commit(&store, &again).await;
+    assert_eq!(store.close(a.referral_id, at(5)).await, Ok(true));
+    let mut last = event(0, "filed again", head);
+    last.case = Some(CaseChange::Closed);
+    let moved = store.append(Append { after: head_of(&a), ..last.clone() }).await;
+    assert_eq!(moved, Ok(AppendOutcome::HeadMoved(head)));
+    assert_eq!(facts(&store).await.closed_at, Some(at(5)), "what is not stored closes nothing");
+    commit(&store, &last).await;
+    assert_eq!(facts(&store).await.closed_at, Some(last.recorded_at));
+}
+
+async fn what_is_proposed_of_an_erased_version_is_never_sent(store: Store) {
+    let a = accepted(&store, 1).await;
+    let to = authority(7);
+    let early = proposal(1, "proposed", to, head_of(&a));
+    let head = commit(&store, &early).await;
+    let version = wrapped(&store, 1).await.remove(&(String::new(), 1)).unwrap();
+    let gone = vec![(version.id, version.wrapped)];
+    assert_eq!(store.purge(gone, ERASED, at(20_000)).await, Ok(1));
+    let late = proposal(1, "proposed again", to, head);
+    commit(&store, &late).await;
+    let now = thread(&store, 1).await;
+    let states: Vec<_> = now.deliveries.iter().map(|d| (d.state, d.reason.clone())).collect();
+    let ended = (State::Undeliverable, Some("erased".to_owned()));
+    assert_eq!(states, [ended.clone(), ended.clone(), ended]);
+    assert_eq!(now.deliveries[2].settled_at, Some(late.recorded_at));
+    assert!(store.lease_deliveries(lease_request(at(90_000), 9)).await.unwrap().is_empty());
+    assert_eq!(store.replay(DeliverySelector::All, at(90_000)).await, Ok(0));
+    assert_eq!(store.next_due(vec![]).await, Ok(None));
+}
+
+async fn the_same_bytes_are_read_while_they_are_kept_anywhere(store: Store) {
+    let a = accepted(&store, 1).await;
+    let first = event(1, "said", head_of(&a));
+    let mut second = event(1, "said again", commit(&store, &first).await);
+    second.detail = first.detail.clone();
+    let mut third = event(1, "said of the document", commit(&store, &second).await);
+    third.detail = Some(Detail { sha256: a.payload_sha256, document: a.document.clone() });
+    commit(&store, &third).await;
+    let there = wrapped(&store, 1).await;
+    let purge = async |purpose: &str, number| {
+        let d = &there[&(purpose.to_owned(), number)];
+        let which = vec![(d.id, d.wrapped.clone())];
+        assert_eq!(store.purge(which, ERASED, at(20_000)).await, Ok(1));
+    };
+    purge("detail", 2).await;
+    purge("", 1).await;
+    assert!(read(&store, &first).await.kept().is_some());
+    assert_eq!(read(&store, &third).await.kept(), Some(&a.document));
+    purge("detail", 3).await;
+    purge("detail", 4).await;
+    assert_eq!(read(&store, &first).await, Document::Erased(ERASED));
+    assert_eq!(read(&store, &third).await, Document::Erased(ERASED));
+}
+
+/// What somebody changed who has the database is found, and what it says is named.
+async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
+    for n in 0..2 {
+        let a = accepted(store, n).await;
+        let opened = event(n, "opened", head_of(&a));
+        let second = event(n, "acknowledged", commit(store, &opened).await);
+        commit(store, &second).await;
+    }
+    let report = GatewayStore::check(store.as_ref()).await.unwrap();
+    assert_eq!((report.problems, report.documents, report.erased), (vec![], 6, 0));
+    let of = |position: u32| {
+        format!(
+            "(SELECT document FROM events WHERE position = {position}
+              AND ref = (SELECT min(ref) FROM referrals))"
+        )
+    };
+    // The detail of the next event under this one's row, with the key that it was sealed under.
+    let moved = format!(
+        "UPDATE documents SET body = (SELECT body FROM documents WHERE id = {0}),
+             wrapped = (SELECT wrapped FROM documents WHERE id = {0}) WHERE id = {1}",
+        of(3),
+        of(2)
+    );
+    let detail = "detail of event 2 of referral row";
+    let cases = [
+        (&*moved, detail, 1),
+        ("UPDATE events SET detail_sha256 = sha256 WHERE position = 2", detail, 2),
+        ("UPDATE events SET sha256 = detail_sha256 WHERE position = 3", "has a token or record", 2),
+        ("UPDATE referrals SET holder = '209'", "has another holder than its last", 2),
+        ("UPDATE deliveries SET called_by = 9", "is called for by an event that is not", 2),
+        ("DELETE FROM events WHERE position = 3", "is in no thread, or twice", 4),
+    ];
+    for (sql, expected, count) in cases {
+        spoil(sql);
+        let problems = GatewayStore::check(store.as_ref()).await.unwrap().problems;
+        let found = problems.iter().filter(|problem| problem.contains(expected)).count();
+        assert_eq!(found, count, "{sql}: {problems:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_finds_changed_events_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_sqlite(folder.path()).await;
+    let conn = rusqlite::Connection::open(folder.path().join("gateway.db")).unwrap();
+    conn.pragma_update(None, "foreign_keys", false).unwrap();
+    check_finds_it(&store, |sql| {
+        conn.execute(sql, []).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_finds_changed_events_on_postgresql() {
+    let server = postgres_support::shared();
+    let name = server.database(Kind::Gateway).await;
+    let settings = server.settings(&name, postgres_support::GATEWAY);
+    let entropy = Arc::new(SystemEntropy::default());
+    let store: Store = Arc::new(PostgresGateway::open(&settings, vault(), entropy).await.unwrap());
+    check_finds_it(&store, |sql| {
+        let sql = format!("SET search_path = ecaf; {sql}");
+        tokio::task::block_in_place(|| server.sql(&name, &sql));
+    })
+    .await;
 }

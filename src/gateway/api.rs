@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::exchange::Exchange;
 use super::respond::{JSON, json_response};
 use super::trouble::Trouble;
-use super::{accept, check, feedback};
+use super::{accept, check, feedback, versions};
 use crate::domain::ids::Digest;
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Refusal, Violation};
@@ -41,6 +41,7 @@ enum Call<'a> {
     State(&'a str),
     Document(&'a str, &'a str),
     Event(&'a str),
+    Version(&'a str),
     Evidence(&'a str),
     Certificates(&'a str),
     WellKnown,
@@ -57,6 +58,7 @@ impl<'a> Call<'a> {
             ["v1", "referrals", id] => Some(Call::State(id)),
             ["v1", "referrals", id, "documents", sha256] => Some(Call::Document(id, sha256)),
             ["v1", "referrals", id, "events"] => Some(Call::Event(id)),
+            ["v1", "referrals", id, "versions"] => Some(Call::Version(id)),
             ["v1", "referrals", id, "evidence"] => Some(Call::Evidence(id)),
             ["v1", "certificates", x5t] => Some(Call::Certificates(x5t)),
             [".well-known", "ecaf"] => Some(Call::WellKnown),
@@ -67,7 +69,7 @@ impl<'a> Call<'a> {
 
     fn method(self) -> &'static str {
         match self {
-            Call::Submit | Call::Check | Call::Routes | Call::Event(_) => "POST",
+            Call::Submit | Call::Check | Call::Routes | Call::Event(_) | Call::Version(_) => "POST",
             _ => "GET",
         }
     }
@@ -90,6 +92,10 @@ impl Api {
                 let counted = if receipt.new { metric::ACCEPTED } else { metric::REPEATED };
                 metrics::counter!(counted).increment(1);
                 metrics::histogram!(metric::ACCEPT_SECONDS).record(began.elapsed());
+                Ok(exchange.receipt_response(receipt).await)
+            }
+            Call::Version(id) => {
+                let receipt = versions::add(exchange, request, parse(id)?).await?;
                 Ok(exchange.receipt_response(receipt).await)
             }
             Call::Check => Ok(json_response(StatusCode::OK, &check::check(exchange, request)?)),
@@ -177,7 +183,7 @@ impl Handler for Api {
     fn body_limit(&self, method: &Method, path: &str) -> Option<usize> {
         let call = Call::of(path).filter(|call| call.method() == method.as_str())?;
         Some(match call {
-            Call::Submit | Call::Check => self.largest_document,
+            Call::Submit | Call::Check | Call::Version(_) => self.largest_document,
             Call::Routes => SMALL,
             Call::Event(_) => LARGEST_DETAIL,
             _ => 0,
@@ -191,7 +197,7 @@ impl Handler for Api {
     /// Submissions that say they are urgent, and those that say nothing: a school without a key of its
     /// own has no token to say it in.
     fn is_urgent(&self, request: &Request) -> bool {
-        if Call::of(&request.path) != Some(Call::Submit) {
+        if !matches!(Call::of(&request.path), Some(Call::Submit | Call::Version(_))) {
             return false;
         }
         request.single(&TOKEN).ok().flatten().is_none_or(says_urgent)

@@ -38,6 +38,8 @@ pub(super) struct Known {
     /// The verified sender, with the person if one signed.
     pub sender: Party,
     pub request_type: RequestType,
+    /// The position of each version.
+    pub versions: Vec<u32>,
     recipients: Vec<DfeCode>,
     former: Vec<DfeCode>,
 }
@@ -119,12 +121,20 @@ impl Exchange {
         for delivery in deliveries.iter().filter(|d| d.called_by.is_none()) {
             case.sent_to(delivery.authority);
         }
+        let versions = self.positions_of_versions(&thread).await?;
+        let mut reopened = versions.iter().skip(1).copied().peekable();
         let kinds: BTreeMap<Digest, EventKind> =
             events.iter().map(|e| (e.digest(), e.said.kind())).collect();
         for event in &events {
             let (digest, position) = (event.digest(), event.stored.position);
+            while reopened.next_if(|at| *at < position).is_some() {
+                case.supplemented(children);
+            }
             let answered = event.said.body().answers.and_then(|a| kinds.get(&a).copied());
             case.apply(&event.said.statement(digest, position, answered));
+        }
+        if reopened.next().is_some() {
+            case.supplemented(children);
         }
         for delivery in deliveries.iter().filter(|d| d.state == State::Delivered) {
             case.delivered(delivery.authority, delivery.called_by.unwrap_or(0));
@@ -133,7 +143,17 @@ impl Exchange {
         let recipients =
             with_desk.filter(|code| case.desk(*code).is_some() && *code != case.holder()).collect();
         let former = case.former_holders().collect();
-        Ok(Some(Known { recipients, former, thread, case, events, sender, request_type }))
+        Ok(Some(Known { versions, recipients, former, thread, case, events, sender, request_type }))
+    }
+
+    /// The position of each version, oldest first.
+    async fn positions_of_versions(&self, thread: &Thread) -> Result<Vec<u32>, Trouble> {
+        let mut positions = vec![1];
+        for version in thread.versions.iter().skip(1) {
+            let accepted = self.store.token(thread.referral_id, version.accepted_sha256).await?;
+            positions.push(accepted.and_then(|a| a.position).ok_or(StoreFault::Corrupt)?);
+        }
+        Ok(positions)
     }
 
     /// How many children the newest document is about. After its erasure no more is known than what

@@ -141,7 +141,11 @@ pub async fn submit(
     let submission = submission(sender, composed, &folder)?;
     let headers = headers(sender, submission.as_deref());
     let body = Bytes::from(composed.bytes.clone());
-    let sent = persist::post(sender, "/v1/referrals", headers, body, progress).await;
+    let path = match header.version {
+        1 => "/v1/referrals".to_owned(),
+        _ => format!("/v1/referrals/{}/versions", header.referral_id),
+    };
+    let sent = persist::post(sender, &path, headers, body, progress).await;
     let Certain { response, attempts, uncertain } = sent?;
     match response.status {
         StatusCode::OK | StatusCode::CREATED => {

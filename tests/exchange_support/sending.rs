@@ -50,7 +50,7 @@ pub fn sign(sender: &Member, identity: &SigningIdentity, document: &Document) ->
         urgency: text("urgency"),
         request_type: text("request_type"),
         payload_sha256: document.sha256,
-        previous_sha256: None,
+        previous_sha256: document.value["previous_sha256"].as_str().map(|d| d.parse().unwrap()),
         attested: None,
     };
     claims.sign(identity.signer(), identity.x5t()).unwrap()

@@ -6,7 +6,7 @@ use ecaf::domain::time::Timestamp;
 use ecaf::protocol::jws::Unverified;
 use ecaf::protocol::tokens::{
     Accepted, Audience, BrokenRule, Delivered, DispatchNote, Event, Purpose, Recorded, Refused,
-    SET_TYPE, SecurityEvent, SenderKind, Subject,
+    SET_TYPE, SecurityEvent, SenderKind, Subject, Transfer,
 };
 use ecaf::protocol::trust::VerifiedChain;
 use proptest::prelude::*;
@@ -126,6 +126,7 @@ pub fn every_statement_round_trips(world: &World) {
                     version: numbers.0,
                     position: numbers.1,
                     recorded_at: at,
+                    previous_sha256: (numbers.1 > 1).then_some(digests.1),
                     submission_sha256: digests.0,
                     payload_sha256: digests.1,
                     sender,

@@ -271,7 +271,7 @@ impl Bundle {
             let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse(UNREADABLE))?;
             let digest = sha256(&bytes);
             if !named(&digest) {
-                return Err(tokens::mismatch("a document and its digest"));
+                return Err(tokens::mismatch("a document and payload_sha256"));
             }
             digests.push(digest);
         }
@@ -310,7 +310,7 @@ impl<'a> Read<'a> {
             (SET_TYPE, Some(DispatchNote::URI)) => Kind::Dispatch,
             (SET_TYPE, Some(Delivered::URI)) => Kind::Delivered,
             (SET_TYPE, Some(Recorded::URI)) => Kind::Recorded,
-            (SET_TYPE, Some(_)) => Kind::Said,
+            (SET_TYPE, Some(uri)) if CaseEvent::is_named(uri) => Kind::Said,
             _ => return Err(refuse(UNREADABLE)),
         };
         Ok(Self { text, digest: sha256(text.as_bytes()), kind, claims })
@@ -435,13 +435,19 @@ fn chained(
     let mut placed: Vec<(u64, Digest, Option<Digest>)> = Vec::new();
     for (statement, token) in statements.iter().zip(tokens) {
         match &statement.says {
-            Says::Accepted(a) => placed.push((a.position, token.digest, None)),
+            Says::Accepted(a) => placed.push((a.position, token.digest, a.previous_sha256)),
             Says::Recorded(r) => placed.push((r.position, token.digest, Some(r.previous_sha256))),
             _ => {}
         }
     }
     placed.extend(withheld.iter().map(|w| (w.position, w.sha256, None)));
     placed.sort_unstable_by_key(|(position, ..)| *position);
+    // The receipt of a later version, by itself.
+    if let [(position, _, Some(_))] = placed[..]
+        && position > 1
+    {
+        return Ok(());
+    }
     let mut before: Option<(u64, Digest)> = None;
     for (position, digest, previous) in placed {
         let follows = match before {

@@ -120,6 +120,14 @@ impl Place {
         Self { store: StoreKind::Gateway, referral_id, version: position, purpose, sha256 }
     }
 
+    /// Which document of its referral, for a person.
+    pub fn part(&self) -> String {
+        match (self.store, self.purpose.as_str()) {
+            (StoreKind::Gateway, Self::DETAIL) => format!("detail of event {}", self.version),
+            _ => format!("version {}", self.version),
+        }
+    }
+
     /// A document of an authority's store.
     pub fn authority(
         referral_id: ReferralId,

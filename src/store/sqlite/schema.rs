@@ -31,6 +31,17 @@ pub(super) const AUTHORITY: Schema = Schema {
     migrations: &[&[COMMON_1, include_str!("migrations/authority_0001.sql")]],
 };
 
+/// Brings a file of either kind, which nobody serves from, to the newest version. What is no store of ours
+/// is left as it is: whoever opens it says so.
+pub(super) fn renew(conn: &mut Connection) -> Result<(), StoreFault> {
+    let found: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let kinds = [&GATEWAY, &AUTHORITY];
+    kinds
+        .iter()
+        .find(|kind| kind.application_id == found)
+        .map_or(Ok(()), |s| s.migrate(conn, false))
+}
+
 impl Schema {
     /// Brings the file to the newest version, in one transaction per step. A crash in between
     /// leaves an older but whole version, and the next start goes on from there.

@@ -47,9 +47,14 @@ fn receipt(view: &View<'_>, found: &mut Vec<Clock>) {
 }
 
 fn deliveries<'a>(view: &View<'a>) -> Vec<Delivery<'a>> {
+    let had_one = |code: DfeCode, fact: &Fact| {
+        let linked = |f: &Fact| matches!(f.what, What::Dispatched { to, .. } if to == code);
+        view.first(linked).is_some_and(|first| first.position < fact.position)
+    };
     let begun = |fact: &&'a Fact| {
         let (to, kind) = match fact.what {
             What::Accepted { to } => (to, Kind::Referral),
+            What::Dispatched { to, .. } if had_one(to, fact) => (to, Kind::Supplement),
             What::Dispatched { to, .. } => (to, Kind::Linked),
             What::Version { .. } if view.accepted()?.0.position < fact.position => {
                 (view.holder(fact.at)?, Kind::Supplement)

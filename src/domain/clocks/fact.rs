@@ -126,7 +126,7 @@ pub enum Step {
     /// The assessment is complete.
     AssessmentCompleted,
     /// Something else changed on a plan or enquiry: it began, is planned, or ended.
-    Changed,
+    PlanChanged,
     /// A note, or a step that no clock waits for.
     Note,
 }

@@ -158,6 +158,10 @@ impl Signed {
         }
         let detail = stated.detail.map(|document| Detail { sha256: sha256(&document), document });
         said.agrees_with(detail.as_ref().map(|d| d.sha256))?;
+        // Only a gateway speaks of clocks.
+        if said.body().about.is_some() || said.body().due_at.is_some() {
+            return Err(Refusal::new(Class::Invalid, Violation::whole(FORM)));
+        }
         let digest = token.digest();
         Ok(Self { said, text: stated.text, digest, signer, chain: stated.chain, detail })
     }
@@ -277,6 +281,7 @@ async fn append(
         chains: vec![seen_chain(&signed.chain), seen_chain(desk.identity.chain())],
         crls: desk.seen_crls(),
         recorded_at: desk.now,
+        wake_at: Some(desk.now),
     })
 }
 

@@ -5,7 +5,7 @@ use super::fact::{Setting, Thread, What};
 use super::held::Segment;
 use super::id::ClockId;
 use super::ladder::Rung;
-use super::view::View;
+use super::view::{View, is_by};
 use super::{answer, case, delivery, disagreement, school, transfer};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::time::Timestamp;
@@ -170,9 +170,15 @@ fn unattended(view: &View<'_>) -> Option<Unattended> {
     let authority = view.holder(view.now)?;
     let calendars = &view.setting.calendars;
     let hours = calendars.authority(authority);
-    let settled = view.first(|f| {
-        let seen = matches!(f.what, What::Opened | What::Acknowledged | What::CallRecorded);
-        seen && f.at >= accepted.at
+    let taken_over =
+        view.facts.iter().rev().find(|fact| {
+            matches!(fact.what, What::TransferAccepted { .. }) && is_by(fact, authority)
+        });
+    let since = taken_over.map_or(accepted.place(), |fact| fact.place());
+    let settled = view.first(|f| match f.what {
+        What::Opened | What::Acknowledged => is_by(f, authority),
+        What::CallRecorded => f.place() >= since,
+        _ => false,
     });
     let urgent = view.urgency(view.now).is_urgent();
     let on_duty = hours.on_duty(view.now, &calendars.bank_holidays);

@@ -102,7 +102,11 @@ fn delivered_and_opened(view: &View<'_>, delivery: &Delivery<'_>, found: &mut Ve
     }
     if let Some(stored) = stored {
         let seen = |what: &What| matches!(what, What::Opened | What::Acknowledged);
-        let opened = view.after(begun, |f| is_by(f, to) && seen(&f.what));
+        // Who had a linked delivery of it has read it before it is asked to take it over.
+        let linked =
+            view.first(|f| matches!(f.what, What::Dispatched { to: code, .. } if code == to));
+        let from = linked.map_or(begun, |fact| fact.place().min(begun));
+        let opened = view.after(from, |f| is_by(f, to) && seen(&f.what));
         found.push(clock(ClockId::C3, stored.at, opened.map(Mark::from)).finish(view));
     }
     if delivery.kind == Kind::Linked {

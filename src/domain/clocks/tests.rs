@@ -665,6 +665,14 @@ fn an_urgent_referral_at_an_empty_desk_says_so_until_a_call_is_recorded() {
     let mut transferred = Story::sent("11-20 17:30", Urgency::U1);
     transferred.then("11-20 17:31", &by(hackney()), What::TransferAccepted { answers: 0 });
     assert_eq!(transferred.read("11-20 17:31").unattended, None, "a duty team reads there");
+    // A call to the first authority, or somebody reading there, says nothing of the second.
+    let kent: DfeCode = "886".parse().unwrap();
+    story.newham("11-20 17:41", What::Opened);
+    story.then("11-20 18:00", &by(kent), What::TransferAccepted { answers: 0 });
+    let unattended = story.read("11-20 18:00").unattended.unwrap();
+    assert_eq!((unattended.authority, unattended.until), (kent, None));
+    story.school("11-20 18:10", What::CallRecorded);
+    assert_eq!(story.read("11-20 18:10").unattended, None);
 }
 
 #[test]
@@ -795,6 +803,11 @@ fn a5_a_delivery_beside_the_accountable_one_is_acknowledged_by_itself() {
     assert_eq!((clock.class, clock.waits_for), (Class::Scheme, Some(by(kent))));
     story.then("11-23 12:00", &by(kent), What::Acknowledged);
     assert_eq!(story.shows("C5 delivery-886-5", "11-23 12:00"), "due Tue 24 Nov 17:00, in time");
+    // Whoever has read it is not asked to read it again before taking it over.
+    let proposed = story.newham("11-23 12:30", What::TransferProposed { to: kent });
+    story.then("11-23 12:30", &by(kent), What::Delivered { to: kent, of: proposed });
+    let opened = format!("C3 delivery-886-{proposed}");
+    assert_eq!(story.shows(&opened, "11-23 12:30"), "due Mon 23 Nov 16:30, in time");
     // A later version goes there too, and is not to be acknowledged again.
     let again = What::Dispatched { to: kent, why: Dispatch::CaseHolding };
     let position = story.then("11-23 13:00", &exchange(), again);

@@ -117,8 +117,10 @@ pub enum NotFollowed {
 
 /// Asks the gateway, verifies the evidence, and keeps it beside the receipt.
 pub async fn follow(sender: &Sender, id: ReferralId) -> Result<Followed, NotFollowed> {
-    let state: State = get(sender, &format!("/v1/referrals/{id}")).await?;
+    // In this order the words are never older than the proof: what is proved to be stored there must
+    // not be said to be on its way.
     let bundle: Bundle = get(sender, &format!("/v1/referrals/{id}/evidence")).await?;
+    let state: State = get(sender, &format!("/v1/referrals/{id}")).await?;
     let proven = prove(sender, id, &bundle);
     let kept = state::newest(&sender.state, id).map_err(NotFollowed::Here)?;
     if let Some((_, folder)) = kept.filter(|_| proven.is_ok()) {

@@ -12,6 +12,7 @@
 //! | [`protocol`] | bytes <-> domain, deterministic: JSON, schema, tokens, certificates, directory |
 //! | [`store`] | the only place with SQL |
 //! | [`http`] | listeners, mutual TLS, limits, responses, the outbound client |
+//! | [`party`] | what schools and authorities do alike: read a referral, say something about it |
 //! | [`gateway`] | one file per step of a referral through the exchange |
 //! | [`authority`] | the receiving side |
 //! | [`school`] | the sending side |
@@ -27,6 +28,7 @@ pub mod domain;
 pub mod effects;
 pub mod gateway;
 pub mod http;
+pub mod party;
 pub mod protocol;
 pub mod school;
 pub mod store;

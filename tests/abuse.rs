@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use abuse_support::*;
-use ecaf::school::sender::Sender;
+use ecaf::party::member::Member;
 use exchange_support::{
     HACKNEY, PATIENCE, Stream, eventually, post, problem, receipt_of, signed_fields,
 };
@@ -439,7 +439,7 @@ async fn one_party_hammers_and_the_others_are_served() {
 /// Checks the same document again and again without waiting, whatever the answer: how often it was
 /// taken and refused. Each refusal must say why, and when to come again.
 async fn hammer(
-    school: Sender,
+    school: Member,
     number: u64,
     stopped: watch::Receiver<bool>,
     rule: &str,

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the lowest to the highest; see `src/lib.rs`.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "domain",
     "effects",
     "telemetry",
     "protocol",
     "store",
     "http",
+    "party",
     "gateway",
     "authority",
     "school",

@@ -5,8 +5,12 @@ use std::path::Path;
 
 use ecaf::config::{Kind, Settings, parse};
 
-const SAMPLES: [(&str, Kind); 3] =
-    [("gateway", Kind::Gateway), ("authority", Kind::Authority), ("school", Kind::School)];
+const SAMPLES: [(&str, Kind); 4] = [
+    ("gateway", Kind::Gateway),
+    ("authority", Kind::Authority),
+    ("school", Kind::School),
+    ("worker", Kind::Worker),
+];
 
 fn environment(variable: &str) -> Option<String> {
     match variable {

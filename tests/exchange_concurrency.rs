@@ -235,7 +235,7 @@ fn work(referrals: usize) -> (Vec<Document>, Vec<Arc<Queue>>) {
 }
 
 /// Sends until there is a receipt; only an answer that means "later" or a lost one is repeated.
-async fn send(sender: &ecaf::school::sender::Sender, document: &Document) -> Receipt {
+async fn send(sender: &ecaf::party::member::Member, document: &Document) -> Receipt {
     let until = Instant::now() + PATIENCE;
     loop {
         match post(sender, document).await {

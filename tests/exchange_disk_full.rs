@@ -11,7 +11,7 @@ use std::process::Command;
 
 use ecaf::cli::sandbox::{Process, operator_get};
 use ecaf::effects::{Clock, SystemClock};
-use ecaf::school::sender::Sender;
+use ecaf::party::member::Member;
 use exchange_support::{
     Arrived, HACKNEY, Proof, QUICK, Scene, Sent, Stream, all_settled, ends_well, eventually, post,
     problem, receipt_of,
@@ -103,7 +103,7 @@ fn small(scene: &Scene, config: &Path, store: &str) -> SmallDisk {
 }
 
 /// Sends new referrals until one is refused; those with a receipt.
-async fn until_refused(school: &Sender, index: usize, stream: &mut Stream) -> Vec<Sent> {
+async fn until_refused(school: &Member, index: usize, stream: &mut Stream) -> Vec<Sent> {
     let mut sent = Vec::new();
     for _ in 0..2_000 {
         let document = stream.document(index, HACKNEY);
@@ -235,7 +235,7 @@ async fn all_delivered(scene: &Scene) {
     eventually("everything is delivered", done).await;
 }
 
-async fn prove(school: &Sender, scene: &Scene, sent: &[Sent]) {
+async fn prove(school: &Member, scene: &Scene, sent: &[Sent]) {
     let store = &*scene.gateway().await;
     let arrived = Arrived::of(vec![scene.inbox(HACKNEY).await]).await;
     assert_eq!(arrived.counts(), (sent.len(), sent.len()));

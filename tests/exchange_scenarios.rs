@@ -4,142 +4,29 @@
 
 mod exchange_support;
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use ecaf::domain::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
-use ecaf::effects::{Clock, FixedClock, SystemClock};
+use ecaf::effects::{Clock, SystemClock};
 use ecaf::http::{ClientResponse, Line};
+use ecaf::party::member::Member;
 use ecaf::protocol::evidence::{Bundle, Says};
 use ecaf::protocol::hash::sha256;
-use ecaf::protocol::jws::Unverified;
-use ecaf::protocol::problem::ProblemDocument;
 use ecaf::protocol::schema::Schema;
-use ecaf::protocol::tokens::{Attested, Refused, SET_TYPE, SecurityEvent};
-use ecaf::protocol::trust::{Chain, Purpose};
-use ecaf::school::sender::Sender;
+use ecaf::protocol::tokens::Attested;
+use ecaf::protocol::trust::Chain;
 use ecaf::store::InboxFilter;
-use exchange_support::inside::{self, Authority, Gateway, eager};
+use exchange_support::inside::{self, Gateway, eager};
+use exchange_support::stage::{
+    A_PERSON, LEA_BRIDGE, MARSH_LANE, ST_BRANNOCKS, Stage, get, good, rules, text,
+};
 use exchange_support::{
-    Arrived, Document, HACKNEY, HARINGEY, NEWHAM, Proof, QUICK, Scene, Sent, Stream, eventually,
-    example, json_fields, post, problem, receipt_of, sign, signed_fields, vault, wire,
+    Arrived, Document, HACKNEY, HARINGEY, NEWHAM, Proof, Sent, eventually, example, json_fields,
+    post, problem, receipt_of, sign, signed_fields, vault, wire,
 };
 use http::HeaderValue;
 use serde_json::{Value, json};
-
-/// Signs; its authority is Haringey.
-const MARSH_LANE: usize = 0;
-/// Signs; its authority is Hackney.
-const LEA_BRIDGE: usize = 1;
-/// Is attested by the gateway; its authority is Newham.
-const ST_BRANNOCKS: usize = 2;
-/// A person of Marsh Lane, with certificates of her own.
-const A_PERSON: usize = 3;
-
-/// A scheme with its gateway, and no authority yet.
-struct Stage {
-    scene: Scene,
-    hand: FixedClock,
-    clock: Arc<dyn Clock>,
-    gateway: Gateway,
-    schools: Vec<Sender>,
-    stream: Stream,
-}
-
-impl Stage {
-    async fn at(now: Timestamp) -> Self {
-        Self::with_directory(now, "").await
-    }
-
-    async fn now() -> Self {
-        Self::at(SystemClock.now()).await
-    }
-
-    async fn with_directory(now: Timestamp, more: &str) -> Self {
-        let scene = Scene::at(now, QUICK);
-        if !more.is_empty() {
-            scene.sign_directory(2, more, now);
-        }
-        let hand = FixedClock::at(now);
-        let clock: Arc<dyn Clock> = Arc::new(hand.clone());
-        let gateway = Gateway::open(&scene, &clock, eager()).await;
-        let mut schools = Vec::new();
-        for index in 0..4 {
-            schools.push(inside::school(&scene, index, &clock).await);
-        }
-        Self { scene, hand, clock, gateway, schools, stream: Stream::new(9) }
-    }
-
-    async fn authority(&self, index: usize) -> Authority {
-        Authority::open(&self.scene, index, &self.clock, |api| Arc::new(api)).await
-    }
-
-    /// Accepted, and the receipt is right.
-    async fn accepted(&self, document: Document) -> Sent {
-        let sender = &self.schools[document.school];
-        let receipt = receipt_of(&post(sender, &document).await.unwrap());
-        assert!(receipt.new);
-        Proof::of(sender).receipt(&receipt, &document, self.clock.now());
-        Sent { document, receipt }
-    }
-
-    async fn state(&self, sent: &Sent) -> Value {
-        let path = format!("/v1/referrals/{}", sent.document.id);
-        good(&*self.schools[sent.document.school].client, &path).await
-    }
-
-    /// Waits until the first delivery is in this state.
-    async fn until(&self, sent: &Sent, state: &str) -> Value {
-        eventually(state, async || {
-            let answer = self.state(sent).await;
-            (answer["deliveries"][0]["state"] == state).then_some(answer)
-        })
-        .await
-    }
-
-    /// Waits until so many attempts to deliver were made.
-    async fn attempts(&self, sent: &Sent, least: u64) {
-        eventually("an attempt", async || {
-            let answer = self.state(sent).await;
-            (answer["deliveries"][0]["attempts"].as_u64()? >= least).then_some(())
-        })
-        .await
-    }
-
-    /// The signed refusal beside a problem, for this request, says the same as the problem.
-    fn signed_refusal(&self, problem: &ProblemDocument, sender: &Sender, body: &[u8]) -> Refused {
-        let token = Unverified::parse(problem.refusal.as_ref().expect("not signed")).unwrap();
-        let chain = self.gateway.exchange.signing.load().chain().clone();
-        let signer = sender.trust.check(&chain, Purpose::Signing).unwrap();
-        let token = token.verify(SET_TYPE, &signer).unwrap();
-        let said = SecurityEvent::<Refused>::read(&token, Some(&sender.party)).unwrap().event;
-        assert_eq!(said.request_sha256, sha256(body));
-        let rules: Vec<_> = said.rules.iter().map(|r| &r.rule).collect();
-        assert_eq!(rules, problem.violations.iter().map(|v| &v.rule).collect::<Vec<_>>());
-        assert_eq!(said.culprit, problem.culprit);
-        said
-    }
-}
-
-async fn get(client: &dyn Line, path: &str) -> ClientResponse {
-    client.get(path, Vec::new()).await.unwrap()
-}
-
-async fn good(client: &dyn Line, path: &str) -> Value {
-    let answer = get(client, path).await;
-    assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
-    serde_json::from_slice(&answer.body).unwrap()
-}
-
-fn rules(problem: &ProblemDocument) -> Vec<&str> {
-    problem.violations.iter().map(|v| v.rule.as_str()).collect()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
-}
 
 /// Scenario A9: the authority's endpoint is down on Friday at 16:30 and comes back on Monday.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -356,7 +243,7 @@ async fn an_attested_school_is_never_said_to_have_signed() {
 }
 
 /// A submission of `document` signed with the key of `owner`.
-fn borrowed_fields(owner: &Sender, document: &Document) -> ecaf::http::Fields {
+fn borrowed_fields(owner: &Member, document: &Document) -> ecaf::http::Fields {
     let identity = owner.signing.as_ref().unwrap();
     let value = |text: String| HeaderValue::from_str(&text).unwrap();
     let mut fields = json_fields();

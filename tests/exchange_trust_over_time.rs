@@ -8,12 +8,12 @@ use std::sync::Arc;
 use ecaf::domain::party::Party;
 use ecaf::domain::time::{DAY, HOUR, MINUTE, Timestamp};
 use ecaf::effects::{Clock, FixedClock, SystemEntropy, files};
+use ecaf::party::member::Member;
 use ecaf::protocol::signing::SigningIdentity;
 use ecaf::protocol::trust::issue::{
     Ca, CrlContent, LeafKind, LeafRequest, Period, PrivateKey, Reason, Revoked,
 };
 use ecaf::protocol::trust::{Chain, Revocation, pem, serial};
-use ecaf::school::sender::Sender;
 use exchange_support::inside::{self, Authority, Gateway, eager};
 use exchange_support::{
     NEWHAM, Proof, QUICK, Scene, Sent, Stream, eventually, post, problem, receipt_of,
@@ -29,7 +29,7 @@ struct Stage {
     hand: FixedClock,
     clock: Arc<dyn Clock>,
     gateway: Gateway,
-    school: Sender,
+    school: Member,
     stream: Stream,
     lists: u64,
 }

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ecaf::cli::sandbox::{AUTHORITIES, SCHOOLS, operator_get};
-use ecaf::school::sender::Sender;
+use ecaf::party::member::Member;
 use exchange_support::planting::{PLANTED, Planted, planted, text};
 use exchange_support::{
     Document, HACKNEY, NEWHAM, QUICK, Scene, Stream, ends_well, eventually, json_fields, post,
@@ -141,14 +141,14 @@ fn planted_documents_are_valid() {
     }
 }
 
-async fn posted(sender: &Sender, path: &str, body: Bytes, status: u16) -> Bytes {
+async fn posted(sender: &Member, path: &str, body: Bytes, status: u16) -> Bytes {
     let answer = sender.client.post(path, json_fields(), body).await.unwrap();
     assert_eq!(answer.status.as_u16(), status, "{}", String::from_utf8_lossy(&answer.body));
     answer.body
 }
 
 /// Everything that can be wrong with a request, made of a planted document.
-async fn refuse_in_every_way(schools: &[Sender], document: &Document, planted: &Planted) {
+async fn refuse_in_every_way(schools: &[Member], document: &Document, planted: &Planted) {
     let sender = &schools[document.school];
     let personal = text(&document.value["referrer"]["name"]).to_owned();
     assert!(planted.values.contains(&personal));

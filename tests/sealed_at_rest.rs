@@ -245,7 +245,7 @@ async fn nothing_personal_lies_in_the_clear() {
 }
 
 /// The sender is told that the document is erased, still gets the receipt, and can still prove it.
-async fn erased_for_its_sender(sender: &ecaf::school::sender::Sender, document: &Document) {
+async fn erased_for_its_sender(sender: &ecaf::party::member::Member, document: &Document) {
     let path = format!("/v1/referrals/{}", document.id);
     let asked = format!("{path}/documents/{}", document.sha256);
     // The process follows its key ring within a second.

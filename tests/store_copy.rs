@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ecaf::domain::retention::{Erasure, ErasureReason};
 use ecaf::effects::SystemEntropy;
 use ecaf::store::copy::{
     AUTHORITY as INBOX, GATEWAY as TABLES, NotCopied, Row, Source, Table, Target, copy,
@@ -40,9 +41,40 @@ async fn fill(path: &Path) {
         let tokens = receipt(&leased, leased.head, at(1_001_000));
         assert_eq!(store.delivered(leased.lease, tokens, at(1_001_000)).await, Ok(Settled::Done));
     }
+    // Events with details, one of them erased; transferred, called for, closed.
+    for n in 0..40 {
+        let id = referral_id(n);
+        let head = store.head(id).await.unwrap().unwrap();
+        let mut said = proposal(n, "proposed", authority(7), head);
+        said.holder = (n % 3 == 0).then(|| authority(7));
+        said.case = (n % 4 == 0).then_some(CaseChange::Closed);
+        assert_eq!(store.append(said).await, Ok(AppendOutcome::Committed));
+    }
+    let erasure = Erasure { at: NOON, why: ErasureReason::Misidentified };
+    let gone = store.wrapped_of(referral_id(ERASED)).await.unwrap();
+    let gone = gone.into_iter().map(|d| (d.id, d.wrapped)).collect();
+    assert_eq!(store.purge(gone, erasure, NOON).await, Ok(2));
     let fence =
         store.acquire("sequencer", "london-1".into(), at(0), 60_000).await.unwrap().unwrap();
     store.sequence(&fence, 500, at(1)).await.unwrap();
+}
+
+/// The referral of [`fill`] whose documents are erased.
+const ERASED: u64 = 5;
+
+/// Every thread, and every detail.
+async fn threads(store: &dyn GatewayStore) -> Vec<(Thread, Vec<Document>)> {
+    let mut all = Vec::new();
+    for n in 0..REFERRALS {
+        let thread = store.thread(referral_id(n)).await.unwrap().unwrap();
+        let mut details = Vec::new();
+        for detail in thread.events.iter().filter_map(|event| event.detail) {
+            let found = store.document(thread.referral_id, detail.sha256).await.unwrap();
+            details.push(found.unwrap());
+        }
+        all.push((thread, details));
+    }
+    all
 }
 
 /// Fails at the so-many-th insertion, as a process that is killed there.
@@ -87,6 +119,8 @@ async fn a_gateways_store_goes_to_postgresql_and_back() {
     let database = server.database(Kind::Gateway).await;
     let owner = server.settings(&database, OWNER);
 
+    let before = threads(open_sqlite(&old).unwrap().as_ref()).await;
+    assert_eq!(before.iter().filter(|(_, details)| !details.is_empty()).count(), 40);
     let source = SqliteCopy::source(&Settings::owner(&old), TABLES).unwrap();
     assert_eq!(open_sqlite(&old).err(), Some(StoreFault::InUse), "written to while it is copied");
     for step in [0, 2, 5, 9] {
@@ -108,12 +142,15 @@ async fn a_gateways_store_goes_to_postgresql_and_back() {
     // It is a store: everything is there, and work goes on with row numbers behind those copied.
     let store = open_gateway(&server.settings(&database, GATEWAY), vault()).await;
     assert!(store.check().await.unwrap().is_sound());
+    assert_eq!(threads(store.as_ref()).await, before);
     for n in 0..REFERRALS {
         let Ok(AcceptOutcome::Already(_)) = store.accept(acceptance(n)).await else {
             panic!("referral {n} is lost");
         };
     }
     assert_eq!(store.accept(acceptance(REFERRALS)).await, Ok(AcceptOutcome::Committed));
+    let more = event(0, "opened", before[0].0.head);
+    assert_eq!(store.append(more.clone()).await, Ok(AppendOutcome::Committed));
     drop(store);
 
     // A store in use is never the target of a copy, and half a store never its source.
@@ -125,7 +162,10 @@ async fn a_gateways_store_goes_to_postgresql_and_back() {
     drop((source, target));
     let store = open_sqlite(&back).unwrap();
     assert!(store.check().await.unwrap().is_sound());
-    for n in 0..=REFERRALS {
+    let after = threads(store.as_ref()).await;
+    assert_eq!(after[1..], before[1..]);
+    assert_eq!(after[0].0.head, head_after(&more));
+    for n in (0..=REFERRALS).filter(|n| *n != ERASED) {
         let a = acceptance(n);
         let found = store.document(a.referral_id, a.payload_sha256).await.unwrap();
         assert_eq!(found, Some(Document::Kept(a.document.clone())));

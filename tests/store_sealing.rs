@@ -159,7 +159,8 @@ async fn a_period_is_erased_and_what_must_stay_is_carried_forward() {
     let all = five(&store).await;
     let plan = erasing!(keyed, store, vault, |eraser| eraser.plan(period()).await.unwrap());
     assert_eq!(plan.erase, 1);
-    let mut reasons: Vec<_> = plan.forward.iter().map(|(id, v, why)| (*id, *v, *why)).collect();
+    let mut reasons: Vec<_> =
+        plan.forward.iter().map(|(place, why)| (place.referral_id, place.version, *why)).collect();
     reasons.sort();
     let mut expected = vec![
         (referral_id(1), 1, KeptBecause::Open),
@@ -572,6 +573,132 @@ async fn a_backup_is_a_snapshot_of_a_store_in_use() {
     left_nothing(keyed.folder.path());
 }
 
+/// Appends an event with a detail; gives it and the detail.
+async fn state(store: &dyn GatewayStore, n: u64, what: &str) -> Append {
+    let head = store.head(referral_id(n)).await.unwrap().unwrap();
+    let e = event(n, what, head);
+    assert_eq!(store.append(e.clone()).await, Ok(AppendOutcome::Committed));
+    e
+}
+
+async fn detail(store: &dyn GatewayStore, e: &Append) -> Document {
+    let sha256 = e.detail.as_ref().unwrap().sha256;
+    let document = store.document(e.referral_id, sha256).await.unwrap().unwrap();
+    // The thread says the same about it.
+    let thread = store.thread(e.referral_id).await.unwrap().unwrap();
+    let row = thread.events.iter().find_map(|s| s.detail.filter(|d| d.sha256 == sha256)).unwrap();
+    match &document {
+        Document::Kept(_) => assert_eq!(row.erased, None),
+        Document::Erased(erasure) => assert_eq!(row.erased, Some(*erasure)),
+    }
+    document
+}
+
+async fn assert_detail(store: &dyn GatewayStore, e: &Append) {
+    let kept = detail(store, e).await;
+    assert_eq!(kept.kept(), Some(&e.detail.as_ref().unwrap().document));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn details_stay_and_go_with_their_referral() {
+    let keyed = Keyed::new();
+    let vault = keyed.vault();
+    let store = keyed.gateway(&vault);
+    for n in 0..3 {
+        commit(store.as_ref(), n).await;
+    }
+    deliver_all(store.as_ref()).await;
+    // One is closed, one open, one named the wrong child.
+    let mut events = Vec::new();
+    for n in 0..3 {
+        events.push(state(store.as_ref(), n, "opened").await);
+        events.push(state(store.as_ref(), n, "acknowledged").await);
+    }
+    assert_eq!(store.close(referral_id(0), at(100_000)).await, Ok(true));
+    let old = keyed.folder.path().join("old.db");
+    let draft = backup::begin(&old).unwrap();
+    backup::copy(&keyed.store(), &draft).unwrap();
+    draft.keep().unwrap();
+
+    let count = erasing!(keyed, store, vault, |eraser| {
+        eraser.erase_referral(referral_id(2), ErasureReason::Misidentified, at(9)).await.unwrap()
+    });
+    assert_eq!(count, 3, "the document and two details");
+    let plan = erasing!(keyed, store, vault, |eraser| eraser.plan(period()).await.unwrap());
+    let mut parts: Vec<_> = plan.forward.iter().map(|(place, _)| place.part()).collect();
+    parts.sort();
+    assert_eq!(plan.erase, 3);
+    assert_eq!(parts, ["detail of event 3", "detail of event 4", "version 1"]);
+    let erased = erasing!(keyed, store, vault, |eraser| {
+        eraser.forward(period(), LATER, &mut |_| {}).await.unwrap();
+        let keys = eraser.destroy(period(), LATER).unwrap();
+        // Before a single row is deleted.
+        assert_erased(&detail(store.as_ref(), &events[0]).await, ErasureReason::Retention);
+        let purged = eraser.purge_destroyed(period(), LATER, &mut |_| {}).await.unwrap();
+        (keys, purged)
+    });
+    assert_eq!(erased, (1, 3));
+    let check = async |store: &dyn GatewayStore| {
+        for e in &events[..2] {
+            assert_erased(&detail(store, e).await, ErasureReason::Retention);
+        }
+        for e in &events[2..4] {
+            assert_detail(store, e).await;
+        }
+        for e in &events[4..] {
+            assert_erased(&detail(store, e).await, ErasureReason::Misidentified);
+        }
+    };
+    check(store.as_ref()).await;
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    assert_eq!((report.documents, report.erased), (3, 6));
+    // An erased thread goes on, and what was said can still be proved.
+    let again = Append { recorded_at: LATER, ..events[0].clone() };
+    let again = store.append(again).await.unwrap();
+    let AppendOutcome::Already(stored) = again else { panic!("{again:?}") };
+    assert_eq!(stored.recorded.token, events[0].recorded.token);
+    let head = store.head(referral_id(0)).await.unwrap().unwrap();
+    let late = Append { recorded_at: LATER, ..event(0, "filed", head) };
+    assert_eq!(store.append(late.clone()).await, Ok(AppendOutcome::Committed));
+    assert_detail(store.as_ref(), &late).await;
+    drop(store);
+
+    // An old backup brings no detail back.
+    for file in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{file}", keyed.store().display()));
+    }
+    backup::restore(&old, &keyed.store()).unwrap().keep().unwrap();
+    let store = keyed.gateway(&vault);
+    let lost = upkeep::unreadable(store.as_ref(), &vault).await.unwrap();
+    assert_eq!((lost.erase, lost.forward.len()), (6, 3));
+    let done = upkeep::run(store.as_ref(), &vault, LATER, |_| {}).await.unwrap();
+    assert_eq!(done.purged, 9);
+    for e in &events {
+        let gone = detail(store.as_ref(), e).await;
+        assert!(gone.kept().is_none());
+    }
+    assert!(store.check().await.unwrap().is_sound());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn details_move_to_a_new_key_with_their_documents() {
+    let keyed = Keyed::new();
+    let vault = keyed.vault();
+    let store = keyed.gateway(&vault);
+    let a = commit(store.as_ref(), 0).await;
+    let said = state(store.as_ref(), 0, "opened").await;
+    let before = store.keys().await.unwrap();
+    keyed.rotate(period());
+    vault.refresh().unwrap();
+    let done = upkeep::run(store.as_ref(), &vault, NOON, |_| {}).await.unwrap();
+    assert_eq!((done.rewrapped, done.waiting, done.unknown), (2, 0, 0));
+    assert_ne!(store.keys().await.unwrap(), before);
+    assert_kept(store.as_ref(), &a).await;
+    assert_detail(store.as_ref(), &said).await;
+    assert!(store.check().await.unwrap().is_sound());
+}
+
 /// No draft is left behind.
 fn left_nothing(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -598,7 +725,7 @@ async fn what_an_old_backup_can_no_longer_give_back_is_named() {
     let entropy = Arc::new(SystemEntropy::default());
     let restored = SqliteGateway::open(&settings, Arc::clone(&vault), entropy).unwrap();
     let lost = upkeep::unreadable(&restored, &vault).await.unwrap();
-    let ids: Vec<ReferralId> = lost.forward.iter().map(|(id, ..)| *id).collect();
+    let ids: Vec<ReferralId> = lost.forward.iter().map(|(place, _)| place.referral_id).collect();
     assert_eq!(
         (lost.erase, ids.len()),
         (1, 5),

@@ -9,7 +9,7 @@ use ecaf::app;
 use ecaf::cli::sandbox::{AUTHORITIES, Process, World, operator_get};
 use ecaf::config;
 use ecaf::effects::{Clock, SystemClock, SystemEntropy};
-use ecaf::school::sender::Sender;
+use ecaf::party::member::Member;
 use http::StatusCode;
 
 use super::generator::{self, Shape, Target};
@@ -37,7 +37,7 @@ pub struct Start {
 /// A running scheme. Its folder goes with it.
 pub struct Scheme {
     pub world: World,
-    pub sender: Sender,
+    pub sender: Member,
     pub gateway: Process,
     pub authorities: Vec<Process>,
     /// From starting the gateway's process to its first "ready".
@@ -121,9 +121,9 @@ impl Drop for Scheme {
     }
 }
 
-async fn sender(world: &World) -> Result<Sender, String> {
+async fn sender(world: &World) -> Result<Member, String> {
     let settings = config::load_school(&world.school_config(SCHOOL)).map_err(|e| e.to_string())?;
-    app::open_sender(&settings).await.map_err(|e| e.to_string())
+    app::open_member(&settings).await.map_err(|e| e.to_string())
 }
 
 /// Brings a few referrals through the gateway to their authority and back, and stops the gateway again, and

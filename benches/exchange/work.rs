@@ -6,6 +6,7 @@ use std::thread;
 use bytes::Bytes;
 use ecaf::domain::ids::{Digest, ReferralId};
 use ecaf::effects::Clock;
+use ecaf::party::member::Member;
 use ecaf::protocol::hash::sha256;
 use ecaf::protocol::jws::Unverified;
 use ecaf::protocol::schema::Schema;
@@ -13,7 +14,6 @@ use ecaf::protocol::signing::token_id;
 use ecaf::protocol::tokens::{Accepted, Audience, SET_TYPE, SecurityEvent, Subject, Submission};
 use ecaf::protocol::trust::{Chain, Purpose};
 use ecaf::school::compose::{Composed, compose};
-use ecaf::school::sender::Sender;
 use http::HeaderValue;
 
 use super::machine::cores;
@@ -46,7 +46,7 @@ pub fn example(clock: &dyn Clock) -> Result<Composed, String> {
 
 impl Work {
     /// Makes `count` submissions on all cores.
-    pub fn prepare(sender: &Sender, count: usize) -> Result<Self, String> {
+    pub fn prepare(sender: &Member, count: usize) -> Result<Self, String> {
         let composed = example(&*sender.clock)?;
         let old = composed.checked.header().referral_id.to_string();
         let places = find(&composed.bytes, old.as_bytes());
@@ -105,7 +105,7 @@ impl Work {
     }
 
     /// Whether `answer` is the gateway's signed receipt for submission `number`.
-    pub fn check(&self, sender: &Sender, number: usize, answer: &[u8]) -> Result<(), String> {
+    pub fn check(&self, sender: &Member, number: usize, answer: &[u8]) -> Result<(), String> {
         #[derive(serde::Deserialize)]
         struct Answer {
             accepted: String,
@@ -125,7 +125,7 @@ impl Work {
 }
 
 fn item(
-    sender: &Sender,
+    sender: &Member,
     composed: &Composed,
     body: &mut [u8],
     places: &[usize],

@@ -13,12 +13,12 @@ use ecaf::gateway::api::Api;
 use ecaf::gateway::exchange::Exchange;
 use ecaf::http::reload::TrustFiles;
 use ecaf::http::{Alpn, Peer, Request, RequestId, Trust};
+use ecaf::party::member::Member;
 use ecaf::protocol::directory::{DirectoryHolder, accept};
 use ecaf::protocol::message::{CERTIFICATES, TOKEN};
 use ecaf::protocol::routing_data::RoutingTables;
 use ecaf::protocol::signing::SigningIdentity;
 use ecaf::protocol::trust::{Chain, Purpose, TrustScope, VerifiedCache, pem};
-use ecaf::school::sender::Sender;
 use ecaf::store::sqlite::{Settings, SqliteGateway};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
@@ -30,7 +30,7 @@ use super::work::Work;
 pub struct Scene {
     pub exchange: Arc<Exchange>,
     pub api: Api,
-    pub sender: Sender,
+    pub sender: Member,
     peer: Arc<Peer>,
     folder: PathBuf,
 }
@@ -93,7 +93,7 @@ impl Scene {
         });
         let school = config::load_school(&world.school_config(0)).map_err(|e| e.to_string())?;
         let certificates = chain_in(world.school_config(0).with_file_name("tls.crt"))?;
-        let sender = app::open_sender(&school).await.map_err(|e| e.to_string())?;
+        let sender = app::open_member(&school).await.map_err(|e| e.to_string())?;
         let peer = Arc::new(Peer {
             chain: trust.check(&certificates, Purpose::TlsClient).map_err(|e| e.to_string())?,
             certificates,

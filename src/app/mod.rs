@@ -3,10 +3,10 @@
 mod authority;
 mod directory_file;
 mod gateway;
+mod member;
 mod operator;
 mod parts;
 mod process;
-mod school;
 mod sealed_store;
 mod stores;
 pub mod upkeep;
@@ -14,9 +14,9 @@ mod vault;
 
 pub use authority::run_authority;
 pub use gateway::run_gateway;
+pub use member::open_member;
 pub use parts::AppFault;
 pub use process::{block_on, notify_ready};
-pub use school::open_sender;
 pub use sealed_store::{OpenStore, SealedStore};
 pub use stores::{open_authority, open_gateway};
 pub use vault::{open_keks, open_vault};

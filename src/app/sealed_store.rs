@@ -64,7 +64,9 @@ impl SealedStore {
                 let (keys, store, demo) = (s.keys, s.store, s.trust.demo);
                 Ok(Self { keys, store, kind: StoreKind::Authority, demo })
             }
-            Configured::School(_) => Err(AppFault::at(file, "a school has no such store")),
+            Configured::School(_) | Configured::Worker(_) => {
+                Err(AppFault::at(file, "this machine has no such store"))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::http::Request;
 use crate::protocol::jws::Unverified;
 use crate::protocol::signing::{Signed, SigningFault, SigningIdentity};
-use crate::protocol::tokens::{Audience, Delivered};
+use crate::protocol::tokens::{Audience, Delivered, DispatchNote};
 use crate::protocol::trust::{Chain, Purpose};
 use crate::store::{
     Dispatch, DispatchKey, ReceiveOutcome, SeenChain, SeenCrl, StoreFault, StoredDispatch, Token,
@@ -73,7 +73,7 @@ pub async fn receive(station: &Station, request: &Request) -> Result<Receipt, Tr
     let key = DispatchKey {
         referral_id: noted.referral_id,
         version: noted.note.version,
-        purpose: noted.note.purpose.as_str().into(),
+        purpose: purpose_key(&noted.note),
     };
     // Asked before the rest is verified: what was stored had passed, and a changed schema or
     // directory does not change a receipt.
@@ -130,11 +130,22 @@ async fn store(
         submission: kept(submission_kind, &received.submission, &verified.submission_token),
         accepted: Some(kept(TokenKind::Accepted, &received.accepted, &verified.accepted_token)),
         note: kept(TokenKind::DispatchNote, &received.note, &noted.note_token),
+        proposal: match (&received.proposal, &verified.proposal_token) {
+            (Some((jws, _)), Some(token)) => Some(kept(TokenKind::Event, jws, token)),
+            _ => None,
+        },
         delivered: own,
         reference,
-        chains: [&received.submission_chain, &received.note_chain, identity.chain()]
-            .map(seen_chain)
-            .to_vec(),
+        chains: [
+            &received.submission_chain,
+            &received.note_chain,
+            &received.accepted_chain,
+            identity.chain(),
+        ]
+        .into_iter()
+        .chain(received.proposal.as_ref().map(|(_, chain)| chain))
+        .map(seen_chain)
+        .collect(),
         crls: trust
             .crl_digests()
             .into_iter()
@@ -153,6 +164,15 @@ async fn store(
         ReceiveOutcome::Stored => Ok(Receipt { delivered: signed.jws, new: true }),
         ReceiveOutcome::Already(stored) => before(station, noted, stored).await,
         ReceiveOutcome::OtherBytes(_) => Err(other_bytes()),
+    }
+}
+
+/// What makes one dispatch of a version another than the next: its purpose and, for a transfer, the
+/// proposal, because after a decline there may be another one.
+fn purpose_key(note: &DispatchNote) -> String {
+    match &note.transfer {
+        Some(transfer) => format!("{} {}", note.purpose.as_str(), transfer.proposal_sha256),
+        None => note.purpose.as_str().into(),
     }
 }
 

@@ -12,6 +12,11 @@ use crate::store::{InboxEntry, InboxItem, TokenKind};
 /// The longest document that is shown, in bytes.
 const LARGEST: usize = 16 * 1024 * 1024;
 
+/// Why we have it, without the proposal that tells one transfer from the next.
+fn purpose(entry: &InboxEntry) -> &str {
+    entry.key.purpose.split(' ').next().unwrap_or_default()
+}
+
 /// One line of the inbox for other programs.
 pub fn as_json(entry: &InboxEntry) -> Value {
     json!({
@@ -19,7 +24,7 @@ pub fn as_json(entry: &InboxEntry) -> Value {
         "reference": entry.reference,
         "referral_id": entry.key.referral_id.to_string(),
         "version": entry.key.version,
-        "purpose": entry.key.purpose,
+        "purpose": purpose(entry),
         "urgency": urgency(entry.urgency),
         "request_type": entry.request_type,
         "sender": entry.sender.to_string(),
@@ -37,7 +42,7 @@ pub fn as_cells(entry: &InboxEntry) -> Vec<String> {
         entry.reference.clone(),
         urgency(entry.urgency).into(),
         entry.request_type.replace('_', " "),
-        entry.key.purpose.replace('_', " "),
+        purpose(entry).replace('_', " "),
         format!("v{}", entry.key.version),
         entry.sender.to_string(),
         local(entry.recorded_at),

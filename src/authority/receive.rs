@@ -11,8 +11,8 @@ use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::Request;
 use crate::protocol::hash::sha256;
 use crate::protocol::message::{
-    ACCEPTED, CERTIFICATES, SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN, chain_field, json_body,
-    text_field,
+    ACCEPTED, ACCEPTED_CERTIFICATES, CERTIFICATES, PROPOSAL, PROPOSAL_CERTIFICATES, SUBMISSION,
+    SUBMISSION_CERTIFICATES, TOKEN, chain_field, json_body, optional_field, text_field,
 };
 use crate::protocol::trust::{Chain, VerifiedCache};
 
@@ -32,6 +32,9 @@ pub struct Received {
     pub(super) submission: String,
     pub(super) submission_chain: Chain,
     pub(super) accepted: String,
+    pub(super) accepted_chain: Chain,
+    /// The signed proposal of a transfer, with the chain of its signer.
+    pub(super) proposal: Option<(String, Chain)>,
     pub(super) directory: Arc<Directory>,
 }
 
@@ -51,9 +54,22 @@ impl Received {
         }
         let headers = &request.headers;
         json_body(headers)?;
+        let note_chain = chain_field(headers, &CERTIFICATES, cache)?;
+        let accepted_chain = match optional_field(headers, &ACCEPTED_CERTIFICATES)? {
+            Some(_) => chain_field(headers, &ACCEPTED_CERTIFICATES, cache)?,
+            None => note_chain.clone(),
+        };
+        let proposal = match optional_field(headers, &PROPOSAL)? {
+            Some(text) => {
+                Some((text.to_owned(), chain_field(headers, &PROPOSAL_CERTIFICATES, cache)?))
+            }
+            None => None,
+        };
         Ok(Self {
             note: text_field(headers, &TOKEN)?.to_owned(),
-            note_chain: chain_field(headers, &CERTIFICATES, cache)?,
+            note_chain,
+            accepted_chain,
+            proposal,
             submission: text_field(headers, &SUBMISSION)?.to_owned(),
             submission_chain: chain_field(headers, &SUBMISSION_CERTIFICATES, cache)?,
             accepted: text_field(headers, &ACCEPTED)?.to_owned(),

@@ -3,6 +3,7 @@
 //! Every signature is judged at the time at which the gateway recorded the submission, so that a
 //! weekend in a queue does no harm, and a certificate that was revoked before then does not help.
 
+use crate::domain::case::EventKind;
 use crate::domain::directory::Signing;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{Name, Organisation};
@@ -13,8 +14,8 @@ use crate::protocol::json;
 use crate::protocol::jws::{self, Unverified, Verified as VerifiedToken};
 use crate::protocol::schema::{self, Checked};
 use crate::protocol::tokens::{
-    self, ATTESTED_TYPE, Accepted, Attested, Audience, DispatchNote, SET_TYPE, SUBMISSION_TYPE,
-    SecurityEvent, SenderKind, Submission, one_school,
+    self, ATTESTED_TYPE, Accepted, Attested, Audience, CaseEvent, DispatchNote, SET_TYPE,
+    SUBMISSION_TYPE, SecurityEvent, SenderKind, Submission, one_school,
 };
 use crate::protocol::trust::{self, Chain};
 
@@ -40,6 +41,13 @@ pub const NOT_ALLOWED: Rule = Rule {
     action: "Bring both sides to the same directory; check whether the school signs or is attested.",
 };
 
+/// A transfer without the holder's signed proposal to this authority, or a proposal without a transfer.
+pub const NOT_PROPOSED: Rule = Rule {
+    id: "dispatch.not-proposed",
+    title: "a transfer comes without another authority's signed proposal to this one",
+    action: "Bring the proposal that the note names, and the chain of its signer.",
+};
+
 /// A dispatch whose note is genuine and addressed to this authority.
 pub struct Noted {
     pub(super) received: Received,
@@ -54,6 +62,8 @@ pub struct Verified {
     pub(super) noted: Noted,
     pub(super) submission_token: VerifiedToken,
     pub(super) accepted_token: VerifiedToken,
+    /// The holder's proposal, for a transfer.
+    pub(super) proposal_token: Option<VerifiedToken>,
     pub(super) checked: Checked,
 }
 
@@ -62,11 +72,8 @@ impl Noted {
     pub fn verify(received: Received, station: &Station) -> Result<Self, Refusal> {
         let token = Unverified::parse(&received.note)?;
         // Read before it is believed, only to know at which time the signature is to be judged.
-        let claimed = token.peek::<serde_json::Value>().and_then(|claims| {
-            let event = claims.get("events")?.as_object()?.values().next()?;
-            event.get("recorded_at")?.as_str()?.parse::<Timestamp>().ok()
-        });
-        let at = claimed.ok_or_else(|| forbid(tokens::CLAIMS))?;
+        let claimed = token.peek::<SecurityEvent<DispatchNote>>();
+        let at = claimed.ok_or_else(|| forbid(tokens::CLAIMS))?.event.judged_at();
         if at.since(station.now()) > 5 * MINUTE {
             return Err(forbid(FROM_THE_FUTURE));
         }
@@ -103,7 +110,31 @@ impl Verified {
         let scheme = &submission_token.signer().party().trust_domain;
         let claims = Submission::read(&submission_token, scheme)?;
         let checked = document(&noted, &claims)?;
-        Ok(Self { noted, submission_token, accepted_token, checked })
+        let proposal_token = proposal(&noted, station)?;
+        Ok(Self { noted, submission_token, accepted_token, proposal_token, checked })
+    }
+}
+
+/// The proposal that a transfer's note names: another authority's, about this referral, to this one.
+fn proposal(noted: &Noted, station: &Station) -> Result<Option<VerifiedToken>, Refusal> {
+    let (transfer, (text, chain)) = match (&noted.note.transfer, &noted.received.proposal) {
+        (None, None) => return Ok(None),
+        (Some(transfer), Some(proposal)) => (transfer, proposal),
+        _ => return Err(forbid(NOT_PROPOSED)),
+    };
+    same("proposal_sha256", transfer.proposal_sha256 == sha256(text.as_bytes()))?;
+    let token = Unverified::parse(text)?;
+    let token = verified(station, token, chain, SET_TYPE, transfer.proposed_at)?;
+    let scheme = &token.signer().party().trust_domain;
+    let said = CaseEvent::read(&token, scheme, noted.referral_id)?;
+    let by_another = match said.iss.organisation {
+        Organisation::Authority(code) => code != station.code,
+        _ => false,
+    };
+    let to_us = said.body().to == Some(station.code);
+    match said.kind() == EventKind::TransferProposed && by_another && to_us {
+        true => Ok(Some(token)),
+        false => Err(forbid(NOT_PROPOSED)),
     }
 }
 
@@ -136,7 +167,14 @@ fn submission(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal
 fn accepted(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> {
     let (received, note) = (&noted.received, &noted.note);
     let token = Unverified::parse(&received.accepted)?;
-    let token = verified(station, token, &received.note_chain, SET_TYPE, note.recorded_at)?;
+    let token = verified(station, token, &received.accepted_chain, SET_TYPE, note.recorded_at)?;
+    let is_listed = match &token.signer().party().organisation {
+        Organisation::Gateway(name) => received.directory.gateway(name).is_some(),
+        _ => false,
+    };
+    if !is_listed {
+        return Err(forbid(NOTE_SIGNER));
+    }
     let said = SecurityEvent::<Accepted>::read(&token, None)?;
     same("sub_id", said.sub_id.map(|s| s.0) == Some(noted.referral_id))?;
     note.agrees_with(&said.event, station.code).map_err(|r| r.blame(Culprit::Gateway))?;

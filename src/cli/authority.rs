@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Subcommand, ValueEnum};
 
 use super::failure::{Failure, end, print_json, print_table};
+use super::say::Say;
 use crate::app;
 use crate::authority::inbox;
 use crate::config;
@@ -19,17 +20,19 @@ use crate::protocol::trust::Chain;
 use crate::store::{AuthorityStore, Document, InboxEntry, InboxFilter, InboxItem};
 use crate::telemetry::{self, LogLevel};
 
-/// Run an authority's receiving endpoint, or read its inbox
+/// Run an authority's receiving endpoint, read its inbox, or say something about a referral
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ecaf authority --config authority.toml                 run it; SIGTERM stops, SIGHUP reloads
   ecaf authority inbox list --config authority.toml
   ecaf authority inbox show NEW-2026-000001 --config authority.toml
-  ecaf authority inbox export NEW-2026-000001 -o folder --config authority.toml")]
+  ecaf authority inbox export NEW-2026-000001 -o folder --config authority.toml
+  ecaf authority acknowledge 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config worker.toml")]
 pub struct Args {
-    /// Configuration; see deploy/authority.toml
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/ecaf/authority.toml")]
-    config: PathBuf,
+    /// Configuration: /etc/ecaf/authority.toml to run or to read the inbox, and
+    /// /etc/ecaf/worker.toml to say something, unless given; see deploy/
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -39,6 +42,8 @@ enum Command {
     /// Read what was received
     #[command(subcommand)]
     Inbox(Inbox),
+    #[command(flatten)]
+    Say(Say<true>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,9 +82,15 @@ enum Form {
 
 /// Runs the subcommand.
 pub fn run(args: Args) -> ExitCode {
+    let or = |usual: &str| args.config.clone().unwrap_or_else(|| usual.into());
     end(match args.command {
-        None => serve(&args.config),
-        Some(Command::Inbox(command)) => read(&args.config, command),
+        None => serve(&or("/etc/ecaf/authority.toml")),
+        Some(Command::Inbox(command)) => read(&or("/etc/ecaf/authority.toml"), command),
+        Some(Command::Say(say)) if say.is_draft() => return say.print_draft(),
+        Some(Command::Say(say)) => match config::load_worker(&or("/etc/ecaf/worker.toml")) {
+            Ok(settings) => return say.run(&settings),
+            Err(mistakes) => Err(Failure::usage(mistakes)),
+        },
     })
 }
 

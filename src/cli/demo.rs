@@ -16,10 +16,10 @@ use crate::config;
 use crate::domain::ids::ReferralId;
 use crate::domain::referral::RequestType;
 use crate::effects::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::party::member::Member;
 use crate::protocol::problem::ProblemDocument;
 use crate::school::compose::{Composed, compose};
 use crate::school::follow::follow;
-use crate::school::sender::Sender;
 use crate::school::submit::{NotSubmitted, Submitted, submit};
 
 /// Show the whole exchange on this machine, with a throw-away scheme
@@ -163,7 +163,7 @@ impl Story {
         for index in 0..SCHOOLS.len() {
             let settings =
                 config::load_school(&world.school_config(index)).map_err(Failure::fault)?;
-            senders.push(app::open_sender(&settings).await.map_err(Failure::fault)?);
+            senders.push(app::open_member(&settings).await.map_err(Failure::fault)?);
         }
         let sent = self.send_all(&senders).await?;
         self.send_wrong(&senders[2]).await?;
@@ -192,7 +192,7 @@ impl Story {
         Ok((world, processes))
     }
 
-    async fn send_all(&self, senders: &[Sender]) -> Result<Vec<Sent>, Failure> {
+    async fn send_all(&self, senders: &[Member]) -> Result<Vec<Sent>, Failure> {
         println!();
         let today = SystemClock.now().in_england().0;
         let mut sent = Vec::new();
@@ -231,7 +231,7 @@ impl Story {
     }
 
     /// A document that breaks two rules, sent past the school's own check.
-    async fn send_wrong(&self, sender: &Sender) -> Result<(), Failure> {
+    async fn send_wrong(&self, sender: &Member) -> Result<(), Failure> {
         let (_, bytes) = EXAMPLES
             .iter()
             .find(|(name, _)| *name == "a06-refuge-address")
@@ -261,7 +261,7 @@ impl Story {
         Ok(())
     }
 
-    async fn send_twice(&self, senders: &[Sender], first: &Sent) -> Result<(), Failure> {
+    async fn send_twice(&self, senders: &[Member], first: &Sent) -> Result<(), Failure> {
         let again = submit(&senders[first.school], &first.composed, |_, _| {}).await;
         let again = again.map_err(|e| Failure::fault(format_args!("{e:?}")))?;
         if again.new || again.accepted_sha256 != first.receipt.accepted_sha256 {
@@ -271,7 +271,7 @@ impl Story {
         Ok(())
     }
 
-    async fn timeline(&self, sender: &Sender, sent: &Sent) -> Result<usize, Failure> {
+    async fn timeline(&self, sender: &Member, sent: &Sent) -> Result<usize, Failure> {
         let header = sent.composed.checked.header();
         println!(
             "{}  ({} {})",

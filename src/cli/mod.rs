@@ -16,6 +16,8 @@ mod receipt;
 mod referral;
 mod route;
 pub mod sandbox;
+mod say;
+mod school;
 mod status;
 mod store;
 mod submit;
@@ -38,6 +40,7 @@ enum Command {
     Referral(referral::Args),
     Submit(submit::Args),
     Status(status::Args),
+    School(school::Args),
     Receipt(receipt::Args),
     Gateway(gateway::Args),
     Authority(authority::Args),
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Referral(args) => referral::run(args),
         Command::Submit(args) => submit::run(args),
         Command::Status(args) => status::run(args),
+        Command::School(args) => school::run(args),
         Command::Receipt(args) => receipt::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Authority(args) => authority::run(args),

@@ -1,5 +1,6 @@
 //! `ecaf receipt`.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,9 +10,11 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::failure::{Failure, end, plain, print_json};
+use crate::domain::case::codes_of;
 use crate::domain::party::{Organisation, TrustDomain};
 use crate::domain::time::Timestamp;
 use crate::protocol::evidence::{Bundle, Proven, Says, Statement};
+use crate::protocol::tokens::CaseEvent;
 use crate::protocol::trust::{Revocation, TrustScope, TrustStore, pem};
 
 /// Verify receipts and evidence offline
@@ -149,6 +152,7 @@ fn line(statement: &Statement) -> String {
         }
         Says::Delivered(d) => format!("stored by {by} under {}", d.reference),
         Says::Recorded(r) => format!("recorded by {by} at position {}", r.position),
+        Says::Said(event) => said(event, &by),
     };
     let note = match statement.revocation {
         Revocation::Good => "",
@@ -158,6 +162,27 @@ fn line(statement: &Statement) -> String {
     let claimed =
         if statement.recorded { "" } else { " (by its own clock; not recorded by a gateway here)" };
     format!("{}  {said}{claimed}{note}", time(statement.at))
+}
+
+/// An event: what is said, by whom, about which children.
+fn said(event: &CaseEvent, by: &str) -> String {
+    let (kind, body) = (event.kind(), event.body());
+    let mut text = format!("{} by {by}", kind.name().replace('_', " "));
+    if let Some(code) = &body.code {
+        let words = codes_of(kind).iter().find(|(known, _)| known == code);
+        let _ = write!(text, ": {}", words.map_or("a code of a later version", |(_, words)| words));
+    }
+    if !body.children.is_empty() {
+        let children: Vec<String> = body.children.iter().map(ToString::to_string).collect();
+        let _ = write!(text, " (child {})", children.join(", "));
+    }
+    if let Some(to) = body.to {
+        let _ = write!(text, " to authority {to}");
+    }
+    if let Some(stage) = body.stage {
+        let _ = write!(text, " (stage {stage})");
+    }
+    text
 }
 
 fn time(at: Timestamp) -> String {

@@ -35,6 +35,8 @@ enum Command {
     Show(Show),
     /// Print the field reference of the form, in Markdown
     Fields,
+    /// Print the table of events that may follow a referral, in Markdown
+    Events,
 }
 
 /// Start a referral: a draft with notes, for a text editor
@@ -101,6 +103,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Check(args) => check(&args, &SystemClock),
         Command::Show(args) => show(&args),
         Command::Fields => print(&schema::field_reference()),
+        Command::Events => print(&crate::domain::case::page()),
     };
     result.unwrap_or_else(|stopped| {
         eprintln!("ecaf: {}", stopped.message);

@@ -10,7 +10,8 @@ use super::receipt::lines;
 use crate::app;
 use crate::config;
 use crate::domain::ids::ReferralId;
-use crate::school::follow::{Followed, NotFollowed, follow};
+use crate::party::look::NotSeen;
+use crate::school::follow::{Followed, follow};
 
 /// Show where a referral is, and prove it
 #[derive(Debug, clap::Args)]
@@ -43,17 +44,17 @@ pub fn run(args: Args) -> ExitCode {
 fn attempt(args: &Args) -> Result<ExitCode, Failure> {
     let settings = config::load_school(&args.config).map_err(Failure::usage)?;
     let followed = app::block_on(async {
-        let sender = app::open_sender(&settings).await.map_err(Failure::usage)?;
+        let sender = app::open_member(&settings).await.map_err(Failure::usage)?;
         follow(&sender, args.referral).await.map_err(|not| match not {
-            NotFollowed::Refused(problem) => Failure::no(format_args!(
+            NotSeen::Refused(problem) => Failure::no(format_args!(
                 "{}. {} [{}]",
                 problem.title,
                 problem.detail,
                 problem.violations.first().map_or("unspecified", |v| &v.rule)
             )),
-            NotFollowed::NoAnswer(fault) => Failure::fault(fault),
-            NotFollowed::Unreadable => Failure::fault("the gateway's answer cannot be read"),
-            NotFollowed::Here(fault) => Failure::fault(fault),
+            NotSeen::NoAnswer(fault) => Failure::fault(fault),
+            NotSeen::Unreadable => Failure::fault("the gateway's answer cannot be read"),
+            NotSeen::Here(fault) => Failure::fault(fault),
         })
     });
     let followed = followed.map_err(Failure::fault)??;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::failure::{FAULT, Failure, NO, end, plain, print_json};
 use crate::app;
-use crate::config::{self, SchoolSettings};
+use crate::config::{self, MemberSettings};
 use crate::effects::{Clock, SystemClock, files};
 use crate::protocol::problem::ProblemDocument;
 use crate::school::compose::{LARGEST_DRAFT, compose};
@@ -53,7 +53,7 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
         Failure::no(format!("{}\n{more}", lines.join("\n")))
     })?;
     let outcome = app::block_on(async {
-        let sender = app::open_sender(&settings).await.map_err(Failure::usage)?;
+        let sender = app::open_member(&settings).await.map_err(Failure::usage)?;
         let progress = |attempt, fault: &_| {
             if std::io::stderr().is_terminal() {
                 eprintln!("attempt {attempt}: {fault}; sending the same again");
@@ -130,7 +130,7 @@ fn as_json(id: &str, s: &Submitted) -> serde_json::Value {
 
 fn refused(
     args: &Args,
-    settings: &SchoolSettings,
+    settings: &MemberSettings,
     id: &str,
     not: NotSubmitted,
 ) -> Result<ExitCode, Failure> {

@@ -23,7 +23,7 @@ impl Settings {
                 file(&settings.directory, "directory.file", &mut found);
                 store(&settings.store, &mut found);
             }
-            Settings::School(settings) => {
+            Settings::School(settings) | Settings::Worker(settings) => {
                 shared(&settings.trust, &settings.identity, &mut found);
                 if let Some(directory) = &settings.directory {
                     file(directory, "directory.file", &mut found);

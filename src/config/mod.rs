@@ -10,8 +10,8 @@ mod common;
 mod files;
 mod gateway;
 mod keys;
+mod member;
 mod reader;
-mod school;
 mod store;
 mod values;
 
@@ -23,8 +23,8 @@ pub use common::{
 };
 pub use gateway::{DeliverySettings, GatewaySettings};
 pub use keys::KeySettings;
+pub use member::{GatewayAddress, MemberSettings};
 pub use reader::{Environment, Mistake, Mistakes};
-pub use school::{GatewayAddress, SchoolSettings};
 pub use store::{PostgresSettings, ServerAddress, Servers, StoreSettings};
 pub use values::{BaseUrl, SecretFile, SecretSource, Size, Span};
 
@@ -39,6 +39,7 @@ pub enum Kind {
     Gateway,
     Authority,
     School,
+    Worker,
 }
 
 impl Kind {
@@ -48,6 +49,7 @@ impl Kind {
             Kind::Gateway => "gateway",
             Kind::Authority => "authority",
             Kind::School => "school",
+            Kind::Worker => "worker",
         }
     }
 }
@@ -58,7 +60,8 @@ impl Kind {
 pub enum Settings {
     Gateway(Box<GatewaySettings>),
     Authority(Box<AuthoritySettings>),
-    School(Box<SchoolSettings>),
+    School(Box<MemberSettings>),
+    Worker(Box<MemberSettings>),
 }
 
 impl Settings {
@@ -68,6 +71,7 @@ impl Settings {
             Settings::Gateway(_) => Kind::Gateway,
             Settings::Authority(_) => Kind::Authority,
             Settings::School(_) => Kind::School,
+            Settings::Worker(_) => Kind::Worker,
         }
     }
 }
@@ -79,20 +83,32 @@ pub fn process_environment(variable: &str) -> Option<String> {
 
 /// Loads a gateway's file with the environment of this process.
 pub fn load_gateway(file: &Path) -> Result<GatewaySettings, Mistakes> {
-    let text = read_kind(file, Kind::Gateway)?;
+    let text = read_kind(file, &[Kind::Gateway])?;
     gateway::parse(file, &text, &process_environment)
 }
 
 /// Loads an authority's file with the environment of this process.
 pub fn load_authority(file: &Path) -> Result<AuthoritySettings, Mistakes> {
-    let text = read_kind(file, Kind::Authority)?;
+    let text = read_kind(file, &[Kind::Authority])?;
     authority::parse(file, &text, &process_environment)
 }
 
 /// Loads a school's file with the environment of this process.
-pub fn load_school(file: &Path) -> Result<SchoolSettings, Mistakes> {
-    let text = read_kind(file, Kind::School)?;
-    school::parse(file, &text, &process_environment)
+pub fn load_school(file: &Path) -> Result<MemberSettings, Mistakes> {
+    let text = read_kind(file, &[Kind::School])?;
+    member::parse(file, &text, &process_environment)
+}
+
+/// Loads the file of a worker at an authority with the environment of this process.
+pub fn load_worker(file: &Path) -> Result<MemberSettings, Mistakes> {
+    let text = read_kind(file, &[Kind::Worker])?;
+    member::parse(file, &text, &process_environment)
+}
+
+/// Loads the file of a school or of a worker with the environment of this process.
+pub fn load_member(file: &Path) -> Result<MemberSettings, Mistakes> {
+    let text = read_kind(file, &[Kind::School, Kind::Worker])?;
+    member::parse(file, &text, &process_environment)
 }
 
 /// Loads a file of whatever kind it says that it is.
@@ -110,7 +126,10 @@ pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<Se
             authority::parse(file, text, environment).map(|s| Settings::Authority(Box::new(s)))
         }
         Kind::School => {
-            school::parse(file, text, environment).map(|s| Settings::School(Box::new(s)))
+            member::parse(file, text, environment).map(|s| Settings::School(Box::new(s)))
+        }
+        Kind::Worker => {
+            member::parse(file, text, environment).map(|s| Settings::Worker(Box::new(s)))
         }
     }
 }
@@ -124,13 +143,15 @@ fn read_file(file: &Path) -> Result<String, Mistakes> {
     Ok(text)
 }
 
-fn read_kind(file: &Path, wanted: Kind) -> Result<String, Mistakes> {
+fn read_kind(file: &Path, wanted: &[Kind]) -> Result<String, Mistakes> {
     let text = read_file(file)?;
     let found = kind_of(file, &text)?;
-    if found == wanted {
+    if wanted.contains(&found) {
         return Ok(text);
     }
-    let (found, wanted) = (found.as_str(), wanted.as_str());
+    let found = found.as_str();
+    let wanted: Vec<_> = wanted.iter().map(|kind| kind.as_str()).collect();
+    let wanted = wanted.join("'s or a ");
     Err(whole(file, format!("is the configuration of a {found}; this command needs a {wanted}'s")))
 }
 
@@ -142,11 +163,11 @@ fn kind_of(file: &Path, text: &str) -> Result<Kind, Mistakes> {
     }
     let kind = table.get_ref().iter().find(|(key, _)| key.get_ref().as_ref() == "kind");
     let kind = kind.and_then(|(_, value)| value.get_ref().as_str());
-    [Kind::Gateway, Kind::Authority, Kind::School]
+    [Kind::Gateway, Kind::Authority, Kind::School, Kind::Worker]
         .into_iter()
         .find(|k| kind == Some(k.as_str()))
         .ok_or_else(|| {
-            let message = "kind: must be \"gateway\", \"authority\" or \"school\"";
+            let message = "kind: must be \"gateway\", \"authority\", \"school\" or \"worker\"";
             whole(file, message.to_owned())
         })
 }

@@ -59,6 +59,31 @@ impl Hours {
         })
     }
 
+    /// The instant at which the opening of `at` ends; `None` if it is not open at `at`. Another one
+    /// may begin at once.
+    pub fn open_until(&self, at: Timestamp, bank_holidays: &[Date]) -> Option<Timestamp> {
+        if !self.open_at(at, bank_holidays) {
+            return None;
+        }
+        let (today, minute) = at.in_england();
+        let tomorrow = today.plus_days(1);
+        let of_today = self
+            .spans_on(today, bank_holidays)
+            .filter(|s| s.from <= minute && (minute < s.to || s.overnight()))
+            .map(|s| england_instant(if s.overnight() { tomorrow } else { today }, s.to));
+        let of_yesterday = self
+            .spans_on(today.plus_days(-1), bank_holidays)
+            .filter(|s| s.overnight() && minute < s.to)
+            .map(|s| england_instant(today, s.to));
+        let end = of_today.chain(of_yesterday).max()?;
+        // An end within the hour that comes twice is meant both times; one within the hour that is
+        // skipped is the instant of the skip.
+        let end = if end > at { end } else { end.plus(HOUR) };
+        let skip = today.midnight_utc().plus(HOUR);
+        let skipped = at < skip && skip < end && !self.open_at(end.plus(-1), bank_holidays);
+        Some(if skipped { skip } else { end })
+    }
+
     fn spans_on(&self, day: Date, bank_holidays: &[Date]) -> impl Iterator<Item = &Span> {
         let closed = !self.on_bank_holidays && bank_holidays.binary_search(&day).is_ok();
         let weekday = day.weekday().number();
@@ -239,6 +264,30 @@ mod tests {
         assert_eq!(next("2026-10-23T16:30:00Z"), "2026-10-26T09:00:00.000Z");
         assert_eq!(next("2026-11-20T12:00:00Z"), "2026-11-20T12:00:00.000Z");
         assert_eq!(next("2026-11-20T06:00:00Z"), "2026-11-20T09:00:00.000Z");
+    }
+
+    #[test]
+    fn an_opening_ends() {
+        let until = |hours: &str, t: &str| {
+            let hours: Hours = hours.parse().unwrap();
+            hours.open_until(at(t), &[]).map(|end| end.to_string()[..16].to_owned())
+        };
+        let week = "mon-fri 09:00-17:00, wed 12:00-19:00";
+        assert_eq!(until(week, "2026-11-23T09:00:00Z").unwrap(), "2026-11-23T17:00");
+        assert_eq!(until(week, "2026-11-23T17:00:00Z"), None);
+        assert_eq!(until(week, "2026-11-25T12:00:00Z").unwrap(), "2026-11-25T19:00");
+        assert_eq!(until(week, "2026-11-25T11:59:00Z").unwrap(), "2026-11-25T17:00");
+        let night = "fri 17:00-09:00";
+        assert_eq!(until(night, "2026-11-20T18:00:00Z").unwrap(), "2026-11-21T09:00");
+        assert_eq!(until(night, "2026-11-21T08:59:00Z").unwrap(), "2026-11-21T09:00");
+        assert_eq!(until(night, "2026-11-21T09:00:00Z"), None);
+        assert_eq!(until("always", "2026-07-01T12:00:00Z").unwrap(), "2026-07-01T23:00");
+        // The hour that is skipped, and the one that comes twice.
+        assert_eq!(until("sun 00:30-01:30", "2026-03-29T00:40:00Z").unwrap(), "2026-03-29T01:00");
+        assert_eq!(until("sun 00:30-02:30", "2026-03-29T00:40:00Z").unwrap(), "2026-03-29T01:30");
+        assert_eq!(until("sun 01:00-01:45", "2026-10-25T00:10:00Z").unwrap(), "2026-10-25T00:45");
+        assert_eq!(until("sun 01:00-01:45", "2026-10-25T01:10:00Z").unwrap(), "2026-10-25T01:45");
+        assert_eq!(until("sun 01:00-02:00", "2026-10-25T00:10:00Z").unwrap(), "2026-10-25T02:00");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Pure values and rules of the exchange. std only: no async, no I/O, no clock reads, no wire format.
 
 pub mod advice;
+pub mod calendar;
+pub mod case;
+pub mod clocks;
 pub mod delivery;
 pub mod directory;
 pub mod hours;

@@ -1,16 +1,23 @@
 //! Who may see what of a referral: one pure function, used by every way out.
 //!
-//! | relation | timeline | document | evidence | other authorities' deliveries |
-//! |---|---|---|---|---|
-//! | sender (the school) | yes | yes | yes | yes |
-//! | holder (accountable authority) | yes | yes | yes | yes |
-//! | child in area, case holding | yes | yes | yes | its own only |
-//! | any other party | no | no | no | no |
+//! | relation | timeline | document | evidence | other authorities' deliveries | events of |
+//! |---|---|---|---|---|---|
+//! | sender (the school) | yes | yes | yes | yes | everybody |
+//! | holder (accountable authority) | yes | yes | yes | yes | everybody |
+//! | proposed (asked to take it over) | yes | yes | yes | yes | everybody |
+//! | child in area, case holding | yes | yes | yes | its own only | itself, school, holder, gateways |
+//! | former holder | yes | no | yes | its own only | itself |
+//! | any other party, and one that declined | no | no | no | no | nobody |
+//!
+//! The document of an event goes with the event. Disagreements between school and holder are theirs
+//! alone. After `misidentified` there is a tombstone and nothing else: documents and events are hidden
+//! from everybody.
 //!
 //! LADO referrals are seen only by the person who sent them: an organisation's certificate alone
 //! sees not even that there is one. What may not be seen does not exist: the answer is the same as
 //! for an id that was never used.
 
+use super::case::EventKind;
 use super::party::{DfeCode, Organisation, Party};
 use super::referral::RequestType;
 
@@ -21,8 +28,12 @@ pub enum Relation {
     Sender,
     /// The accountable authority.
     Holder,
+    /// The authority that a transfer is proposed to.
+    Proposed,
     /// An authority with a linked or copied delivery.
     Recipient,
+    /// An authority that held it before a transfer.
+    Former,
     /// None.
     Stranger,
 }
@@ -49,6 +60,12 @@ pub struct Involved<'a> {
     pub holder: DfeCode,
     /// Authorities with other deliveries of it.
     pub recipients: &'a [DfeCode],
+    /// The authority that a transfer is proposed to, while that is open.
+    pub proposed: Option<DfeCode>,
+    /// Authorities that held it before.
+    pub former: &'a [DfeCode],
+    /// Whether it was said to be about the wrong child or to the wrong recipient.
+    pub misidentified: bool,
     /// What was asked for.
     pub request_type: RequestType,
 }
@@ -63,7 +80,9 @@ pub fn relation(viewer: &Party, referral: Involved<'_>) -> Relation {
             Relation::Sender
         }
         Organisation::Authority(code) if code == referral.holder => Relation::Holder,
+        Organisation::Authority(code) if Some(code) == referral.proposed => Relation::Proposed,
         Organisation::Authority(code) if referral.recipients.contains(&code) => Relation::Recipient,
+        Organisation::Authority(code) if referral.former.contains(&code) => Relation::Former,
         _ => Relation::Stranger,
     }
 }
@@ -75,10 +94,49 @@ pub fn may_see(viewer: &Party, part: Part, referral: Involved<'_>) -> bool {
         let is_sender = viewer.person.is_some() && viewer.person == referral.sender.person;
         return relation == Relation::Sender && is_sender;
     }
+    if referral.misidentified && part == Part::Document {
+        return false;
+    }
     match (relation, part) {
-        (Relation::Sender | Relation::Holder, _) => true,
+        (Relation::Sender | Relation::Holder | Relation::Proposed, _) => true,
         (Relation::Recipient, Part::Timeline | Part::Document | Part::Evidence) => true,
-        (Relation::Recipient, Part::OthersDeliveries) | (Relation::Stranger, _) => false,
+        (Relation::Former, Part::Timeline | Part::Evidence) => true,
+        (Relation::Recipient | Relation::Former, _) | (Relation::Stranger, _) => false,
+    }
+}
+
+/// Whether `viewer` may see an event of this kind by `author`, and the document that came with it.
+pub fn may_see_event(
+    viewer: &Party,
+    kind: EventKind,
+    author: &Organisation,
+    referral: Involved<'_>,
+) -> bool {
+    if !may_see(viewer, Part::Timeline, referral) {
+        return false;
+    }
+    if referral.misidentified {
+        return kind == EventKind::Misidentified;
+    }
+    let own = *author == viewer.organisation;
+    let between_school_and_holder = matches!(
+        kind,
+        EventKind::DisagreementRaised
+            | EventKind::DisagreementResponded
+            | EventKind::DisagreementStepped
+            | EventKind::DisagreementResolved
+    );
+    match relation(viewer, referral) {
+        Relation::Sender | Relation::Holder | Relation::Proposed => true,
+        Relation::Recipient => {
+            let of_all = match author {
+                Organisation::Authority(code) => *code == referral.holder,
+                _ => true,
+            };
+            own || (of_all && !between_school_and_holder)
+        }
+        Relation::Former => own,
+        Relation::Stranger => false,
     }
 }
 
@@ -97,11 +155,14 @@ mod tests {
     fn the_table_holds() {
         let sender = party("spiffe://demo.ecaf.example/school/900001");
         let (holder, other): (DfeCode, DfeCode) = ("204".parse().unwrap(), "886".parse().unwrap());
-        let recipients = [other];
+        let (recipients, former) = ([other], ["310".parse().unwrap()]);
         let referral = |request_type| Involved {
             sender: &sender,
             holder,
             recipients: &recipients,
+            proposed: Some("317".parse().unwrap()),
+            former: &former,
+            misidentified: false,
             request_type,
         };
         let sees =
@@ -114,6 +175,12 @@ mod tests {
         assert_eq!(
             sees("spiffe://demo.ecaf.example/authority/886", protection),
             [true, true, true, false]
+        );
+        assert_eq!(sees("spiffe://demo.ecaf.example/authority/317", protection), all, "asked");
+        assert_eq!(
+            sees("spiffe://demo.ecaf.example/authority/310", protection),
+            [true, false, true, false],
+            "held it before"
         );
         for stranger in [
             "spiffe://demo.ecaf.example/school/900002",
@@ -134,6 +201,9 @@ mod tests {
             sender: &sender,
             holder: "204".parse().unwrap(),
             recipients: &[],
+            proposed: None,
+            former: &[],
+            misidentified: false,
             request_type: RequestType::Lado,
         };
         for (viewer, expected) in [
@@ -146,6 +216,52 @@ mod tests {
             for part in PARTS {
                 assert_eq!(may_see(&party(viewer), part, involved), expected, "{viewer}");
             }
+        }
+    }
+
+    #[test]
+    fn events_are_seen_by_those_whom_they_concern() {
+        let sender = party("spiffe://demo.ecaf.example/school/900001");
+        let recipients = ["886".parse().unwrap(), "317".parse().unwrap()];
+        let former = ["310".parse().unwrap()];
+        let referral = |misidentified| Involved {
+            sender: &sender,
+            holder: "204".parse().unwrap(),
+            recipients: &recipients,
+            proposed: Some("309".parse().unwrap()),
+            former: &former,
+            misidentified,
+            request_type: RequestType::Protection,
+        };
+        let sees = |viewer: &str, kind, author: &str| {
+            let author = party(&format!("spiffe://demo.ecaf.example/{author}")).organisation;
+            let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
+            may_see_event(&viewer, kind, &author, referral(false))
+        };
+        let (decided, opened) = (EventKind::Decided, EventKind::Opened);
+        let disagreed = EventKind::DisagreementRaised;
+        for everybody in ["school/900001", "authority/204", "authority/309"] {
+            assert!(sees(everybody, decided, "authority/204"), "{everybody}");
+            assert!(sees(everybody, opened, "authority/886"), "{everybody}");
+            assert!(sees(everybody, disagreed, "school/900001"), "{everybody}");
+        }
+        assert!(sees("authority/886", decided, "authority/204"));
+        assert!(sees("authority/886", opened, "authority/886"));
+        assert!(!sees("authority/886", opened, "authority/317"), "another copy's");
+        assert!(!sees("authority/886", disagreed, "school/900001"));
+        assert!(sees("authority/310", decided, "authority/310"));
+        assert!(!sees("authority/310", decided, "authority/204"), "held it before");
+        for nobody in ["authority/213", "school/900002", "gateway/one"] {
+            assert!(!sees(nobody, decided, "authority/204"), "{nobody}");
+        }
+        let author = Organisation::Authority("204".parse().unwrap());
+        for viewer in ["school/900001", "authority/204"] {
+            let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
+            let gone = referral(true);
+            assert!(!may_see_event(&viewer, decided, &author, gone));
+            assert!(may_see_event(&viewer, EventKind::Misidentified, &author, gone));
+            assert!(!may_see(&viewer, Part::Document, gone));
+            assert!(may_see(&viewer, Part::Timeline, gone), "the tombstone");
         }
     }
 }

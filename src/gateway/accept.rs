@@ -36,8 +36,8 @@ pub const ID_UNUSABLE: Rule = Rule {
 /// A version that does not follow.
 pub const VERSION: Rule = Rule {
     id: "submission.version",
-    title: "a new referral starts with version 1",
-    action: "Send version 1 under an id that was not used before.",
+    title: "this version does not follow the one before",
+    action: "Start a new referral with version 1 under a new id, or send the version that follows the newest, with its digest, to /versions.",
 };
 
 /// An accepted submission: the receipt, now or from before.
@@ -87,7 +87,11 @@ async fn submit_authentic(
         return Ok(receipt);
     }
     match prepare(exchange, authorised, trust, now) {
-        Ok(noted) => commit(exchange, noted, claim.id).await,
+        Ok(noted) => match commit(exchange, noted, claim.id).await? {
+            Committed::Receipt(receipt) => Ok(receipt),
+            // A first version is not signed on top of anything.
+            Committed::HeadMoved => Err(StoreFault::Misuse.into()),
+        },
         // A changed table, schema or certificate, or a key of ours that fails, takes no stored receipt
         // away.
         Err(trouble) if !asked => claim.look_up(exchange).await?.ok_or(trouble),
@@ -96,15 +100,15 @@ async fn submit_authentic(
 }
 
 /// What a submission claims: its sender's referral and version, standing for one document.
-struct Claim {
-    sender: Organisation,
-    id: ReferralId,
-    version: u32,
-    payload: Digest,
+pub(super) struct Claim {
+    pub sender: Organisation,
+    pub id: ReferralId,
+    pub version: u32,
+    pub payload: Digest,
 }
 
 impl Claim {
-    fn of(authentic: &Authentic) -> Self {
+    pub fn of(authentic: &Authentic) -> Self {
         Self {
             sender: Organisation::School(authentic.received.school.clone()),
             id: authentic.referral_id,
@@ -114,18 +118,37 @@ impl Claim {
     }
 
     /// The stored receipt, if this very version was accepted before; `None` if nothing is known of it.
+    /// Only a first version may be of a new referral.
     async fn look_up(&self, exchange: &Exchange) -> Result<Option<Receipt>, Trouble> {
+        match self.seen(exchange).await? {
+            Known::Receipt(receipt) => Ok(Some(receipt)),
+            Known::Nothing if self.version == 1 => Ok(None),
+            Known::Nothing | Known::Older => Err(invalid(VERSION)),
+        }
+    }
+
+    /// What is known of the key, as far as its sender may know it.
+    pub async fn seen(&self, exchange: &Exchange) -> Result<Known, Trouble> {
         match exchange.store.look_up(&self.sender, self.id, self.version).await? {
             Seen::Stored(stored) if stored.payload_sha256 == self.payload => {
-                before(exchange, self.id, stored).await.map(Some)
+                before(exchange, self.id, stored).await.map(Known::Receipt)
             }
             Seen::Stored(stored) => Err(other_bytes(stored)),
             Seen::Foreign => Err(conflict(ID_UNUSABLE)),
-            Seen::OtherVersions { .. } => Err(invalid(VERSION)),
-            Seen::Never if self.version != 1 => Err(invalid(VERSION)),
-            Seen::Never => Ok(None),
+            Seen::OtherVersions { .. } => Ok(Known::Older),
+            Seen::Never => Ok(Known::Nothing),
         }
     }
+}
+
+/// What is known of a submission's key.
+pub(super) enum Known {
+    /// This very version was accepted before.
+    Receipt(Receipt),
+    /// Other versions of the sender's referral.
+    Older,
+    /// The id was never used.
+    Nothing,
 }
 
 /// Everything that does not need the store.
@@ -137,10 +160,22 @@ fn prepare(
 ) -> Result<Noted, Trouble> {
     let validated = Validated::check(authorised, &*exchange.entropy, now)?;
     let routed = Routed::decide(validated, &exchange.tables.load(), now)?;
-    Ok(Noted::sign(routed, exchange, &exchange.desk(trust, now)?)?)
+    Ok(Noted::sign(routed, exchange, &exchange.desk(trust, now)?, None)?)
 }
 
-async fn commit(exchange: &Exchange, noted: Noted, id: ReferralId) -> Result<Receipt, Trouble> {
+/// What became of a submission whose thread may have moved.
+pub(super) enum Committed {
+    /// There is a receipt.
+    Receipt(Receipt),
+    /// Sign again on top of the thread as it stands.
+    HeadMoved,
+}
+
+pub(super) async fn commit(
+    exchange: &Exchange,
+    noted: Noted,
+    id: ReferralId,
+) -> Result<Committed, Trouble> {
     let advice = noted.routed.advice();
     let authority = noted.acceptance.authority;
     let accepted = noted.acceptance.accepted.token.jws.clone();
@@ -154,13 +189,18 @@ async fn commit(exchange: &Exchange, noted: Noted, id: ReferralId) -> Result<Rec
             exchange.new_tokens.notify_one();
             let signers = Some(noted.signers);
             let (referral_id, new) = (id, true);
-            Ok(Receipt { referral_id, accepted, submission, signers, authority, new, advice })
+            let receipt =
+                Receipt { referral_id, accepted, submission, signers, authority, new, advice };
+            Ok(Committed::Receipt(receipt))
         }
         // A twin of this request, a moment ago or long before.
-        AcceptOutcome::Already(stored) => before(exchange, id, stored).await,
+        AcceptOutcome::Already(stored) => {
+            before(exchange, id, stored).await.map(Committed::Receipt)
+        }
         AcceptOutcome::OtherBytes(stored) => Err(other_bytes(stored)),
         AcceptOutcome::Foreign => Err(conflict(ID_UNUSABLE)),
-        AcceptOutcome::PreviousMismatch | AcceptOutcome::HeadMoved(_) => Err(invalid(VERSION)),
+        AcceptOutcome::HeadMoved(_) => Ok(Committed::HeadMoved),
+        AcceptOutcome::PreviousMismatch => Err(invalid(VERSION)),
     }
 }
 
@@ -204,6 +244,6 @@ fn conflict(rule: Rule) -> Trouble {
     Refusal::new(Class::Conflict, Violation::whole(rule)).into()
 }
 
-fn invalid(rule: Rule) -> Trouble {
+pub(super) fn invalid(rule: Rule) -> Trouble {
     Refusal::new(Class::Invalid, Violation::at(rule, "/version")).into()
 }

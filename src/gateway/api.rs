@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::exchange::Exchange;
 use super::respond::{JSON, json_response};
 use super::trouble::Trouble;
-use super::{accept, check};
+use super::{accept, check, feedback, versions};
 use crate::domain::ids::Digest;
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Refusal, Violation};
 use crate::http::{Answer, Handler, Request, Response};
 use crate::protocol::jws::Unverified;
 use crate::protocol::message::TOKEN;
-use crate::protocol::schema::{Schema, resources};
+use crate::protocol::schema::{LARGEST_DETAIL, Schema, resources};
 use crate::protocol::trust::Purpose;
 use crate::telemetry::metric;
 
@@ -40,6 +40,8 @@ enum Call<'a> {
     Routes,
     State(&'a str),
     Document(&'a str, &'a str),
+    Event(&'a str),
+    Version(&'a str),
     Evidence(&'a str),
     Certificates(&'a str),
     WellKnown,
@@ -55,6 +57,8 @@ impl<'a> Call<'a> {
             ["v1", "routes"] => Some(Call::Routes),
             ["v1", "referrals", id] => Some(Call::State(id)),
             ["v1", "referrals", id, "documents", sha256] => Some(Call::Document(id, sha256)),
+            ["v1", "referrals", id, "events"] => Some(Call::Event(id)),
+            ["v1", "referrals", id, "versions"] => Some(Call::Version(id)),
             ["v1", "referrals", id, "evidence"] => Some(Call::Evidence(id)),
             ["v1", "certificates", x5t] => Some(Call::Certificates(x5t)),
             [".well-known", "ecaf"] => Some(Call::WellKnown),
@@ -65,7 +69,7 @@ impl<'a> Call<'a> {
 
     fn method(self) -> &'static str {
         match self {
-            Call::Submit | Call::Check | Call::Routes => "POST",
+            Call::Submit | Call::Check | Call::Routes | Call::Event(_) | Call::Version(_) => "POST",
             _ => "GET",
         }
     }
@@ -90,6 +94,10 @@ impl Api {
                 metrics::histogram!(metric::ACCEPT_SECONDS).record(began.elapsed());
                 Ok(exchange.receipt_response(receipt).await)
             }
+            Call::Version(id) => {
+                let receipt = versions::add(exchange, request, parse(id)?).await?;
+                Ok(exchange.receipt_response(receipt).await)
+            }
             Call::Check => Ok(json_response(StatusCode::OK, &check::check(exchange, request)?)),
             Call::Routes => Ok(json_response(StatusCode::OK, &check::route(exchange, request)?)),
             Call::State(id) => {
@@ -98,6 +106,11 @@ impl Api {
             Call::Document(id, sha256) => {
                 let bytes = exchange.document(parse(id)?, parse(sha256)?, viewer).await?;
                 Ok(Response::new(StatusCode::OK, JSON, bytes))
+            }
+            Call::Event(id) => {
+                let answer = feedback::record(exchange, request, parse(id)?).await?;
+                let status = if answer.new { StatusCode::CREATED } else { StatusCode::OK };
+                Ok(json_response(status, &answer))
             }
             Call::Evidence(id) => {
                 Ok(json_response(StatusCode::OK, &exchange.evidence(parse(id)?, viewer).await?))
@@ -170,8 +183,9 @@ impl Handler for Api {
     fn body_limit(&self, method: &Method, path: &str) -> Option<usize> {
         let call = Call::of(path).filter(|call| call.method() == method.as_str())?;
         Some(match call {
-            Call::Submit | Call::Check => self.largest_document,
+            Call::Submit | Call::Check | Call::Version(_) => self.largest_document,
             Call::Routes => SMALL,
+            Call::Event(_) => LARGEST_DETAIL,
             _ => 0,
         })
     }
@@ -183,7 +197,7 @@ impl Handler for Api {
     /// Submissions that say they are urgent, and those that say nothing: a school without a key of its
     /// own has no token to say it in.
     fn is_urgent(&self, request: &Request) -> bool {
-        if Call::of(&request.path) != Some(Call::Submit) {
+        if !matches!(Call::of(&request.path), Some(Call::Submit | Call::Version(_))) {
             return false;
         }
         request.single(&TOKEN).ok().flatten().is_none_or(says_urgent)

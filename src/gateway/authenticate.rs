@@ -38,6 +38,7 @@ pub const NO_KEY: Rule = Rule {
 };
 
 /// A submission whose sender is proved.
+#[derive(Clone)]
 pub struct Authentic {
     pub(super) received: Received,
     pub(super) referral_id: ReferralId,
@@ -46,6 +47,7 @@ pub struct Authentic {
 }
 
 /// What stands behind it.
+#[derive(Clone)]
 pub(super) enum Backing {
     /// The school's own signature.
     Signed {

@@ -29,6 +29,7 @@ pub const NOT_ATTESTED_HERE: Rule = Rule {
     action: "Send through a gateway that the directory names for this school.",
 };
 /// A submission that the directory allows.
+#[derive(Clone)]
 pub struct Authorised {
     pub(super) authentic: Authentic,
     pub(super) directory: Arc<Directory>,

@@ -12,7 +12,8 @@ use crate::domain::ids::Digest;
 use crate::domain::party::{DfeCode, Organisation, Party, TrustDomain};
 use crate::http::{Client, ClientFault, ClientLimits, Credentials, Endpoint, Line, Trust};
 use crate::protocol::message::{
-    ACCEPTED, CERTIFICATES, DispatchAnswer, SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN,
+    ACCEPTED, ACCEPTED_CERTIFICATES, CERTIFICATES, DispatchAnswer, PROPOSAL, PROPOSAL_CERTIFICATES,
+    SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN,
 };
 use crate::protocol::problem::ProblemDocument;
 use crate::protocol::trust::{Chain, VerifiedCache};
@@ -129,14 +130,22 @@ impl MutualTlsCourier {
     fn headers(&self, delivery: &LeasedDelivery) -> Option<Vec<(HeaderName, HeaderValue)>> {
         let value = |text: &str| HeaderValue::from_str(text).ok();
         let chain = |x5t| self.chain(delivery.chains.iter().find(|c| c.x5t == x5t)?);
-        Some(vec![
+        let mut headers = vec![
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (TOKEN, value(&delivery.note.token.jws)?),
             (CERTIFICATES, chain(delivery.note.token.x5t)?),
             (SUBMISSION, value(&delivery.submission.token.jws)?),
             (SUBMISSION_CERTIFICATES, chain(delivery.submission.token.x5t)?),
             (ACCEPTED, value(&delivery.accepted.token.jws)?),
-        ])
+        ];
+        if let Some(cause) = &delivery.cause {
+            headers.extend([
+                (ACCEPTED_CERTIFICATES, chain(delivery.accepted.token.x5t)?),
+                (PROPOSAL, value(&cause.event.token.jws)?),
+                (PROPOSAL_CERTIFICATES, chain(cause.event.token.x5t)?),
+            ]);
+        }
+        Some(headers)
     }
 
     /// A chain of the store, which keeps one for each leaf, as a header field.

@@ -8,6 +8,8 @@
 //!                -> route        Routed      which authorities, why, and that they can be reached
 //!                -> note         Noted       receipt and dispatch notes signed
 //!                -> accept       Receipt     one transaction, which finds a repetition; only then 201
+//! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
+//!                -> transfer              what a proposed transfer calls for
 //!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
 //!   worker       -> publish: log index and feed positions
 //! ```
@@ -24,6 +26,8 @@ pub mod check;
 pub mod courier;
 pub mod deliver;
 pub mod exchange;
+pub mod feedback;
+mod known;
 pub mod note;
 pub mod publish;
 pub mod read;
@@ -31,5 +35,7 @@ pub mod receive;
 pub mod recent;
 pub mod respond;
 pub mod route;
+mod transfer;
 pub mod trouble;
 pub mod validate;
+mod versions;

@@ -11,7 +11,7 @@ use crate::protocol::tokens::{
     Accepted, Attestation, Audience, DispatchNote, SenderKind, Subject, Submission,
 };
 use crate::protocol::trust::Chain;
-use crate::store::{Acceptance, NewDelivery, NewToken, SeenChain, Token, TokenKind};
+use crate::store::{Acceptance, Head, NewDelivery, NewToken, SeenChain, Token, TokenKind};
 
 use super::authenticate::Backing;
 use super::exchange::{Desk, Exchange, revocation_word, seen_chain};
@@ -28,7 +28,13 @@ pub struct Noted {
 
 impl Noted {
     /// Signs receipt and notes, recorded at the instant of `desk`.
-    pub fn sign(routed: Routed, exchange: &Exchange, desk: &Desk) -> Result<Self, Fault> {
+    /// `after` is where the thread stands, for a version that is not the first.
+    pub fn sign(
+        routed: Routed,
+        exchange: &Exchange,
+        desk: &Desk,
+        after: Option<Head>,
+    ) -> Result<Self, Fault> {
         let (identity, now) = (&desk.identity, desk.now);
         let header = &routed.validated.checked.header().clone();
         let submission = submission(&routed, header, exchange, desk)?;
@@ -42,8 +48,9 @@ impl Noted {
         };
         let accepted = Accepted {
             version: header.version,
-            position: 1,
+            position: after.map_or(1, |head| u64::from(head.position) + 1),
             recorded_at: now,
+            previous_sha256: after.map(|head| head.digest),
             submission_sha256: submission.token.token.sha256,
             payload_sha256: received.payload_sha256,
             sender: sender.clone(),
@@ -74,6 +81,7 @@ impl Noted {
                 recorded_at: now,
                 directory_version: authorised.directory.version,
                 postcode_table: routed.route.table_version.clone(),
+                transfer: None,
             };
             let addressee = Organisation::Authority(authority);
             let to = Audience::Party(exchange.party(addressee.clone()));
@@ -93,7 +101,7 @@ impl Noted {
             referral_id: header.referral_id,
             version: header.version,
             previous: header.previous,
-            after: None,
+            after,
             request_type: header.request_type.as_str().into(),
             urgency: header.urgency.rank(),
             payload_sha256: received.payload_sha256,

@@ -8,21 +8,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use crate::domain::case::{Desk, codes_of};
 use crate::domain::delivery::State;
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{DfeCode, Organisation, Party};
-use crate::domain::referral::{RequestType, Urgency};
+use crate::domain::party::{Organisation, Party};
+use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
-use crate::domain::visibility::{Involved, Part, may_see};
+use crate::domain::visibility::Part;
 use crate::protocol::evidence::{Bundle, ErasedDocument, Withheld, unverified_claims};
-use crate::protocol::tokens::{Event, Recorded};
+use crate::protocol::tokens::{self, Event as _};
 use crate::protocol::trust::Chain;
-use crate::store::{DeliveryRow, Document, StoredToken, Timeline, VersionRow};
+use crate::store::{DeliveryRow, Document, StoredToken, TokenKind, VersionRow};
 
 use super::exchange::Exchange;
+use super::known::{Event, Known};
 use super::respond::AuthorityName;
-use super::trouble::{Fault, Trouble};
+use super::trouble::Trouble;
 
 /// Nothing that this party may see.
 pub const NOTHING_HERE: Rule = Rule {
@@ -62,6 +64,91 @@ pub struct StateAnswer {
     pub deliveries: Vec<DeliveryAnswer>,
     /// Authorities that somebody must ring, because the exchange cannot reach them.
     pub also_ring: Vec<String>,
+    /// The last position of its thread: what the author of the next event says to have seen.
+    pub position: u32,
+    /// The case of each child, in the order of the newest document: `undecided`, `decided`,
+    /// `allocated` or `closed`. One entry for the matter of a referral about no child.
+    pub children: Vec<&'static str>,
+    /// Whether it is about no child.
+    pub about_no_child: bool,
+    /// The authority that is asked to take it over, while that is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer_proposed_to: Option<AuthorityName>,
+    /// Whether authorities disagree about who is responsible; `authority` acts meanwhile.
+    pub disputed: bool,
+    /// Whether it was said to be about the wrong child or to the wrong recipient: nothing else is
+    /// shown any more.
+    pub misidentified: bool,
+    /// What was said about it, as far as this party may see it, in the order in which it was recorded.
+    pub events: Vec<EventView>,
+}
+
+/// One event, without what is personal: that stands in its document.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventView {
+    /// Its place in the thread.
+    pub position: u32,
+    /// What it is: see `schemas/EVENTS.md`.
+    pub event: &'static str,
+    /// The organisation that said it, with the person if one signed.
+    pub by: String,
+    /// When it was recorded: this time counts.
+    pub recorded_at: String,
+    /// When it happened, by its author's clock: a claim.
+    pub claimed_at: String,
+    /// Its code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The code in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<&'static str>,
+    /// The children that it is about, from 1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<u32>,
+    /// The position of the event that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<u32>,
+    /// The authority that a transfer is proposed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The stage of a disagreement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u8>,
+    /// When a clock runs out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<String>,
+    /// SHA-256 of its token: what another event names to answer it.
+    pub sha256: String,
+    /// SHA-256 of its document, to be read as `/v1/referrals/{id}/documents/{sha256}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail_sha256: Option<String>,
+    /// Whether it waits for the school to say that it was read.
+    pub unread: bool,
+}
+
+impl EventView {
+    fn of(event: &Event, known: &Known) -> Self {
+        let (kind, body) = (event.said.kind(), event.said.body());
+        let answered = known.events.iter().find(|e| Some(e.digest()) == body.answers);
+        let code = body.code.as_deref();
+        Self {
+            position: event.stored.position,
+            event: kind.name(),
+            by: event.said.iss.to_string(),
+            recorded_at: event.stored.recorded_at.to_string(),
+            claimed_at: event.said.claimed_at().to_string(),
+            words: codes_of(kind).iter().find(|(c, _)| Some(*c) == code).map(|(_, words)| *words),
+            code: body.code.clone(),
+            children: body.children.clone(),
+            answers: answered.map(|e| e.stored.position),
+            to: body.to.map(|to| to.to_string()),
+            stage: body.stage,
+            due_at: body.due_at.map(|at| at.to_string()),
+            sha256: event.digest().to_string(),
+            detail_sha256: body.detail_sha256.map(|d| d.to_string()),
+            unread: known.case.unread().any(|(digest, _)| digest == event.digest()),
+        }
+    }
 }
 
 /// A document that can no longer be read here.
@@ -112,14 +199,16 @@ pub struct DeliveryAnswer {
     pub stored_at: Option<String>,
 }
 
-/// Whether a token is another authority's business: a note to it, its receipt, or the record of one
-/// of `theirs`.
-fn concerns_another(token: &StoredToken, viewer: &Party, theirs: &BTreeSet<Digest>) -> bool {
+/// Whether a token is our record of one of `others`.
+fn records(token: &StoredToken, others: &BTreeSet<Digest>) -> bool {
     let claims = unverified_claims(&token.token.jws).unwrap_or_default();
-    let recorded = claims["events"][Recorded::URI]["event_sha256"].as_str();
-    if let Some(digest) = recorded {
-        return digest.parse().is_ok_and(|digest| theirs.contains(&digest));
-    }
+    let recorded = claims["events"][tokens::Recorded::URI]["event_sha256"].as_str();
+    recorded.and_then(|digest| digest.parse().ok()).is_some_and(|digest| others.contains(&digest))
+}
+
+/// Whether a token is another authority's business: a note to it, or its receipt.
+fn concerns_another(token: &StoredToken, viewer: &Party) -> bool {
+    let claims = unverified_claims(&token.token.jws).unwrap_or_default();
     let another = |party: &str| {
         let organisation = party.parse::<Party>().map(|p| p.organisation);
         matches!(organisation, Ok(o @ Organisation::Authority(_)) if o != viewer.organisation)
@@ -129,28 +218,8 @@ fn concerns_another(token: &StoredToken, viewer: &Party, theirs: &BTreeSet<Diges
     named.any(another)
 }
 
-fn nothing_here() -> Trouble {
+pub(super) fn nothing_here() -> Trouble {
     Refusal::new(Class::NotFound, Violation::whole(NOTHING_HERE)).into()
-}
-
-struct Visible {
-    timeline: Timeline,
-    sender: Party,
-    holder: DfeCode,
-    recipients: Vec<DfeCode>,
-    request_type: RequestType,
-}
-
-impl Visible {
-    fn allows(&self, viewer: &Party, part: Part) -> bool {
-        let involved = Involved {
-            sender: &self.sender,
-            holder: self.holder,
-            recipients: &self.recipients,
-            request_type: self.request_type,
-        };
-        may_see(viewer, part, involved)
-    }
 }
 
 impl Exchange {
@@ -159,11 +228,13 @@ impl Exchange {
         let visible = self.visible(id, viewer, Part::Timeline).await?;
         let all = visible.allows(viewer, Part::OthersDeliveries);
         let now = self.now();
-        let timeline = &visible.timeline;
+        let timeline = &visible.thread;
         let is_mine =
             |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
-        let deliveries =
-            timeline.deliveries.iter().filter(is_mine).map(|d| self.delivery_answer(d, now));
+        let deliveries = timeline.deliveries.iter().filter(is_mine).map(|d| {
+            let desk = visible.case.desk(d.authority).unwrap_or_default();
+            self.delivery_answer(d, desk, now)
+        });
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
         let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
         let accepted =
@@ -173,7 +244,7 @@ impl Exchange {
         Ok(StateAnswer {
             referral_id: id.to_string(),
             sender: timeline.sender.to_string(),
-            authority: self.authority_name(visible.holder),
+            authority: self.authority_name(visible.case.holder()),
             version: last.version,
             urgency: urgency.as_str(),
             recorded_at: first.recorded_at.to_string(),
@@ -181,17 +252,36 @@ impl Exchange {
             erased: timeline.versions.iter().filter_map(ErasedAnswer::of).collect(),
             also_ring: also_ring.filter(|_| all).collect(),
             deliveries: deliveries.collect(),
+            position: timeline.head.position,
+            children: visible.case.children().iter().map(|c| c.as_str()).collect(),
+            about_no_child: visible.case.is_about_no_child(),
+            transfer_proposed_to: visible
+                .case
+                .proposal()
+                .map(|open| self.authority_name(open.to))
+                .filter(|_| all),
+            disputed: visible.case.is_disputed(),
+            misidentified: visible.case.is_misidentified(),
+            events: visible.shown_to(viewer).map(|e| EventView::of(e, &visible)).collect(),
         })
     }
 
-    /// The exact bytes of one document; [`ERASED`] to those who might have read it.
+    /// The exact bytes of one document, a referral's or an event's; [`ERASED`] to those who might have read it.
     pub async fn document(
         &self,
         id: ReferralId,
         sha256: Digest,
         viewer: &Party,
     ) -> Result<bytes::Bytes, Trouble> {
-        self.visible(id, viewer, Part::Document).await?;
+        let visible = self.visible(id, viewer, Part::Timeline).await?;
+        let event = visible.events.iter().find(|e| e.said.body().detail_sha256 == Some(sha256));
+        let may_read = match event {
+            Some(event) => visible.shown_to(viewer).any(|shown| shown.digest() == event.digest()),
+            None => visible.allows(viewer, Part::Document),
+        };
+        if !may_read {
+            return Err(nothing_here());
+        }
         match self.store.document(id, sha256).await?.ok_or_else(nothing_here)? {
             Document::Kept(bytes) => Ok(bytes),
             Document::Erased(erasure) => {
@@ -206,16 +296,26 @@ impl Exchange {
         let visible = self.visible(id, viewer, Part::Evidence).await?;
         let all = visible.allows(viewer, Part::OthersDeliveries);
         let mut bundle = Bundle::new(id);
-        let erased = visible.timeline.versions.iter();
-        bundle
-            .erased
-            .extend(erased.filter_map(|v| Some(ErasedDocument::of(v.payload_sha256, v.erased?))));
+        let versions = visible.thread.versions.iter().map(|v| (v.payload_sha256, v.erased));
+        let details = visible.shown_to(viewer).filter_map(|e| e.stored.detail);
+        let documents = versions.chain(details.map(|d| (d.sha256, d.erased)));
+        let erased = documents.filter_map(|(sha256, erased)| Some((sha256, erased?)));
+        bundle.erased.extend(erased.map(|(sha256, erasure)| ErasedDocument::of(sha256, erasure)));
         let mut crls = BTreeSet::new();
-        // The receipts of other authorities, whose records are theirs too.
-        let mut others = BTreeSet::new();
-        for row in &visible.timeline.tokens {
+        // Events that are not for this reader, and the receipts of other authorities; the records of
+        // both go with them.
+        let shown: BTreeSet<Digest> = visible.shown_to(viewer).map(Event::digest).collect();
+        let events = visible.events.iter().map(Event::digest);
+        let mut others: BTreeSet<Digest> = events.filter(|e| !shown.contains(e)).collect();
+        let timeline = self.store.timeline(id).await?.ok_or_else(nothing_here)?;
+        for row in &timeline.tokens {
             let token = self.store.token(id, row.sha256).await?.ok_or_else(nothing_here)?;
-            if !all && concerns_another(&token, viewer, &others) {
+            let is_event = row.kind == TokenKind::Event;
+            let hidden = match is_event {
+                true => others.contains(&row.sha256),
+                false => records(&token, &others) || (!all && concerns_another(&token, viewer)),
+            };
+            if hidden {
                 others.insert(row.sha256);
                 if let Some(position) = row.position {
                     bundle
@@ -249,53 +349,18 @@ impl Exchange {
         Ok(chain.ok_or_else(nothing_here)?.to_header())
     }
 
-    async fn visible(
-        &self,
-        id: ReferralId,
-        viewer: &Party,
-        part: Part,
-    ) -> Result<Visible, Trouble> {
-        let timeline = self.store.timeline(id).await?.ok_or_else(nothing_here)?;
-        let last = timeline.versions.last().ok_or_else(nothing_here)?;
-        let request_type = RequestType::from_code(&last.request_type).ok_or_else(nothing_here)?;
-        let (holder, submission) = (last.authority, last.submission_sha256);
-        let recipients = timeline.deliveries.iter().map(|d| d.authority).filter(|a| *a != holder);
-        let visible = Visible {
-            recipients: recipients.collect(),
-            sender: self.sender(id, submission, &timeline.sender).await?,
-            holder,
-            request_type,
-            timeline,
-        };
-        if visible.allows(viewer, part) { Ok(visible) } else { Err(nothing_here()) }
+    /// The referral, if `viewer` may see this part of it.
+    async fn visible(&self, id: ReferralId, viewer: &Party, part: Part) -> Result<Known, Trouble> {
+        let known = self.known(id).await?.ok_or_else(nothing_here)?;
+        if known.allows(viewer, part) { Ok(known) } else { Err(nothing_here()) }
     }
 
-    /// The verified sender, with the person if one signed.
-    async fn sender(
-        &self,
-        id: ReferralId,
-        submission: Digest,
-        organisation: &Organisation,
-    ) -> Result<Party, Fault> {
-        let token = self.store.token(id, submission).await?;
-        let issuer = token.map(|t| {
-            // Stored only after verification, so its claims may be believed.
-            let claims = unverified_claims(&t.token.jws).unwrap_or_default();
-            let attested = claims["attested"]["sender"].as_str().and_then(|s| s.parse().ok());
-            attested.unwrap_or(t.token.issuer)
-        });
-        let by_organisation = || self.party(organisation.clone());
-        Ok(issuer
-            .filter(|p: &Party| p.organisation == *organisation)
-            .unwrap_or_else(by_organisation))
-    }
-
-    fn delivery_answer(&self, row: &DeliveryRow, now: Timestamp) -> DeliveryAnswer {
+    fn delivery_answer(&self, row: &DeliveryRow, desk: Desk, now: Timestamp) -> DeliveryAnswer {
         let authority = self.authority_name(row.authority);
         let name = &authority.name;
         let late = row.state.is_delayed(row.recorded_at, now);
         let (state, words) = match row.state {
-            State::Delivered => ("stored", self.stored_words(row, name, now)),
+            State::Delivered => ("stored", self.stored_words(row, desk, name, now)),
             State::Undeliverable => (
                 "undeliverable",
                 format!(
@@ -325,9 +390,15 @@ impl Exchange {
         }
     }
 
-    /// Stored at an inbox that nobody reads now: for an urgent referral the school is told so at
-    /// once, with the number to ring.
-    fn stored_words(&self, row: &DeliveryRow, name: &str, now: Timestamp) -> String {
+    /// What is known of it there. Stored at an inbox that nobody reads now: for an urgent referral
+    /// the school is told so at once, with the number to ring.
+    fn stored_words(&self, row: &DeliveryRow, desk: Desk, name: &str, now: Timestamp) -> String {
+        if desk.acknowledged {
+            return format!("Acknowledged by a named person at {name}");
+        }
+        if desk.opened {
+            return format!("Opened by a person at {name}");
+        }
         let urgent = Urgency::ALL.get(usize::from(row.urgency)).is_some_and(|u| u.is_urgent());
         let directory = self.directory.last_good().filter(|_| urgent);
         let unattended = directory.and_then(|d| d.directory().unattended_text(row.authority, now));

@@ -23,6 +23,7 @@ pub const NOT_A_SCHOOL: Rule = Rule {
     action: "Connect with the tls certificate of the sending school.",
 };
 /// A document as it arrived, and from whom.
+#[derive(Clone)]
 pub struct Received {
     pub(super) peer: Arc<Peer>,
     pub(super) school: SchoolId,
@@ -32,6 +33,7 @@ pub struct Received {
 }
 
 /// What the sender gives to prove that the document is theirs.
+#[derive(Clone)]
 pub(super) enum Proof {
     /// A token signed with the school's own key.
     Token { text: String, chain: Chain },

@@ -42,6 +42,9 @@ pub const ALSO_RING: Rule = Rule {
     action: "Ring that authority too.",
 };
 
+/// Id of the rule for later versions: the authority that holds the referral.
+const SAME_HOLDER: &str = "holder";
+
 /// Addressees and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -147,6 +150,27 @@ impl Routed {
         }
     }
 
+    /// A later version goes where the referral is: to its present holder, and to everybody else who has
+    /// a delivery of it. Where that is no longer right, the holder passes it on; nothing is routed anew.
+    pub fn to_holders(
+        validated: Validated,
+        tables: &RoutingTables,
+        (holder, others): (DfeCode, Vec<(DfeCode, Purpose)>),
+    ) -> Self {
+        let mut deliveries = vec![(holder, Purpose::Accountable)];
+        deliveries.extend(others);
+        let route = Route {
+            accountable: holder,
+            deliveries,
+            rule: SAME_HOLDER,
+            to_confirm: false,
+            table_version: tables.versions().postcodes.clone(),
+            also_ring: Vec::new(),
+            warnings: Vec::new(),
+        };
+        Self { validated, route }
+    }
+
     /// What the sender should know beside the receipt.
     pub fn advice(&self) -> Vec<Violation> {
         self.route.warnings.iter().chain(self.validated.checked.advice()).cloned().collect()
@@ -160,7 +184,11 @@ pub(super) fn also_ring_advice(directory: &Directory, code: DfeCode, now: Timest
     Violation::whole(ALSO_RING).with_detail(format!("{name} must be told by phone. {ring}"))
 }
 
-fn reachable(directory: &Directory, authority: DfeCode, now: Timestamp) -> Result<(), Rule> {
+pub(super) fn reachable(
+    directory: &Directory,
+    authority: DfeCode,
+    now: Timestamp,
+) -> Result<(), Rule> {
     match directory.authority(authority, now).map(|entry| &entry.connection) {
         Some(Connection::Push { .. }) => Ok(()),
         Some(Connection::Pull | Connection::Page) => Err(NO_WAY_FROM_HERE),

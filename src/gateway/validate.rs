@@ -16,6 +16,7 @@ use super::authorise::Authorised;
 use super::trouble::{Refused, Trouble};
 
 /// A document that fits the schema and agrees with everything that was said about it.
+#[derive(Clone)]
 pub struct Validated {
     pub(super) authorised: Authorised,
     pub(super) checked: Checked,

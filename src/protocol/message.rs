@@ -19,6 +19,13 @@ pub const SUBMISSION_CERTIFICATES: HeaderName =
 /// Carries the `accepted` token of a dispatch, signed by the gateway that signed the note.
 pub const ACCEPTED: HeaderName = HeaderName::from_static("ecaf-accepted");
 
+/// Carries the chain of the signer of `accepted`, where that is not the signer of the note.
+pub const ACCEPTED_CERTIFICATES: HeaderName = HeaderName::from_static("ecaf-accepted-certificates");
+/// Carries the signed proposal of a transfer.
+pub const PROPOSAL: HeaderName = HeaderName::from_static("ecaf-proposal");
+/// Carries the chain of the proposal's signer.
+pub const PROPOSAL_CERTIFICATES: HeaderName = HeaderName::from_static("ecaf-proposal-certificates");
+
 /// The body is not JSON by its media type.
 pub const MEDIA_TYPE: Rule = Rule {
     id: "request.media-type",

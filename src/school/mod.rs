@@ -9,6 +9,5 @@
 
 pub mod compose;
 pub mod follow;
-pub mod sender;
 pub mod state;
 pub mod submit;

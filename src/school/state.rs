@@ -51,6 +51,11 @@ impl VersionFolder {
         &self.folder
     }
 
+    /// The document, if one is kept.
+    pub fn document(&self) -> io::Result<Option<Vec<u8>>> {
+        self.read("document.json")
+    }
+
     /// Keeps the document, once. Crash before it is there: nothing was sent; the next call begins
     /// anew. After it: the next call finds the same bytes and goes on to sign them.
     pub fn keep_document(&self, bytes: &[u8]) -> io::Result<Kept> {

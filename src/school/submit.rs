@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,11 +11,12 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 
 use super::compose::Composed;
-use super::sender::Sender;
 use super::state::{Kept, VersionFolder};
 use crate::domain::ids::Digest;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::ClientFault;
+use crate::party::member::Member;
+use crate::party::persist::{self, Certain, NoAnswer};
 use crate::protocol::evidence::{Bundle, Proven, Says, unverified_claims};
 use crate::protocol::hash::sha256;
 use crate::protocol::jws::Unverified;
@@ -100,6 +100,15 @@ impl From<io::Error> for NotSubmitted {
     }
 }
 
+impl From<NoAnswer> for NotSubmitted {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::NotKnown { attempts } => NotSubmitted::NotKnown { attempts },
+            NoAnswer::Unreached { last, attempts } => NotSubmitted::NoAnswer { last, attempts },
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct ReceiptAnswer {
     accepted: String,
@@ -120,9 +129,9 @@ struct AuthorityAnswer {
 /// Sends a composed document until an answer is certain or the time is up. `progress` hears of each
 /// attempt that did not bring an answer.
 pub async fn submit(
-    sender: &Sender,
+    sender: &Member,
     composed: &Composed,
-    mut progress: impl FnMut(u32, &ClientFault),
+    progress: impl FnMut(u32, &ClientFault),
 ) -> Result<Submitted, NotSubmitted> {
     let header = composed.checked.header();
     let folder = VersionFolder::new(&sender.state, header.referral_id, header.version);
@@ -132,38 +141,12 @@ pub async fn submit(
     let submission = submission(sender, composed, &folder)?;
     let headers = headers(sender, submission.as_deref());
     let body = Bytes::from(composed.bytes.clone());
-    let deadline = sender.clock.now().plus(sender.give_up_after.as_millis() as i64);
-    let (mut attempts, mut uncertain) = (0, false);
-    let response = loop {
-        attempts += 1;
-        let sent = sender.client.post("/v1/referrals", headers.clone(), body.clone()).await;
-        let late = sender.clock.now() >= deadline;
-        let fault = match sent {
-            Ok(response) if !is_passing(response.status) => break response,
-            Ok(_) if late => return Err(NotSubmitted::NotKnown { attempts }),
-            Ok(_) => {
-                // A server in trouble may have taken it all the same.
-                uncertain = true;
-                None
-            }
-            Err(last) => {
-                uncertain |= !last.had_no_effect();
-                let hopeless =
-                    matches!(last, ClientFault::Refused(_) | ClientFault::AnswerTooLarge);
-                match (hopeless || late, uncertain) {
-                    (true, true) => return Err(NotSubmitted::NotKnown { attempts }),
-                    (true, false) => return Err(NotSubmitted::NoAnswer { last, attempts }),
-                    (false, _) => Some(last),
-                }
-            }
-        };
-        if let Some(fault) = &fault {
-            progress(attempts, fault);
-        }
-        // The same bytes again, a little later each time: at most five seconds, a child waits.
-        let wait = Duration::from_millis(200 << attempts.min(5)).min(Duration::from_secs(5));
-        sender.clock.sleep(wait).await;
+    let path = match header.version {
+        1 => "/v1/referrals".to_owned(),
+        _ => format!("/v1/referrals/{}/versions", header.referral_id),
     };
+    let sent = persist::post(sender, &path, headers, body, progress).await;
+    let Certain { response, attempts, uncertain } = sent?;
     match response.status {
         StatusCode::OK | StatusCode::CREATED => {
             let new = response.status == StatusCode::CREATED;
@@ -190,17 +173,6 @@ pub async fn submit(
     }
 }
 
-/// Answers that mean "again, a little later".
-fn is_passing(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::REQUEST_TIMEOUT
-            | StatusCode::INTERNAL_SERVER_ERROR
-    )
-}
-
 /// Whether a signed refusal names another body than this. Nobody is told "refused" for what was perhaps
 /// accepted, whoever mixed the answers up.
 fn is_of_another(problem: &ProblemDocument, payload_sha256: Digest) -> bool {
@@ -213,7 +185,7 @@ fn is_of_another(problem: &ProblemDocument, payload_sha256: Digest) -> bool {
 /// certificate is no longer the present one, or that was signed while this clock was ahead, is signed
 /// anew: the document decides what is the same.
 fn submission(
-    sender: &Sender,
+    sender: &Member,
     composed: &Composed,
     folder: &VersionFolder,
 ) -> Result<Option<String>, NotSubmitted> {
@@ -251,7 +223,7 @@ fn submission(
     Ok(Some(if stands(&kept) { kept } else { jws }))
 }
 
-fn headers(sender: &Sender, submission: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {
+fn headers(sender: &Member, submission: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     if let (Some(token), Some(identity)) = (submission, &sender.signing) {
         let value = |text: &str| HeaderValue::from_str(text).ok();
@@ -262,7 +234,7 @@ fn headers(sender: &Sender, submission: Option<&str>) -> Vec<(HeaderName, Header
 }
 
 fn received(
-    sender: &Sender,
+    sender: &Member,
     composed: &Composed,
     folder: &VersionFolder,
     answer: ReceiptAnswer,
@@ -288,7 +260,7 @@ fn received(
 
 /// The answer as an evidence bundle, with the revocation lists of today.
 fn bundle(
-    sender: &Sender,
+    sender: &Member,
     composed: &Composed,
     answer: &ReceiptAnswer,
 ) -> Result<Bundle, NotSubmitted> {
@@ -306,7 +278,7 @@ fn bundle(
 /// What verified is a gateway's receipt, and about exactly what was sent. Not of the very gateway that was
 /// asked: the issuer of a token and the peer that brings it need not be the same, and over one store a
 /// gateway answers with the receipt that another has signed.
-fn ours(sender: &Sender, composed: &Composed, proven: &Proven) -> Result<Accepted, Refusal> {
+fn ours(sender: &Member, composed: &Composed, proven: &Proven) -> Result<Accepted, Refusal> {
     let header = composed.checked.header();
     let mut accepted = None;
     for statement in &proven.statements {

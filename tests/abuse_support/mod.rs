@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ecaf::cli::sandbox::{Process, operator_get};
+use ecaf::party::member::Member;
 use ecaf::protocol::trust::pem;
-use ecaf::school::sender::Sender;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,7 +35,7 @@ pub type Tls = TlsStream<TcpStream>;
 pub struct Target {
     pub scene: Scene,
     pub gateway: Process,
-    honest: Sender,
+    honest: Member,
     stream: Stream,
     memory_before: u64,
     started: Instant,

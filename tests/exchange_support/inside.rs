@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ecaf::authority::station::Station;
-use ecaf::config::{self, IdentitySettings, TrustSettings};
+use ecaf::config::{self, IdentitySettings, MemberSettings, TrustSettings};
 use ecaf::domain::delivery::{BreakerPolicy, RetryPolicy};
 use ecaf::domain::party::{Organisation, Role};
 use ecaf::domain::time::DAY;
@@ -19,11 +19,11 @@ use ecaf::gateway::{self, publish};
 use ecaf::http::reload::{IdentityFiles, TrustFiles};
 use ecaf::http::tls::ServerTls;
 use ecaf::http::{Client, ClientLimits, Credentials, Handler, Line, Server, Service, Trust};
+use ecaf::party::member::Member;
 use ecaf::protocol::directory::{DirectoryHolder, accept};
 use ecaf::protocol::routing_data::RoutingTables;
 use ecaf::protocol::signing::SigningIdentity;
 use ecaf::protocol::trust::{Chain, Purpose, TrustScope, VerifiedCache, pem};
-use ecaf::school::sender::Sender;
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -247,8 +247,16 @@ impl Authority {
 }
 
 /// A school's machine with a clock of the test's.
-pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Sender {
-    let settings = config::load_school(&scene.world.school_config(index)).unwrap();
+pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Member {
+    member(config::load_school(&scene.world.school_config(index)).unwrap(), clock).await
+}
+
+/// The machine of a worker at an authority with a clock of the test's.
+pub async fn worker(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Member {
+    member(config::load_worker(&scene.world.worker_config(index)).unwrap(), clock).await
+}
+
+async fn member(settings: MemberSettings, clock: &Arc<dyn Clock>) -> Member {
     let trust = trust(&settings.trust, clock).await;
     let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;
     let signing =
@@ -256,7 +264,7 @@ pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Send
     let endpoint = settings.gateway.url.as_str().parse().unwrap();
     let (gateway, party) =
         (settings.gateway.identity.clone(), credentials.identity().party().clone());
-    Sender {
+    Member {
         client: Box::new(Client::new(endpoint, gateway.clone(), credentials, Arc::clone(&trust))),
         signing,
         gateway,

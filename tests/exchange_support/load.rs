@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ecaf::cli::sandbox::SCHOOLS;
-use ecaf::school::sender::Sender;
+use ecaf::party::member::Member;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -83,7 +83,7 @@ impl Load {
 }
 
 /// The same bytes again, to one gateway after the other, until there is a receipt.
-pub async fn insist(senders: &[Sender], document: &Document) -> Receipt {
+pub async fn insist(senders: &[Member], document: &Document) -> Receipt {
     let until = Instant::now() + PATIENCE;
     for sender in senders.iter().cycle() {
         match post(sender, document).await {

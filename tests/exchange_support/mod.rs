@@ -11,6 +11,7 @@ pub mod planting;
 mod proof;
 mod scene;
 mod sending;
+pub mod stage;
 pub mod wire;
 
 pub use afterwards::{RESTLESS, prove, same_receipts_again};

@@ -15,12 +15,12 @@ use ecaf::domain::retention::RetentionPolicy;
 use ecaf::domain::time::Timestamp;
 use ecaf::effects::SystemEntropy;
 use ecaf::http::Trust;
+use ecaf::party::member::Member;
 use ecaf::protocol::evidence::{Bundle, Proven, Says};
 use ecaf::protocol::hash::sha256;
 use ecaf::protocol::jws::Unverified;
 use ecaf::protocol::tokens::{Accepted, SET_TYPE, SecurityEvent};
 use ecaf::protocol::trust::{Chain, Purpose, VerifiedCache};
-use ecaf::school::sender::Sender;
 use ecaf::store::sealing::Vault;
 use ecaf::store::sqlite::{Access, Settings, SqliteAuthority, SqliteGateway};
 use ecaf::store::*;
@@ -36,7 +36,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    pub fn of(sender: &Sender) -> Self {
+    pub fn of(sender: &Member) -> Self {
         Self {
             trust: Arc::clone(&sender.trust),
             scheme: sender.scheme().clone(),

@@ -12,10 +12,10 @@ use ecaf::config;
 use ecaf::domain::party::{Organisation, Party, TrustDomain};
 use ecaf::domain::time::{DAY, Timestamp};
 use ecaf::effects::{Clock, SystemClock, SystemEntropy, files};
+use ecaf::party::member::Member;
 use ecaf::protocol::directory;
 use ecaf::protocol::trust::issue::PrivateKey;
 use ecaf::protocol::trust::{Chain, pem};
-use ecaf::school::sender::Sender;
 use ecaf::store::{AuthorityStore, GatewayStore};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -101,20 +101,20 @@ impl Scene {
     }
 
     /// A school's machine with connections of its own.
-    pub async fn school(&self, index: usize) -> Sender {
+    pub async fn school(&self, index: usize) -> Member {
         let settings = config::load_school(&self.world.school_config(index)).unwrap();
-        app::open_sender(&settings).await.unwrap()
+        app::open_member(&settings).await.unwrap()
     }
 
     /// A school's machine that asks the gateway at this port of the loopback.
-    pub async fn school_at(&self, index: usize, port: u16) -> Sender {
+    pub async fn school_at(&self, index: usize, port: u16) -> Member {
         let file = self.world.school_config(index);
         let usual = format!("localhost:{}", self.world.gateway_address().port());
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains(&usual));
         let file = file.with_file_name(format!("school-at-{port}.toml"));
         std::fs::write(&file, text.replace(&usual, &format!("localhost:{port}"))).unwrap();
-        app::open_sender(&config::load_school(&file).unwrap()).await.unwrap()
+        app::open_member(&config::load_school(&file).unwrap()).await.unwrap()
     }
 
     /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.

@@ -1,13 +1,13 @@
 //! A school's request without the school's own care: no check, no state folder, no repetition.
 
 use ecaf::http::{ClientFault, ClientResponse, Fields};
+use ecaf::party::member::Member;
 use ecaf::protocol::message::{CERTIFICATES, TOKEN};
 use ecaf::protocol::problem::ProblemDocument;
 use ecaf::protocol::schema::Schema;
 use ecaf::protocol::signing::{SigningIdentity, token_id};
 use ecaf::protocol::tokens::{Audience, Subject, Submission};
 use ecaf::protocol::trust::Chain;
-use ecaf::school::sender::Sender;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 
@@ -37,7 +37,7 @@ pub fn json_fields() -> Fields {
 }
 
 /// A submission of `document`, signed now; every call makes another token.
-pub fn sign(sender: &Sender, identity: &SigningIdentity, document: &Document) -> String {
+pub fn sign(sender: &Member, identity: &SigningIdentity, document: &Document) -> String {
     let text = |name: &str| document.value[name].as_str().unwrap_or_default().to_owned();
     let claims = Submission {
         iss: identity.party().clone(),
@@ -50,14 +50,14 @@ pub fn sign(sender: &Sender, identity: &SigningIdentity, document: &Document) ->
         urgency: text("urgency"),
         request_type: text("request_type"),
         payload_sha256: document.sha256,
-        previous_sha256: None,
+        previous_sha256: document.value["previous_sha256"].as_str().map(|d| d.parse().unwrap()),
         attested: None,
     };
     claims.sign(identity.signer(), identity.x5t()).unwrap()
 }
 
 /// The header fields of a submission: signed where the school signs.
-pub fn signed_fields(sender: &Sender, document: &Document) -> Fields {
+pub fn signed_fields(sender: &Member, document: &Document) -> Fields {
     let mut fields = json_fields();
     if let Some(identity) = &sender.signing {
         let value = |text: String| HeaderValue::from_str(&text).unwrap();
@@ -68,7 +68,7 @@ pub fn signed_fields(sender: &Sender, document: &Document) -> Fields {
 }
 
 /// Sends a document once.
-pub async fn post(sender: &Sender, document: &Document) -> Result<ClientResponse, ClientFault> {
+pub async fn post(sender: &Member, document: &Document) -> Result<ClientResponse, ClientFault> {
     let fields = signed_fields(sender, document);
     sender.client.post("/v1/referrals", fields, document.bytes.clone()).await
 }

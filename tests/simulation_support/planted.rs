@@ -221,6 +221,14 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.delivered(lease, t, now)
     }
 
+    fn append(&self, append: Append) -> Pending<'_, AppendOutcome> {
+        self.real.append(append)
+    }
+
+    fn thread(&self, id: ReferralId) -> Pending<'_, Option<Thread>> {
+        self.real.thread(id)
+    }
+
     fn look_up(&self, s: &Organisation, id: ReferralId, version: u32) -> Pending<'_, Seen> {
         self.real.look_up(s, id, version)
     }

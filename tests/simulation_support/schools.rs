@@ -8,9 +8,9 @@ use std::time::Duration;
 use ecaf::domain::ids::Digest;
 use ecaf::effects::Clock;
 use ecaf::gateway::accept::{ID_UNUSABLE, OTHER_BYTES};
+use ecaf::party::member::Member;
 use ecaf::school::compose::{Composed, compose};
 use ecaf::school::follow::{Followed, follow};
-use ecaf::school::sender::Sender;
 use ecaf::school::state::VersionFolder;
 use ecaf::school::submit::{NotSubmitted, submit};
 use tokio::task::AbortHandle;
@@ -101,13 +101,13 @@ impl School {
         self.folder.join(format!("school-{}-{}", self.place, job.desk))
     }
 
-    fn sender(&self, job: &Job, patience: Duration) -> Sender {
+    fn sender(&self, job: &Job, patience: Duration) -> Member {
         let (machine, party) = (&self.machine, school_party(self.place));
         // Whichever gateway its people are told to use at the moment; all have one store.
         let process = machine.scheduler.random(|r| r.below(self.gateways as u64)) as usize;
         let gateway = gateway_party(process);
         let signs = ecaf::cli::sandbox::SCHOOLS[self.place].signs;
-        Sender {
+        Member {
             signing: signs.then(|| (*machine.signing()).clone()),
             client: machine.network.line_to_gateway(machine.node, &gateway, self.gateways),
             gateway,
@@ -207,12 +207,12 @@ impl School {
     pub async fn follow(&self, job: &Job) -> Result<Followed, String> {
         let sender = self.sender(job, Duration::from_secs(60));
         follow(&sender, job.document.id).await.map_err(|fault| match fault {
-            ecaf::school::follow::NotFollowed::Refused(problem) => {
+            ecaf::party::look::NotSeen::Refused(problem) => {
                 format!("refused: {}", problem.violations.first().map_or("", |v| v.rule.as_str()))
             }
-            ecaf::school::follow::NotFollowed::NoAnswer(fault) => fault.label().into(),
-            ecaf::school::follow::NotFollowed::Unreadable => "unreadable".into(),
-            ecaf::school::follow::NotFollowed::Here(fault) => fault.kind().to_string(),
+            ecaf::party::look::NotSeen::NoAnswer(fault) => fault.label().into(),
+            ecaf::party::look::NotSeen::Unreadable => "unreadable".into(),
+            ecaf::party::look::NotSeen::Here(fault) => fault.kind().to_string(),
         })
     }
 

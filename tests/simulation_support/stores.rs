@@ -177,6 +177,15 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
         scheduled!(self, Write, "accept", about, move |s| s.accept(acceptance))
     }
 
+    fn append(&self, append: Append) -> Pending<'_, AppendOutcome> {
+        let about = alias(append.referral_id);
+        scheduled!(self, Write, "append", about, move |s| s.append(append))
+    }
+
+    fn thread(&self, referral_id: ReferralId) -> Pending<'_, Option<Thread>> {
+        scheduled!(self, Read, "thread", nothing(), move |s| s.thread(referral_id))
+    }
+
     fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>> {
         scheduled!(self, Write, "lease", nothing(), move |s| s.lease_deliveries(request))
     }
@@ -424,6 +433,18 @@ impl Word for AcceptOutcome {
     }
 }
 
+impl Word for AppendOutcome {
+    fn word(&self) -> String {
+        match self {
+            AppendOutcome::Committed => "committed",
+            AppendOutcome::Already(_) => "already",
+            AppendOutcome::HeadMoved(_) => "head moved",
+            AppendOutcome::Unknown => "unknown",
+        }
+        .into()
+    }
+}
+
 impl Word for ReceiveOutcome {
     fn word(&self) -> String {
         match self {
@@ -486,6 +507,7 @@ words! {
     Option<Timestamp> => |value| value.is_some(),
     Option<Head> => |value| value.is_some(),
     Option<Timeline> => |value| value.is_some(),
+    Option<Thread> => |value| value.is_some(),
     Option<Bytes> => |value| value.is_some(),
     Option<Document> => |value| value.is_some(),
     Option<StoredToken> => |value| value.is_some(),

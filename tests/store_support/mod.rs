@@ -182,6 +182,56 @@ pub fn receipt(delivery: &LeasedDelivery, after: Head, now: Timestamp) -> Delive
     }
 }
 
+/// An event of referral `n` on top of `after`, told apart by `what`: of its authority, with a detail.
+pub fn event(n: u64, what: &str, after: Head) -> Append {
+    let a = acceptance(n);
+    let author = Organisation::Authority(a.authority);
+    let readers = [a.sender.clone(), author.clone()];
+    let detail: Bytes = format!("{{\"event\":\"{what}\",\"of\":{n},\"salt\":\"...\"}}").into();
+    Append {
+        referral_id: a.referral_id,
+        after,
+        event: new_token(TokenKind::Event, &author, &format!("{n} {what}"), &readers),
+        recorded: recorded(n, what, after),
+        detail: Some(Detail { sha256: sha256(&detail), document: detail }),
+        holder: None,
+        deliveries: vec![],
+        case: None,
+        chains: vec![chain(&author), chain(&gateway())],
+        crls: vec![crl()],
+        recorded_at: at(10_000 + i64::from(after.position)),
+    }
+}
+
+fn recorded(n: u64, what: &str, after: Head) -> NewToken {
+    let a = acceptance(n);
+    let readers = [a.sender, Organisation::Authority(a.authority)];
+    let what = format!("{n} {what} at {} after {}", after.position + 1, after.digest);
+    new_token(TokenKind::Recorded, &gateway(), &what, &readers)
+}
+
+/// The same event, signed again by the gateway on top of another head.
+pub fn again_after(event: &Append, n: u64, what: &str, after: Head) -> Append {
+    let recorded_at = at(10_000 + i64::from(after.position));
+    Append { after, recorded: recorded(n, what, after), recorded_at, ..event.clone() }
+}
+
+/// A transfer's proposal to `to`: the document is brought there.
+pub fn proposal(n: u64, what: &str, to: DfeCode, after: Head) -> Append {
+    let mut proposal = event(n, what, after);
+    let reader = [Organisation::Authority(to)];
+    proposal.deliveries = vec![NewDelivery {
+        authority: to,
+        purpose: "proposed".into(),
+        note: new_token(TokenKind::DispatchNote, &gateway(), &format!("{n} {what}"), &reader),
+    }];
+    proposal
+}
+
+pub fn head_after(append: &Append) -> Head {
+    Head { position: append.after.position + 1, digest: append.recorded.token.sha256 }
+}
+
 pub fn lease_request(now: Timestamp, limit: u32) -> LeaseRequest {
     LeaseRequest { now, holder: "london-1".into(), lease_ms: 30_000, limit, excluded: vec![] }
 }
@@ -199,6 +249,7 @@ pub fn dispatch(n: u64, reference: &str) -> Dispatch {
         document: a.document,
         submission: a.submission.token,
         accepted: Some(a.accepted.token),
+        proposal: None,
         note: a.deliveries[0].note.token.clone(),
         delivered: token(TokenKind::Delivered, &me, &format!("{n} {reference}")),
         reference: reference.into(),

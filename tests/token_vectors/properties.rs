@@ -6,7 +6,7 @@ use ecaf::domain::time::Timestamp;
 use ecaf::protocol::jws::Unverified;
 use ecaf::protocol::tokens::{
     Accepted, Audience, BrokenRule, Delivered, DispatchNote, Event, Purpose, Recorded, Refused,
-    SET_TYPE, SecurityEvent, SenderKind, Subject,
+    SET_TYPE, SecurityEvent, SenderKind, Subject, Transfer,
 };
 use ecaf::protocol::trust::VerifiedChain;
 use proptest::prelude::*;
@@ -126,6 +126,7 @@ pub fn every_statement_round_trips(world: &World) {
                     version: numbers.0,
                     position: numbers.1,
                     recorded_at: at,
+                    previous_sha256: (numbers.1 > 1).then_some(digests.1),
                     submission_sha256: digests.0,
                     payload_sha256: digests.1,
                     sender,
@@ -141,10 +142,10 @@ pub fn every_statement_round_trips(world: &World) {
         )
         .unwrap();
 
-    let purposes = [Purpose::Accountable, Purpose::Linked, Purpose::CaseHolding];
+    let purposes = [Purpose::Accountable, Purpose::Linked, Purpose::CaseHolding, Purpose::Transfer];
     let kinds = [SenderKind::Signed, SenderKind::Attested];
     let note =
-        (any::<(u32, u64, bool)>(), 0..3_usize, 0..2_usize, time(), three(), somebody(), text);
+        (any::<(u32, u64, bool)>(), 0..4_usize, 0..2_usize, time(), three(), somebody(), text);
     run()
         .run(&(note, head()), |((numbers, purpose, kind, at, digests, sender, text), head)| {
             let event = DispatchNote {
@@ -160,6 +161,8 @@ pub fn every_statement_round_trips(world: &World) {
                 recorded_at: at,
                 directory_version: numbers.1,
                 postcode_table: text,
+                transfer: (purposes[purpose] == Purpose::Transfer)
+                    .then_some(Transfer { proposal_sha256: digests.0, proposed_at: at }),
             };
             round_trips(world, signer, event, head)
         })

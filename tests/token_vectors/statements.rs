@@ -1065,6 +1065,7 @@ pub fn receipt_outcome(file: &Value, case: &Value) -> String {
         accepted: stored(TokenKind::Accepted, "accepted"),
         note: stored(TokenKind::DispatchNote, "note"),
         chains: Vec::new(),
+        cause: None,
         first_tried_at: noon(),
         recorded_at: noon(),
     };

@@ -125,6 +125,51 @@ async fn second(store: &Store, wording: u64) -> Answer {
     accept(store, next).await
 }
 
+async fn append(store: &Store, event: Append) -> Answer {
+    let own = event.recorded.token.jws.clone();
+    Ok(match store.append(event).await? {
+        AppendOutcome::Committed => "committed".into(),
+        AppendOutcome::Already(stored) if stored.recorded.token.jws == own => "already, own".into(),
+        AppendOutcome::Already(_) => "already, the other's".into(),
+        AppendOutcome::HeadMoved(head) => format!("head moved to {}", head.position),
+        AppendOutcome::Unknown => "unknown".into(),
+    })
+}
+
+fn first_head() -> Head {
+    head_of(&acceptance(1))
+}
+
+/// An event that writes to every table that an event can write to.
+fn fullest() -> Append {
+    let mut full = proposal(1, "proposed", authority(7), first_head());
+    full.holder = Some(authority(8));
+    full.case = Some(CaseChange::Closed);
+    // Seen for the first time.
+    let school = school(77);
+    full.event = new_token(TokenKind::Event, &school, "1 proposed", &[]);
+    let list = bytes::Bytes::from_static(b"another revocation list");
+    let list = SeenCrl { sha256: ecaf::protocol::hash::sha256(&list), der: list };
+    full.event.token.crl_digests.push(list.sha256);
+    full.chains.push(chain(&school));
+    full.crls.push(list);
+    full
+}
+
+fn closing() -> Append {
+    Append { case: Some(CaseChange::Closed), ..event(1, "filed", first_head()) }
+}
+
+fn reopening() -> Append {
+    let head = head_after(&closing());
+    Append { case: Some(CaseChange::Reopened), ..event(1, "disputed", head) }
+}
+
+/// The same event, as another gateway signs its record.
+fn twin(event: &Append) -> Append {
+    again_after(event, 1, "a twin", event.after)
+}
+
 fn boxed<'a>(call: impl Future<Output = Answer> + Send + 'a) -> Call<'a> {
     Box::pin(call)
 }
@@ -168,6 +213,56 @@ pub fn steps() -> Vec<Step<Store, Context>> {
             other_first: "committed",
             other_after: "other bytes",
             beaten: "other bytes",
+        },
+        Step {
+            name: "append, and a twin of the request",
+            prepare: |s| Box::pin(with_one(s)),
+            same: |s, _| boxed(append(s, fullest())),
+            other: |s, _| boxed(append(s, twin(&fullest()))),
+            first: "committed",
+            again: "already, own",
+            other_first: "committed",
+            other_after: "already, the other's",
+            beaten: "already, the other's",
+        },
+        Step {
+            name: "append, and another party's event",
+            prepare: |s| Box::pin(with_one(s)),
+            same: |s, _| boxed(append(s, fullest())),
+            other: |s, _| boxed(append(s, event(1, "withdrawn", first_head()))),
+            first: "committed",
+            again: "already, own",
+            other_first: "committed",
+            other_after: "head moved to 2",
+            beaten: "head moved to 2",
+        },
+        Step {
+            name: "append, and version 2",
+            prepare: |s| Box::pin(with_one(s)),
+            same: |s, _| boxed(append(s, fullest())),
+            other: |s, _| boxed(second(s, 0)),
+            first: "committed",
+            again: "already, own",
+            other_first: "committed",
+            other_after: "head moved",
+            beaten: "head moved to 2",
+        },
+        Step {
+            name: "append that opens a closed case, and a worker's receipt",
+            prepare: |s| {
+                Box::pin(async move {
+                    with_one(s).await;
+                    assert_eq!(append(s, closing()).await.unwrap(), "committed");
+                    Context::default()
+                })
+            },
+            same: |s, _| boxed(append(s, reopening())),
+            other: |s, _| boxed(successor(s)),
+            first: "committed",
+            again: "already, own",
+            other_first: "done",
+            other_after: "done",
+            beaten: "head moved to 3",
         },
         Step {
             name: "lease, and another worker",

@@ -101,6 +101,9 @@ pub const SCHOOLS: [SandboxSchool; 4] = [
     },
 ];
 
+/// The opaque id of the one worker of each authority who has certificates of their own.
+pub const WORKER: &str = "worker-1";
+
 /// Months of keys in a sandbox's key rings.
 const KEYS_MONTHS: i32 = 24;
 
@@ -186,6 +189,11 @@ impl World {
         self.authorities[index].parties
     }
 
+    /// The configuration of the worker of an authority, by its place in [`AUTHORITIES`].
+    pub fn worker_config(&self, index: usize) -> PathBuf {
+        self.folder.join(worker_folder(AUTHORITIES[index].code)).join("worker.toml")
+    }
+
     /// The configuration of a school, by its place in [`SCHOOLS`].
     pub fn school_config(&self, index: usize) -> PathBuf {
         self.folder.join(SCHOOLS[index].folder()).join("school.toml")
@@ -220,6 +228,10 @@ impl World {
             let place = format!("authority-{}", authority.code);
             let party = format!("authority/{}", authority.code);
             leaf(&place, "tls", &party, server())?;
+            leaf(&place, "signing", &party, LeafKind::Signing)?;
+            let (place, party) =
+                (worker_folder(authority.code), format!("{party}/person/{WORKER}"));
+            leaf(&place, "tls", &party, client())?;
             leaf(&place, "signing", &party, LeafKind::Signing)?;
         }
         for school in SCHOOLS {
@@ -367,17 +379,27 @@ impl World {
             files::create(&self.authority_config(index), text.as_bytes(), PUBLIC)?;
         }
         let port = self.gateway.parties.port();
-        for (index, school) in SCHOOLS.iter().enumerate() {
-            let signing = if school.signs { signing } else { "" };
-            let text = format!(
-                "kind = \"school\"\ndemo = true\nstate_dir = \"state\"\n[gateway]\n\
+        let member = |kind: &str, signing: &str| {
+            format!(
+                "kind = \"{kind}\"\ndemo = true\nstate_dir = \"state\"\n[gateway]\n\
                  url = \"https://localhost:{port}\"\n\
                  identity = \"spiffe://{TRUST_DOMAIN}/gateway/{GATEWAY}\"\n{common}{tls}{signing}"
-            );
+            )
+        };
+        for (index, school) in SCHOOLS.iter().enumerate() {
+            let text = member("school", if school.signs { signing } else { "" });
             files::create(&self.school_config(index), text.as_bytes(), PUBLIC)?;
+        }
+        for index in 0..AUTHORITIES.len() {
+            let text = member("worker", signing);
+            files::create(&self.worker_config(index), text.as_bytes(), PUBLIC)?;
         }
         Ok(())
     }
+}
+
+fn worker_folder(authority: &str) -> String {
+    format!("authority-{authority}-{WORKER}")
 }
 
 /// Free ports of the loopback. Held together while they are chosen, so that they differ; another

@@ -78,8 +78,9 @@ pub(super) fn restore(sealed: &SealedStore, args: &Restore) -> Result<ExitCode, 
     draft.keep().map_err(|e| refused(to, e.into()))?;
     let Followed { upkeep, lost } = followed;
     if args.json {
-        let lost = lost.forward.iter().map(|(id, version, why)| {
-            json!({ "referral_id": id.to_string(), "version": version, "kept_because": why.as_str() })
+        let lost = lost.forward.iter().map(|(place, why)| {
+            let id = place.referral_id.to_string();
+            json!({ "referral_id": id, "document": place.part(), "kept_because": why.as_str() })
         });
         print_json(&json!({
             "store": to.display().to_string(),
@@ -96,9 +97,10 @@ pub(super) fn restore(sealed: &SealedStore, args: &Restore) -> Result<ExitCode, 
         "{} documents were erased after this backup was made, and are not back",
         upkeep.purged
     );
-    for (id, version, why) in &lost.forward {
+    for (place, why) in &lost.forward {
+        let (id, part) = (place.referral_id, place.part());
         println!(
-            "NOT READABLE ANY MORE: {id} version {version}, although when the backup was made {}; the \
+            "NOT READABLE ANY MORE: {id} {part}, although when the backup was made {}; the \
              school and the authority have it",
             why.as_str()
         );

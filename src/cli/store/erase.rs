@@ -104,8 +104,9 @@ async fn erase_period(
 
 fn tell_plan(period: Period, plan: &Plan, json: bool) {
     if json {
-        let forward = plan.forward.iter().map(|(id, version, why)| {
-            json!({ "referral_id": id.to_string(), "version": version, "because": why.as_str() })
+        let forward = plan.forward.iter().map(|(place, why)| {
+            let id = place.referral_id.to_string();
+            json!({ "referral_id": id, "document": place.part(), "because": why.as_str() })
         });
         return print_json(&json!({
             "period": period.to_string(),
@@ -114,8 +115,8 @@ fn tell_plan(period: Period, plan: &Plan, json: bool) {
             "done": false,
         }));
     }
-    for (id, version, why) in &plan.forward {
-        println!("carried forward: {id} version {version}, {}", why.as_str());
+    for (place, why) in &plan.forward {
+        println!("carried forward: {} {}, {}", place.referral_id, place.part(), why.as_str());
     }
     println!(
         "{period}: {} documents would be erased, {} carried forward; nothing is changed without --yes",

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use super::document::{AreaDoc, AuthorityDoc};
+use crate::domain::calendar;
 
 const AUTHORITIES: &str = include_str!("data/childrens_services_authorities.csv");
 const HISTORY: &str = include_str!("data/la_code_history.csv");
-const BANK_HOLIDAYS: &str = include_str!("data/bank-holidays-england-and-wales.csv");
 
 /// How many authorities England has had since 1 April 2023.
 pub const AUTHORITY_COUNT: usize = 153;
@@ -32,12 +32,12 @@ pub fn authorities() -> Vec<AuthorityDoc> {
         .collect()
 }
 
-/// Bank holidays of England and Wales, 2012 to 2028.
+/// Bank holidays of England and Wales as published, 2012 to 2028.
 pub fn bank_holidays() -> Vec<String> {
-    columns(BANK_HOLIDAYS, ["date"]).map(|[date]| date).collect()
+    calendar::published().map(|day| day.to_string()).collect()
 }
 
-/// The named columns of a table that is part of this program; a test reads all three.
+/// The named columns of a table that is part of this program; a test reads both.
 fn columns<const N: usize>(
     table: &'static str,
     names: [&str; N],

@@ -6,7 +6,9 @@ use super::{INCOMPLETE, Read, Says, Statement, WRONG_ROLE, refuse};
 use crate::domain::ids::Digest;
 use crate::domain::party::{Organisation, Party};
 use crate::domain::refusal::Refusal;
-use crate::protocol::tokens::{self, Accepted, Attested, DispatchNote, SenderKind, Submission};
+use crate::protocol::tokens::{
+    self, Accepted, Attested, CaseEvent, DispatchNote, SenderKind, Submission,
+};
 
 /// Checks each of `statements`, which stand in the order of `tokens`.
 pub(super) fn check(statements: &[Statement], tokens: &[Read]) -> Result<(), Refusal> {
@@ -29,6 +31,10 @@ pub(super) fn check(statements: &[Statement], tokens: &[Read]) -> Result<(), Ref
                     Attested::By(_) => SenderKind::Attested,
                 };
                 same("sender_kind", note.sender_kind == kind)?;
+                if let Some(transfer) = &note.transfer {
+                    let proposal = all.event(&transfer.proposal_sha256)?;
+                    same("to and authority", proposal.body().to == Some(authority))?;
+                }
             }
             Says::Delivered(delivered) => {
                 let (note, to) = all.note(&delivered.note_sha256)?;
@@ -38,7 +44,14 @@ pub(super) fn check(statements: &[Statement], tokens: &[Read]) -> Result<(), Ref
                     return Err(refuse(WRONG_ROLE));
                 }
             }
-            Says::Recorded(recorded) => all.delivered(&recorded.event_sha256)?,
+            Says::Recorded(recorded) => {
+                // An event is recorded right behind what its author has seen.
+                if let Some(event) = all.recordable(&recorded.event_sha256)? {
+                    let seen = event.body().seen;
+                    same("seen and position", seen.checked_add(1) == Some(recorded.position))?;
+                }
+            }
+            Says::Said(_) => {}
         }
     }
     Ok(())
@@ -69,9 +82,18 @@ impl<'a> All<'a> {
         }
     }
 
-    fn delivered(&self, digest: &Digest) -> Result<(), Refusal> {
+    fn event(&self, digest: &Digest) -> Result<&'a CaseEvent, Refusal> {
         match self.0.get(digest) {
-            Some(Says::Delivered(_)) => Ok(()),
+            Some(Says::Said(event)) => Ok(event),
+            _ => Err(refuse(INCOMPLETE)),
+        }
+    }
+
+    /// Something that a gateway records: an authority's receipt, or an event.
+    fn recordable(&self, digest: &Digest) -> Result<Option<&'a CaseEvent>, Refusal> {
+        match self.0.get(digest) {
+            Some(Says::Delivered(_)) => Ok(None),
+            Some(Says::Said(event)) => Ok(Some(event)),
             _ => Err(refuse(INCOMPLETE)),
         }
     }

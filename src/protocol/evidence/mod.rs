@@ -13,6 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::case::Author;
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{Party, Role, TrustDomain};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
@@ -21,7 +22,8 @@ use crate::domain::time::Timestamp;
 use crate::protocol::hash::sha256;
 use crate::protocol::jws::{self, Unverified, Verified};
 use crate::protocol::tokens::{
-    self, Accepted, Delivered, DispatchNote, Event, Recorded, SET_TYPE, SecurityEvent, Submission,
+    self, Accepted, CaseEvent, Delivered, DispatchNote, Event, Recorded, SET_TYPE, SecurityEvent,
+    Submission,
 };
 use crate::protocol::trust::{Chain, Purpose, Revocation, TrustStore};
 
@@ -136,6 +138,7 @@ pub enum Says {
     Dispatched(DispatchNote, Party),
     Delivered(Delivered),
     Recorded(Recorded),
+    Said(Box<CaseEvent>),
 }
 
 /// A bundle in which everything verified.
@@ -145,7 +148,7 @@ pub struct Proven {
     pub referral_id: ReferralId,
     /// The statements, in the order of the bundle.
     pub statements: Vec<Statement>,
-    /// For each document in the bundle: its digest, which a submission names.
+    /// For each document in the bundle: its digest, which a submission or an event names.
     pub documents: Vec<Digest>,
     /// How many places in the referral's order are not shown to the reader.
     pub withheld: usize,
@@ -236,7 +239,7 @@ impl Bundle {
                 trust.verify(chain, Purpose::Signing, at).map_err(|refusal| refuse(refusal.0))?;
             let typ = token.kind.typ();
             let verified = Unverified::parse(token.text)?.verify(typ, &signer)?;
-            let (says, about) = token.kind.says(&verified, scheme)?;
+            let (says, about) = token.kind.says(&verified, scheme, self.referral_id)?;
             if about != self.referral_id {
                 return Err(tokens::mismatch("sub_id"));
             }
@@ -257,16 +260,18 @@ impl Bundle {
 
     fn documents(&self, statements: &[Statement]) -> Result<Vec<Digest>, Refusal> {
         let named = |digest: &Digest| {
-            statements
-                .iter()
-                .any(|s| matches!(&s.says, Says::Submitted(sub) if sub.payload_sha256 == *digest))
+            statements.iter().any(|s| match &s.says {
+                Says::Submitted(sub) => sub.payload_sha256 == *digest,
+                Says::Said(event) => event.body().detail_sha256 == Some(*digest),
+                _ => false,
+            })
         };
         let mut digests = Vec::new();
         for text in &self.documents {
             let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse(UNREADABLE))?;
             let digest = sha256(&bytes);
             if !named(&digest) {
-                return Err(tokens::mismatch("a document and payload_sha256"));
+                return Err(tokens::mismatch("a document and its digest"));
             }
             digests.push(digest);
         }
@@ -282,6 +287,7 @@ enum Kind {
     Dispatch,
     Delivered,
     Recorded,
+    Said,
 }
 
 /// A token whose claims were read without believing them, to find what it refers to.
@@ -304,6 +310,7 @@ impl<'a> Read<'a> {
             (SET_TYPE, Some(DispatchNote::URI)) => Kind::Dispatch,
             (SET_TYPE, Some(Delivered::URI)) => Kind::Delivered,
             (SET_TYPE, Some(Recorded::URI)) => Kind::Recorded,
+            (SET_TYPE, Some(_)) => Kind::Said,
             _ => return Err(refuse(UNREADABLE)),
         };
         Ok(Self { text, digest: sha256(text.as_bytes()), kind, claims })
@@ -311,6 +318,15 @@ impl<'a> Read<'a> {
 
     fn event_text(&self, member: &str) -> Option<&str> {
         self.claims.get("events")?.as_object()?.values().next()?.get(member)?.as_str()
+    }
+
+    /// What it says, if it is a dispatch note.
+    fn note(&self) -> Option<DispatchNote> {
+        let claims: SecurityEvent<DispatchNote> = match self.kind {
+            Kind::Dispatch => serde_json::from_value(self.claims.clone()).ok()?,
+            _ => return None,
+        };
+        Some(claims.event)
     }
 
     fn event_digest(&self, member: &str) -> Option<Digest> {
@@ -327,13 +343,24 @@ impl<'a> Read<'a> {
             all.iter().find(names)
         };
         let at = match self.kind {
-            Kind::Accepted | Kind::Recorded | Kind::Dispatch => time(self, "recorded_at"),
+            Kind::Accepted | Kind::Recorded => time(self, "recorded_at"),
+            Kind::Dispatch => self.note().map(|note| note.judged_at()),
             Kind::Submission | Kind::Attested => {
                 named_by(Kind::Accepted, "submission_sha256").and_then(|t| time(t, "recorded_at"))
             }
             Kind::Delivered => match named_by(Kind::Recorded, "event_sha256") {
                 Some(token) => time(token, "recorded_at"),
                 None => return time(self, "stored_at").map(|t| (t, false)).ok_or_else(incomplete),
+            },
+            Kind::Said => match named_by(Kind::Recorded, "event_sha256") {
+                Some(record) => time(record, "recorded_at"),
+                // A proposal as the authority got it that was asked: its note says when it was recorded.
+                None => {
+                    let notes = all.iter().filter_map(Read::note);
+                    let mut transfers = notes.filter_map(|note| note.transfer);
+                    let ours = transfers.find(|t| t.proposal_sha256 == self.digest);
+                    ours.map(|transfer| transfer.proposed_at)
+                }
             },
         };
         at.map(|t| (t, true)).ok_or_else(incomplete)
@@ -353,8 +380,14 @@ impl Kind {
         }
     }
 
-    /// The typed claims and the referral they are about; each statement is for one role to make.
-    fn says(self, token: &Verified, scheme: &TrustDomain) -> Result<(Says, ReferralId), Refusal> {
+    /// The typed claims and the referral they are about, which for an event has to be `id`; each
+    /// statement is for one role to make.
+    fn says(
+        self,
+        token: &Verified,
+        scheme: &TrustDomain,
+        id: ReferralId,
+    ) -> Result<(Says, ReferralId), Refusal> {
         fn event<E: Event>(
             token: &Verified,
         ) -> Result<(E, Vec<tokens::Audience>, ReferralId), Refusal> {
@@ -379,10 +412,17 @@ impl Kind {
             }
             Kind::Delivered => event(token).map(|(e, _, id)| (Says::Delivered(e), id))?,
             Kind::Recorded => event(token).map(|(e, _, id)| (Says::Recorded(e), id))?,
+            Kind::Said => (Says::Said(Box::new(CaseEvent::read(token, scheme, id)?)), id),
         };
         let signer = token.signer().party().organisation.role();
-        let may = if matches!(said, Says::Delivered(_)) { Role::Authority } else { Role::Gateway };
-        if signer == may { Ok((said, about)) } else { Err(refuse(WRONG_ROLE)) }
+        let may = match &said {
+            Says::Delivered(_) => signer == Role::Authority,
+            Says::Said(event) if event.kind().author() != Author::Gateway => {
+                matches!(signer, Role::School | Role::Authority)
+            }
+            _ => signer == Role::Gateway,
+        };
+        if may { Ok((said, about)) } else { Err(refuse(WRONG_ROLE)) }
     }
 }
 
@@ -395,13 +435,19 @@ fn chained(
     let mut placed: Vec<(u64, Digest, Option<Digest>)> = Vec::new();
     for (statement, token) in statements.iter().zip(tokens) {
         match &statement.says {
-            Says::Accepted(a) => placed.push((a.position, token.digest, None)),
+            Says::Accepted(a) => placed.push((a.position, token.digest, a.previous_sha256)),
             Says::Recorded(r) => placed.push((r.position, token.digest, Some(r.previous_sha256))),
             _ => {}
         }
     }
     placed.extend(withheld.iter().map(|w| (w.position, w.sha256, None)));
     placed.sort_unstable_by_key(|(position, ..)| *position);
+    // The receipt of a later version, by itself.
+    if let [(position, _, Some(_))] = placed[..]
+        && position > 1
+    {
+        return Ok(());
+    }
     let mut before: Option<(u64, Digest)> = None;
     for (position, digest, previous) in placed {
         let follows = match before {

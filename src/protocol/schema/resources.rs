@@ -35,6 +35,14 @@ static RESOURCES: &[Resource] = embed! {
     relationship_type request_ask request_type school_link_kind sex text_basis unknown_reason
     urgency worker_danger worry_kind
     ;
+    "event/1.0":
+    acknowledged allocated call_recorded closed contacts_changed decided disagreement_raised
+    disagreement_resolved disagreement_responded disagreement_stepped dispute_resolved
+    information_requested information_supplied interim interim_answered progress
+    responsibility_disputed transfer_accepted transfer_declined transfer_proposed
+    transfer_withdrawn withdrawal_confirmed withdrawal_refused withdrawal_requested worker
+    worker_changed
+    ;
     "referral/1.0":
     address agency agreement answer attachment birth caf_assessment child chronology_entry coded
     coded_set concern consultation contact danger_to_workers dfe_code email exclude_person history

@@ -58,6 +58,11 @@ impl Shape {
         Self::file(REFERRAL_V1_ID.strip_prefix("https://ecaf.example/")?)
     }
 
+    /// The document of an event, by the event's name; `None` for events without one.
+    pub fn event(name: &str) -> Option<Self> {
+        Self::file(&format!("schemas/event/1.0/{name}.json"))
+    }
+
     fn file(path: &str) -> Option<Self> {
         let parsed = PARSED.iter().find(|parsed| parsed.resource.path == path)?;
         Some(Self { parsed, pointer: String::new(), schema: &parsed.schema })

@@ -20,6 +20,10 @@ pub struct Accepted {
     /// When the exchange recorded it: the time that counts for every clock.
     #[serde(with = "text")]
     pub recorded_at: Timestamp,
+    /// SHA-256 of the gateway's token at the position before; absent at position 1, the start of the
+    /// chain.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
+    pub previous_sha256: Option<Digest>,
     /// SHA-256 of the submission token.
     #[serde(with = "text")]
     pub submission_sha256: Digest,

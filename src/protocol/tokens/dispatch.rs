@@ -19,6 +19,8 @@ pub enum Purpose {
     Linked,
     /// It holds an open case, plan or order, and must acknowledge.
     CaseHolding,
+    /// The accountable authority asks it to take the referral over.
+    Transfer,
 }
 
 impl Purpose {
@@ -28,12 +30,13 @@ impl Purpose {
             Purpose::Accountable => "accountable",
             Purpose::Linked => "linked",
             Purpose::CaseHolding => "case_holding",
+            Purpose::Transfer => "transfer",
         }
     }
 
     /// By the word on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Accountable, Self::Linked, Self::CaseHolding]
+        [Self::Accountable, Self::Linked, Self::CaseHolding, Self::Transfer]
             .into_iter()
             .find(|p| p.as_str() == name)
     }
@@ -57,6 +60,19 @@ pub enum SenderKind {
     Signed,
     /// The gateway attests it.
     Attested,
+}
+
+/// What a note says of the transfer that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// SHA-256 of the holder's signed proposal.
+    #[serde(with = "text")]
+    pub proposal_sha256: Digest,
+    /// When the exchange recorded the proposal: the note's and the proposal's signatures are judged at
+    /// this time.
+    #[serde(with = "text")]
+    pub proposed_at: Timestamp,
 }
 
 /// The body of a `dispatch` event.
@@ -92,6 +108,9 @@ pub struct DispatchNote {
     pub directory_version: u64,
     /// The postcode table that was in force.
     pub postcode_table: String,
+    /// For a transfer, and for nothing else: the proposal that comes along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
 }
 
 impl Event for DispatchNote {
@@ -99,9 +118,19 @@ impl Event for DispatchNote {
 }
 
 impl DispatchNote {
+    /// The time at which its own signature is judged.
+    pub fn judged_at(&self) -> Timestamp {
+        self.transfer.as_ref().map_or(self.recorded_at, |transfer| transfer.proposed_at)
+    }
+
     /// Everything that this note to `authority` and `accepted` both say must be the same.
     pub fn agrees_with(&self, accepted: &Accepted, authority: DfeCode) -> Result<(), Refusal> {
         let accountable = accepted.authority == authority;
+        let fits = match self.purpose {
+            // Back to the one that was accountable first, too.
+            Purpose::Transfer => true,
+            purpose => accountable == (purpose == Purpose::Accountable),
+        };
         agree(&[
             ("version", accepted.version == self.version),
             ("recorded_at", accepted.recorded_at == self.recorded_at),
@@ -111,7 +140,11 @@ impl DispatchNote {
             ("routing_rule", accepted.routing_rule == self.routing_rule),
             ("directory_version", accepted.directory_version == self.directory_version),
             ("postcode_table", accepted.postcode_table == self.postcode_table),
-            ("authority and purpose", accountable == (self.purpose == Purpose::Accountable)),
+            ("authority and purpose", fits),
+            (
+                "purpose and transfer",
+                (self.purpose == Purpose::Transfer) == self.transfer.is_some(),
+            ),
         ])
     }
 }

@@ -5,6 +5,7 @@
 //! exactly one event.
 
 mod accepted;
+mod case_event;
 mod delivered;
 mod dispatch;
 mod recorded;
@@ -14,8 +15,9 @@ mod submission;
 pub mod text;
 
 pub use accepted::Accepted;
+pub use case_event::{CaseEvent, CaseEventBody};
 pub use delivered::Delivered;
-pub use dispatch::{DispatchNote, Purpose, SenderKind};
+pub use dispatch::{DispatchNote, Purpose, SenderKind, Transfer};
 pub use recorded::Recorded;
 pub use refused::{BrokenRule, Refused};
 pub use security_event::{Audience, Event, SET_TYPE, SecurityEvent, Subject};

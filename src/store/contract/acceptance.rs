@@ -55,7 +55,8 @@ pub struct Acceptance {
     pub submission: NewToken,
     /// Our receipt.
     pub accepted: NewToken,
-    /// The accountable authority.
+    /// The accountable authority as it was routed. Version 1 makes it the holder of the referral; a
+    /// later version changes no holder.
     pub authority: DfeCode,
     /// One per authority and purpose; may be empty for nothing to be delivered.
     pub deliveries: Vec<NewDelivery>,

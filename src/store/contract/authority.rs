@@ -41,6 +41,8 @@ pub struct Dispatch {
     pub submission: Token,
     /// The gateway's `accepted`, where it came along.
     pub accepted: Option<Token>,
+    /// The proposal of a transfer, which came along.
+    pub proposal: Option<Token>,
     /// The dispatch note. Its digest and `payload_sha256` decide what counts as the same dispatch.
     pub note: Token,
     /// Our receipt.
@@ -55,6 +57,14 @@ pub struct Dispatch {
     pub recorded_at: Timestamp,
     /// When it was received here.
     pub received_at: Timestamp,
+}
+
+impl Dispatch {
+    /// The tokens that came with it, oldest first.
+    pub(in crate::store) fn theirs(&self) -> impl Iterator<Item = &Token> {
+        let optional = self.accepted.iter().chain(&self.proposal);
+        std::iter::once(&self.submission).chain(optional).chain([&self.note])
+    }
 }
 
 impl fmt::Debug for Dispatch {

@@ -78,11 +78,14 @@ pub struct LeasedDelivery {
     pub accepted: StoredToken,
     /// The note for this authority.
     pub note: StoredToken,
-    /// Chains of those three tokens, each leaf once.
+    /// Chains of these tokens and of those in `cause`, each leaf once.
     pub chains: Vec<SeenChain>,
     /// When the first attempt began.
     pub first_tried_at: Timestamp,
-    /// When the version was recorded.
+    /// The event that called for it with our record of it, such as a transfer's proposal; `None` for
+    /// what the acceptance of the version called for.
+    pub cause: Option<Cause>,
+    /// When the version was recorded, or the event that called for it.
     pub recorded_at: Timestamp,
 }
 
@@ -90,6 +93,15 @@ impl fmt::Debug for LeasedDelivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LeasedDelivery({:?} {} v{})", self.lease, self.referral_id, self.version)
     }
+}
+
+/// An event that called for a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The event.
+    pub event: StoredToken,
+    /// Our record of it.
+    pub recorded: StoredToken,
 }
 
 /// The authority's verified receipt, with our record of it.
@@ -168,6 +180,8 @@ pub struct DeliveryRow {
     pub authority: DfeCode,
     /// Why.
     pub purpose: String,
+    /// Position of the event that called for it; `None` for the acceptance of its version.
+    pub called_by: Option<u32>,
     /// 0 to 3.
     pub urgency: u8,
     /// Where it stands.
@@ -180,7 +194,7 @@ pub struct DeliveryRow {
     pub due_at: Option<Timestamp>,
     /// When the first attempt began.
     pub first_tried_at: Option<Timestamp>,
-    /// When the version was recorded.
+    /// When the version was recorded, or the event that called for it.
     pub recorded_at: Timestamp,
     /// When it was settled.
     pub settled_at: Option<Timestamp>,

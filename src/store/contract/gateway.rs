@@ -4,9 +4,9 @@ use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use super::{
-    AcceptOutcome, Acceptance, CheckReport, DeliveredTokens, DeliveryFilter, DeliveryId,
-    DeliveryRow, DeliverySelector, Document, Head, Lease, LeaseRequest, LeasedDelivery, Pending,
-    Seen, Settled, StoredToken, TokenKind,
+    AcceptOutcome, Acceptance, Append, AppendOutcome, CheckReport, DeliveredTokens, DeliveryFilter,
+    DeliveryId, DeliveryRow, DeliverySelector, Document, Head, Lease, LeaseRequest, LeasedDelivery,
+    Pending, Seen, Settled, StoredToken, Thread, TokenKind,
 };
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
@@ -24,7 +24,8 @@ pub struct VersionRow {
     pub request_type: String,
     /// 0 to 3.
     pub urgency: u8,
-    /// The accountable authority.
+    /// The accountable authority as this version was routed. Who it is at present, after transfers, says
+    /// [`Timeline::holder`].
     pub authority: DfeCode,
     /// Digest of the submission token.
     pub submission_sha256: Digest,
@@ -60,6 +61,8 @@ pub struct Timeline {
     pub sender: Organisation,
     /// Where its thread stands.
     pub head: Head,
+    /// The accountable authority at present: as version 1 was routed, until a transfer is accepted.
+    pub holder: DfeCode,
     /// Oldest first.
     pub versions: Vec<VersionRow>,
     /// In the order in which they were stored.
@@ -158,6 +161,20 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// and purpose.
     fn accept(&self, acceptance: Acceptance) -> Pending<'_, AcceptOutcome>;
 
+    /// Makes an event durable: both tokens, the detail, chains, lists, the head, the holder, the
+    /// deliveries it calls for and an unsequenced row per token, in one transaction. Checks in this
+    /// order: unknown referral, same event token, head. Of any number of concurrent events on top of one
+    /// head, exactly one is `Committed`.
+    ///
+    /// [`super::StoreFault::Misuse`] for tokens of other kinds, a chain without certificates, a token whose
+    /// chain or lists are neither given nor kept already, or two deliveries for one authority and
+    /// purpose.
+    fn append(&self, append: Append) -> Pending<'_, AppendOutcome>;
+
+    /// Everything needed to judge the next event of a thread, as it stood at one instant. Costs as much
+    /// as the thread is long, whatever else is stored.
+    fn thread(&self, referral_id: ReferralId) -> Pending<'_, Option<Thread>>;
+
     /// Leases due deliveries: the most urgent first, among equals the one longest due. A delivery
     /// whose lease has expired is due again. Two calls never return the same delivery while its
     /// lease lasts.
@@ -204,7 +221,8 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// Everything about a referral but documents and token texts. The caller applies visibility.
     fn timeline(&self, referral_id: ReferralId) -> Pending<'_, Option<Timeline>>;
 
-    /// A document of a referral, or when and why it was erased.
+    /// A document of a referral, one of its versions or the detail of one of its events, or when and
+    /// why it was erased.
     fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>>;
 
     /// A token of a referral.

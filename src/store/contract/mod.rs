@@ -24,6 +24,7 @@ mod delivery;
 mod fault;
 mod gateway;
 mod retention;
+mod thread;
 mod values;
 
 use std::future::Future;
@@ -35,6 +36,7 @@ pub use delivery::*;
 pub use fault::*;
 pub use gateway::*;
 pub use retention::*;
+pub use thread::*;
 pub use values::*;
 
 /// What a store operation returns: a future that can be sent between threads. Dropping it does not

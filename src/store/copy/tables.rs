@@ -117,6 +117,7 @@ pub const GATEWAY: &[Table] = &[
             text("sender"),
             int("head_position"),
             bytes("head_digest"),
+            text("holder"),
         ],
     ),
     TOKENS,
@@ -139,6 +140,22 @@ pub const GATEWAY: &[Table] = &[
         ],
     ),
     table(
+        "events",
+        2,
+        &[
+            int("ref"),
+            int("position"),
+            bytes("sha256"),
+            int("event"),
+            int("recorded"),
+            text("holder"),
+            bytes("detail_sha256"),
+            int("document"),
+            int("erased_at"),
+            text("erased_why"),
+        ],
+    ),
+    table(
         "deliveries",
         1,
         &[
@@ -147,6 +164,7 @@ pub const GATEWAY: &[Table] = &[
             int("version"),
             text("authority"),
             text("purpose"),
+            int("called_by"),
             int("urgency"),
             text("state"),
             int("due_at"),

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::faults::Trouble;
-use super::read::{self, Thread};
+use super::read::{self, ThreadRow};
 use super::rows::{self, DocumentRows, Evidence, TokenRows, UnsequencedRows, small};
 use super::session::{Session, Value};
 use super::together::{NOTHING, Part, together};
@@ -276,7 +276,7 @@ async fn claim(session: &Session, a: &Acceptance) -> Result<Claim, Trouble> {
             return Ok(Claim::Granted(rows::get(&row, 0)?));
         }
     }
-    let Some(Thread { owner, sender, head: standing }) =
+    let Some(ThreadRow { owner, sender, head: standing }) =
         read::locked_thread(session, a.referral_id).await?
     else {
         return Ok(Claim::Answer(AcceptOutcome::PreviousMismatch));

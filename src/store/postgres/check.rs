@@ -21,9 +21,9 @@ pub(super) struct Checks {
     pub counts: &'static str,
     /// Whose documents they are.
     pub store: StoreKind,
-    /// Pages of documents: two numbers that order them (after `$1`, `$2`), a name, the place, what
+    /// Pages of documents, for each table that has them: two numbers that order them (after `$1`, `$2`), a name, the place, what
     /// [`rows::document`] reads.
-    pub documents: &'static str,
+    pub documents: &'static [&'static str],
     /// Each invariant with a query that names the rows that break it.
     pub invariants: &'static [(&'static str, &'static str)],
 }
@@ -39,10 +39,10 @@ const SHARED: &[(&str, &str)] = &[(
 pub(super) const AUTHORITY: &Checks = &Checks {
     counts: "SELECT (SELECT count(*) FROM dispatches), 0::bigint",
     store: StoreKind::Authority,
-    documents: "SELECT d.entry, 0::bigint, 'dispatch ' || d.entry, d.referral_id, d.version,
+    documents: &["SELECT d.entry, 0::bigint, 'dispatch ' || d.entry, d.referral_id, d.version,
             d.purpose, d.payload_sha256, d.erased_at, d.erased_why, b.key_id, b.wrapped, b.body
         FROM dispatches d LEFT JOIN documents b ON b.id = d.document
-        WHERE (d.entry, 0::bigint) > ($1, $2) ORDER BY d.entry LIMIT $3",
+        WHERE (d.entry, 0::bigint) > ($1, $2) ORDER BY d.entry LIMIT $3"],
     invariants: &[
         (
             "does not have exactly one submission, note and receipt",
@@ -82,7 +82,9 @@ pub(super) async fn run(
     let mut report = CheckReport::default();
     let evidence = check_evidence(session, &mut report).await?;
     check_tokens(session, &evidence, &mut report).await?;
-    check_documents(session, checks, vault, &mut report).await?;
+    for pages in checks.documents {
+        check_documents(session, pages, checks.store, vault, &mut report).await?;
+    }
     for (what, sql) in SHARED.iter().chain(checks.invariants) {
         for row in session.query(sql, &[]).await? {
             let name: String = get(&row, 0)?;
@@ -167,19 +169,20 @@ async fn check_tokens(
 /// Every document opens in its place and hashes to the digest that its row states, or is erased.
 async fn check_documents(
     session: &Session,
-    checks: &Checks,
+    pages: &str,
+    store: StoreKind,
     vault: &Vault,
     report: &mut CheckReport,
 ) -> Result<(), Trouble> {
     let mut last = (i64::MIN, i64::MIN);
     loop {
         // Documents can be large: few at a time.
-        let found = session.query(checks.documents, &[&last.0, &last.1, &(PAGE / 10)]).await?;
+        let found = session.query(pages, &[&last.0, &last.1, &(PAGE / 10)]).await?;
         let Some(row) = found.last() else { return Ok(()) };
         last = (get(row, 0)?, get(row, 1)?);
         for row in &found {
             let place = Place {
-                store: checks.store,
+                store,
                 referral_id: rows::referral_id(row, 3)?,
                 version: rows::small_count(row, 4)?,
                 purpose: get(row, 5)?,

@@ -7,12 +7,23 @@ use crate::store::sealing::StoreKind;
 pub(super) const CHECKS: &Checks = &Checks {
     counts: "SELECT (SELECT count(*) FROM referrals), (SELECT count(*) FROM log)",
     store: StoreKind::Gateway,
-    documents: "SELECT v.ref, v.version::bigint,
+    documents: &[
+        "SELECT v.ref, v.version::bigint,
             'version ' || v.version || ' of referral row ' || v.ref, r.referral_id, v.version, '',
             v.payload_sha256, v.erased_at, v.erased_why, b.key_id, b.wrapped, b.body
         FROM versions v JOIN referrals r ON r.ref = v.ref
         LEFT JOIN documents b ON b.id = v.document
         WHERE (v.ref, v.version) > ($1::bigint, $2::bigint) ORDER BY v.ref, v.version LIMIT $3",
+        "SELECT e.ref, e.position::bigint,
+            'detail of event ' || e.position || ' of referral row ' || e.ref, r.referral_id,
+            e.position, 'detail', e.detail_sha256, e.erased_at, e.erased_why, b.key_id, b.wrapped,
+            b.body
+        FROM events e JOIN referrals r ON r.ref = e.ref
+        LEFT JOIN documents b ON b.id = e.document
+        WHERE e.detail_sha256 IS NOT NULL
+            AND (e.ref, e.position) > ($1::bigint, $2::bigint)
+        ORDER BY e.ref, e.position LIMIT $3",
+    ],
     invariants: INVARIANTS,
 };
 
@@ -57,9 +68,42 @@ const INVARIANTS: &[(&str, &str)] = &[
                  OR r.kind IS DISTINCT FROM 'recorded' OR r.owner <> d.ref))",
     ),
     (
-        "belongs to no version",
+        "belongs to no version or event",
         "SELECT 'document ' || id FROM documents b
-         WHERE NOT EXISTS (SELECT FROM versions v WHERE v.document = b.id)",
+         WHERE NOT EXISTS (SELECT FROM versions v WHERE v.document = b.id)
+             AND NOT EXISTS (SELECT FROM events e WHERE e.document = b.id)",
+    ),
+    (
+        "belongs to no referral",
+        "SELECT 'event ' || e.position || ' of referral row ' || e.ref FROM events e
+         WHERE NOT EXISTS (SELECT FROM referrals r WHERE r.ref = e.ref)",
+    ),
+    (
+        "has a token or record of another kind, referral, digest or position, or none",
+        "SELECT 'event ' || e.position || ' of referral row ' || e.ref FROM events e
+         LEFT JOIN tokens s ON s.id = e.event LEFT JOIN tokens r ON r.id = e.recorded
+         WHERE s.owner IS DISTINCT FROM e.ref OR r.owner IS DISTINCT FROM e.ref
+             OR s.kind <> 'event' OR r.kind <> 'recorded'
+             OR s.sha256 <> e.sha256 OR r.position IS DISTINCT FROM e.position",
+    ),
+    (
+        "is in no thread, or twice",
+        "SELECT 'token ' || t.id FROM tokens t LEFT JOIN (
+             SELECT event AS id FROM events UNION ALL SELECT recorded FROM events
+             UNION ALL SELECT recorded FROM deliveries WHERE recorded IS NOT NULL) o ON o.id = t.id
+         WHERE t.kind IN ('event', 'recorded') GROUP BY t.id HAVING count(o.id) <> 1",
+    ),
+    (
+        "has another holder than its last transfer made",
+        "SELECT 'referral row ' || r.ref FROM referrals r LEFT JOIN (
+             SELECT DISTINCT ON (ref) ref, holder FROM events WHERE holder IS NOT NULL
+             ORDER BY ref, position DESC) e ON e.ref = r.ref
+         WHERE r.holder IS DISTINCT FROM e.holder",
+    ),
+    (
+        "is called for by an event that is not there",
+        "SELECT 'delivery ' || d.id FROM deliveries d WHERE d.called_by > 0 AND NOT EXISTS (
+             SELECT FROM events e WHERE e.ref = d.ref AND e.position = d.called_by)",
     ),
     (
         "belongs to no referral",

@@ -4,12 +4,13 @@ use super::faults::Trouble;
 use super::read::{read_all, waited};
 use super::rows::{self, TOKEN_COLUMNS, get, token_columns};
 use super::session::Session;
+use super::thread;
 use crate::domain::ids::Digest;
 use crate::domain::party::DfeCode;
 use crate::domain::time::Timestamp;
 use crate::store::contract::{
     DeliveryId, DeliverySelector, Document, Head, Lease, LeaseRequest, LeasedDelivery, SeenChain,
-    Settled, StoreFault,
+    Settled, StoreFault, StoredToken,
 };
 use crate::store::sealing::{Place, Vault};
 
@@ -121,7 +122,7 @@ pub(super) async fn load(
     const FIND: &str = concat!(
         "SELECT d.id, d.authority, d.purpose, d.urgency, r.sender, r.referral_id, d.version,
                 r.head_position, r.head_digest, v.payload_sha256, d.first_tried_at,
-                d.recorded_at, v.erased_at, v.erased_why, b.key_id, b.wrapped, b.body, ",
+                d.recorded_at, v.erased_at, v.erased_why, b.key_id, b.wrapped, b.body, d.called_by, ",
         token_columns!("s"),
         ", ",
         token_columns!("a"),
@@ -139,26 +140,34 @@ pub(super) async fn load(
     let rows = session.query(FIND, &[&ids]).await?;
     let mut found: Vec<LeasedDelivery> = Vec::with_capacity(leases.len());
     let mut fault = if rows.len() < leases.len() { Some(StoreFault::Corrupt) } else { None };
+    let mut called_for = Vec::new();
     for lease in leases {
         let row =
             rows.iter().find(|row| row.try_get(0).is_ok_and(|id: i64| id == lease.delivery.0));
         match row.map(|row| leased_row(row, vault, *lease)) {
-            Some(Ok(delivery)) => found.extend(delivery),
+            Some(Ok((delivery, by_event))) => {
+                called_for.extend(by_event.then_some(lease.delivery.0));
+                found.extend(delivery);
+            }
             Some(Err(bad)) => fault = Some(bad),
             None => {}
         }
     }
+    if !called_for.is_empty() {
+        for (id, cause) in thread::causes(session, &called_for).await? {
+            let caused = found.iter_mut().find(|delivery| delivery.lease.delivery.0 == id);
+            caused.into_iter().for_each(|delivery| delivery.cause = Some(cause.clone()));
+        }
+    }
     let chains = chains(session, &found).await?;
     found.retain_mut(|delivery| {
-        for token in [&delivery.submission, &delivery.accepted, &delivery.note] {
-            let x5t = token.token.x5t;
-            if delivery.chains.iter().all(|chain| chain.x5t != x5t) {
-                delivery.chains.extend(chains.iter().find(|chain| chain.x5t == x5t).cloned());
+        let leaves: Vec<_> = tokens_of(delivery).map(|token| token.token.x5t).collect();
+        for x5t in &leaves {
+            if delivery.chains.iter().all(|chain| chain.x5t != *x5t) {
+                delivery.chains.extend(chains.iter().find(|chain| chain.x5t == *x5t).cloned());
             }
         }
-        let whole = [&delivery.submission, &delivery.accepted, &delivery.note]
-            .iter()
-            .all(|token| delivery.chains.iter().any(|chain| chain.x5t == token.token.x5t));
+        let whole = leaves.iter().all(|x5t| delivery.chains.iter().any(|chain| chain.x5t == *x5t));
         if !whole {
             fault = Some(StoreFault::Corrupt);
         }
@@ -170,20 +179,27 @@ pub(super) async fn load(
     }
 }
 
-/// `None` if the document was erased meanwhile: the purge that follows ends the delivery.
+/// Every token that goes with a delivery.
+fn tokens_of(delivery: &LeasedDelivery) -> impl Iterator<Item = &StoredToken> {
+    let cause = delivery.cause.iter().flat_map(|cause| [&cause.event, &cause.recorded]);
+    [&delivery.submission, &delivery.accepted, &delivery.note].into_iter().chain(cause)
+}
+
+/// With whether an event called for it. `None` if the document was erased meanwhile: the purge that
+/// follows ends the delivery.
 fn leased_row(
     row: &tokio_postgres::Row,
     vault: &Vault,
     lease: Lease,
-) -> Result<Option<LeasedDelivery>, StoreFault> {
-    const TOKENS: usize = 17;
+) -> Result<(Option<LeasedDelivery>, bool), StoreFault> {
+    const TOKENS: usize = 18;
     let (referral_id, version) = (rows::referral_id(row, 5)?, rows::small_count(row, 6)?);
     let payload_sha256 = rows::digest(row, 9)?;
     let place = Place::gateway(referral_id, version, payload_sha256);
     let Document::Kept(document) = rows::document(row, 12)?.open(vault, &place)? else {
-        return Ok(None);
+        return Ok((None, false));
     };
-    Ok(Some(LeasedDelivery {
+    let delivery = LeasedDelivery {
         lease,
         authority: rows::dfe_code(row, 1)?,
         purpose: get(row, 2)?,
@@ -198,9 +214,11 @@ fn leased_row(
         accepted: rows::token(row, TOKENS + TOKEN_COLUMNS)?,
         note: rows::token(row, TOKENS + 2 * TOKEN_COLUMNS)?,
         chains: Vec::with_capacity(2),
+        cause: None,
         first_tried_at: rows::time(row, 10)?,
         recorded_at: rows::time(row, 11)?,
-    }))
+    };
+    Ok((Some(delivery), get::<i32>(row, 17)? > 0))
 }
 
 /// The chains of all tokens, each once.
@@ -208,10 +226,8 @@ async fn chains(
     session: &Session,
     deliveries: &[LeasedDelivery],
 ) -> Result<Vec<SeenChain>, Trouble> {
-    let mut leaves: Vec<Digest> = deliveries
-        .iter()
-        .flat_map(|d| [&d.submission, &d.accepted, &d.note].map(|token| token.token.x5t))
-        .collect();
+    let mut leaves: Vec<Digest> =
+        deliveries.iter().flat_map(tokens_of).map(|token| token.token.x5t).collect();
     leaves.sort_unstable();
     leaves.dedup();
     const FIND: &str =

@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::retention::{self, retention_store};
 use super::schema::Kind;
 use super::settings::Settings;
+use super::thread::{self, SealedAppend};
 use super::{accept_batch, check_gateway, delivered, deliveries, read, rows, sequence};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
@@ -18,7 +19,7 @@ use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 use crate::effects::Entropy;
 use crate::store::contract::*;
-use crate::store::sealing::{KeyId, Place, Vault};
+use crate::store::sealing::{DocumentRow, KeyId, Place, Vault};
 
 /// Deliveries leased by one call at most.
 const MOST_LEASES: u32 = 1_024;
@@ -93,6 +94,27 @@ impl GatewayStore for PostgresGateway {
             let document = self.vault.seal(&place, a.recorded_at, &a.document)?;
             let sealed = SealedAcceptance { acceptance, document };
             self.accepts[writer].submit(Arc::new(sealed)).await
+        })
+    }
+
+    fn append(&self, append: Append) -> Pending<'_, AppendOutcome> {
+        Box::pin(async move {
+            let vault = Arc::clone(&self.vault);
+            let detail = append.seal(&vault)?;
+            let sealed = Arc::new(SealedAppend { append, detail });
+            let write = self.engine.write(move |session, _| {
+                let (sealed, vault) = (Arc::clone(&sealed), Arc::clone(&vault));
+                Box::pin(async move { thread::append(session, &vault, &sealed).await })
+            });
+            write.await
+        })
+    }
+
+    fn thread(&self, referral_id: ReferralId) -> Pending<'_, Option<Thread>> {
+        let vault = Arc::clone(&self.vault);
+        self.engine.read(move |session| {
+            let vault = Arc::clone(&vault);
+            Box::pin(async move { thread::thread(session, &vault, referral_id).await })
         })
     }
 
@@ -193,8 +215,8 @@ impl GatewayStore for PostgresGateway {
         Box::pin(async move {
             let read = self
                 .engine
-                .read(move |session| Box::pin(read::document(session, referral_id, sha256)));
-            read.await?.map(|(place, row)| row.open(&self.vault, &place)).transpose()
+                .read(move |session| Box::pin(read::documents(session, referral_id, sha256)));
+            DocumentRow::open_one(read.await?, &self.vault)
         })
     }
 

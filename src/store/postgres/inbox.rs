@@ -128,7 +128,7 @@ async fn receive(
     if items.iter().any(|d| d.urgency > 3 || d.key.version == 0) {
         return Err(StoreFault::Misuse.into());
     }
-    let numbers = items.iter().map(|d| 5 + usize::from(d.accepted.is_some())).sum();
+    let numbers = items.iter().map(|d| 3 + d.theirs().count()).sum();
     session.prepare(DRAW).await?;
     let (begun, numbers) = tokio::join!(biased; session.begin(), rows::draw(session, numbers));
     begun?;
@@ -148,15 +148,13 @@ async fn receive(
         }
         documents.push(document, &sealed[i].document);
         // What the gateway recorded is judged at its time, our receipt at ours.
-        let theirs = [Some(&d.submission), d.accepted.as_ref(), Some(&d.note)];
-        for token in theirs.into_iter().flatten() {
+        for token in d.theirs() {
             let id = numbers.next().ok_or(StoreFault::Misuse)?;
             tokens.push(id, entry, token, None, d.recorded_at);
         }
         let id = numbers.next().ok_or(StoreFault::Misuse)?;
         tokens.push(id, entry, &d.delivered, None, d.received_at);
-        let all = [&d.submission, &d.note, &d.delivered].into_iter().chain(&d.accepted);
-        evidence.add(all, &d.chains, &d.crls)?;
+        evidence.add(d.theirs().chain([&d.delivered]), &d.chains, &d.crls)?;
     }
     if stored.is_empty() {
         session.roll_back().await?;

@@ -12,7 +12,7 @@
 //! | `faults` | PostgreSQL's errors as troubles and [`StoreFault`](crate::store::StoreFault)s |
 //! | `rows` | values <-> columns, and what both stores write alike |
 //! | `together` | several tables changed by one statement |
-//! | `accept`, `accept_batch`, `deliveries`, `delivered`, `sequence`, `read` | the gateway's operations |
+//! | `accept`, `accept_batch`, `thread`, `deliveries`, `delivered`, `sequence`, `read` | the gateway's operations |
 //! | `inbox` | the authority's operations |
 //! | `retention` | both kinds' keys, holds and erasure |
 //! | `gateway`, `authority` | the contracts' traits over them |
@@ -40,6 +40,7 @@ mod schema;
 mod sequence;
 mod session;
 mod settings;
+mod thread;
 mod together;
 
 pub use authority::PostgresAuthority;

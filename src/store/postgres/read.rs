@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 use super::faults::Trouble;
 use super::rows::{self, get, token_columns};
 use super::session::{Session, Value};
+use super::thread;
 use crate::domain::delivery::{DELAYED_AFTER_MS, State};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
@@ -16,7 +17,7 @@ use crate::store::contract::{
 use crate::store::sealing::{DocumentRow, Place, Vault};
 
 /// A referral's row.
-pub(super) struct Thread {
+pub(super) struct ThreadRow {
     pub owner: i64,
     pub sender: Organisation,
     pub head: Head,
@@ -26,28 +27,35 @@ pub(super) struct Thread {
 pub(super) async fn locked_thread(
     session: &Session,
     id: ReferralId,
-) -> Result<Option<Thread>, Trouble> {
-    const FIND: &str = "SELECT ref, sender, head_position, head_digest FROM referrals
-        WHERE referral_id = $1 FOR UPDATE";
-    let row = session.first(FIND, &[&&id.as_bytes()[..]]).await?;
-    Ok(row.map(|row| thread_row(&row)).transpose()?)
+) -> Result<Option<ThreadRow>, Trouble> {
+    let row = session.first(LOCK, &[&&id.as_bytes()[..]]).await?;
+    Ok(row.map(|row| thread_columns(&row)).transpose()?)
 }
 
-async fn thread(session: &Session, id: ReferralId) -> Result<Option<Thread>, Trouble> {
+/// Locks and reads a referral's row.
+pub(super) const LOCK: &str = "SELECT ref, sender, head_position, head_digest FROM referrals
+    WHERE referral_id = $1 FOR UPDATE";
+
+/// The row of a referral; `None` if nobody has used the id.
+pub(super) async fn thread_row(
+    session: &Session,
+    id: ReferralId,
+) -> Result<Option<ThreadRow>, Trouble> {
     const FIND: &str =
         "SELECT ref, sender, head_position, head_digest FROM referrals WHERE referral_id = $1";
     let row = session.first(FIND, &[&&id.as_bytes()[..]]).await?;
-    Ok(row.map(|row| thread_row(&row)).transpose()?)
+    Ok(row.map(|row| thread_columns(&row)).transpose()?)
 }
 
-fn thread_row(row: &Row) -> Result<Thread, StoreFault> {
+/// Reads what [`LOCK`] gives.
+pub(super) fn thread_columns(row: &Row) -> Result<ThreadRow, StoreFault> {
     let head = Head { position: rows::small_count(row, 2)?, digest: rows::digest(row, 3)? };
-    Ok(Thread { owner: get(row, 0)?, sender: rows::organisation(row, 1)?, head })
+    Ok(ThreadRow { owner: get(row, 0)?, sender: rows::organisation(row, 1)?, head })
 }
 
 /// Where a thread stands.
 pub(super) async fn head(session: &Session, id: ReferralId) -> Result<Option<Head>, Trouble> {
-    Ok(thread(session, id).await?.map(|thread| thread.head))
+    Ok(thread_row(session, id).await?.map(|thread| thread.head))
 }
 
 /// A stored version with its receipt.
@@ -130,17 +138,18 @@ pub(super) async fn timeline(
     id: ReferralId,
 ) -> Result<Option<Timeline>, Trouble> {
     session.begin_snapshot().await?;
-    let found = match thread(session, id).await? {
+    let found = match thread_row(session, id).await? {
         None => None,
-        Some(Thread { owner, sender, head }) => {
-            let filter = DeliveryFilter { referral_id: Some(id), ..DeliveryFilter::default() };
+        Some(ThreadRow { owner, sender, head }) => {
+            let versions = versions(session, vault, id, owner).await?;
             Some(Timeline {
                 referral_id: id,
                 sender,
                 head,
-                versions: versions(session, vault, id, owner).await?,
+                holder: thread::holder(session, owner, &versions).await?,
                 tokens: tokens(session, owner).await?,
-                deliveries: deliveries(session, filter).await?,
+                deliveries: deliveries_of(session, owner).await?,
+                versions,
             })
         }
     };
@@ -148,7 +157,7 @@ pub(super) async fn timeline(
     Ok(found)
 }
 
-async fn versions(
+pub(super) async fn versions(
     session: &Session,
     vault: &Vault,
     id: ReferralId,
@@ -178,8 +187,8 @@ async fn versions(
     })
 }
 
-/// The numbers of a referral's tokens: each stands in a version or a delivery, so that tokens need no
-/// index of their owners.
+/// The numbers of a referral's tokens: each stands in a version, an event or a delivery, so that tokens
+/// need no index of their owners.
 macro_rules! tokens_of {
     ($owner:literal) => {
         concat!(
@@ -187,6 +196,8 @@ macro_rules! tokens_of {
             $owner,
             " UNION ALL SELECT unnest(ARRAY[d.note, d.delivered, d.recorded])
               FROM deliveries d WHERE d.ref = ",
+            $owner,
+            " UNION ALL SELECT unnest(ARRAY[e.event, e.recorded]) FROM events e WHERE e.ref = ",
             $owner,
             ")"
         )
@@ -211,19 +222,35 @@ async fn tokens(session: &Session, owner: i64) -> Result<Vec<TokenRow>, Trouble>
     })
 }
 
+/// What [`delivery_row`] reads, up to the conditions.
+macro_rules! delivery_rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.id, r.referral_id, d.version, d.authority, d.purpose, d.called_by, d.urgency,
+                    d.state, d.attempts, d.reason, d.due_at, d.first_tried_at, d.recorded_at,
+                    d.settled_at, n.sha256, e.sha256
+             FROM deliveries d JOIN referrals r ON r.ref = d.ref JOIN tokens n ON n.id = d.note
+             LEFT JOIN tokens e ON e.id = d.delivered ",
+            $rest
+        )
+    };
+}
+
+/// Deliveries of one referral, in the order in which they were called for.
+pub(super) async fn deliveries_of(
+    session: &Session,
+    owner: i64,
+) -> Result<Vec<DeliveryRow>, Trouble> {
+    const FIND: &str = delivery_rows!("WHERE d.ref = $1 ORDER BY d.id");
+    read_all(session.query(FIND, &[&owner]).await?, delivery_row)
+}
+
 /// Deliveries by any mix of conditions, for people: the text of the query varies with them.
 pub(super) async fn deliveries(
     session: &Session,
     filter: DeliveryFilter,
 ) -> Result<Vec<DeliveryRow>, Trouble> {
-    let mut sql = String::from(
-        "SELECT d.id, r.referral_id, d.version, d.authority, d.purpose, d.urgency, d.state,
-                d.attempts, d.reason, d.due_at, d.first_tried_at, d.recorded_at, d.settled_at,
-                n.sha256, e.sha256
-         FROM deliveries d JOIN referrals r ON r.ref = d.ref JOIN tokens n ON n.id = d.note
-         LEFT JOIN tokens e ON e.id = d.delivered
-         WHERE d.id > $1",
-    );
+    let mut sql = String::from(delivery_rows!("WHERE d.id > $1"));
     let after = filter.after.map_or(0, |id| id.0);
     let longest = DeliveryFilter::LONGEST;
     let limit = if filter.limit == 0 { longest } else { filter.limit.min(longest) };
@@ -259,34 +286,49 @@ fn delivery_row(row: &Row) -> Result<DeliveryRow, StoreFault> {
         version: rows::small_count(row, 2)?,
         authority: rows::dfe_code(row, 3)?,
         purpose: get(row, 4)?,
-        urgency: rows::urgency(row, 5)?,
-        state: State::from_name(get(row, 6)?).ok_or(StoreFault::Corrupt)?,
-        attempts: rows::small_count(row, 7)?,
-        reason: get(row, 8)?,
-        due_at: rows::time_or_none(row, 9)?,
-        first_tried_at: rows::time_or_none(row, 10)?,
-        recorded_at: rows::time(row, 11)?,
-        settled_at: rows::time_or_none(row, 12)?,
-        note_sha256: rows::digest(row, 13)?,
-        delivered_sha256: rows::digest_or_none(row, 14)?,
+        called_by: match rows::small_count(row, 5)? {
+            0 => None,
+            position => Some(position),
+        },
+        urgency: rows::urgency(row, 6)?,
+        state: State::from_name(get(row, 7)?).ok_or(StoreFault::Corrupt)?,
+        attempts: rows::small_count(row, 8)?,
+        reason: get(row, 9)?,
+        due_at: rows::time_or_none(row, 10)?,
+        first_tried_at: rows::time_or_none(row, 11)?,
+        recorded_at: rows::time(row, 12)?,
+        settled_at: rows::time_or_none(row, 13)?,
+        note_sha256: rows::digest(row, 14)?,
+        delivered_sha256: rows::digest_or_none(row, 15)?,
     })
 }
 
-/// A document as it lies there, with its place.
-pub(super) async fn document(
+/// A document as it lies there, with its place; more than once if it was given more than once. Its
+/// versions before details.
+pub(super) async fn documents(
     session: &Session,
     id: ReferralId,
     sha256: Digest,
-) -> Result<Option<(Place, DocumentRow)>, Trouble> {
+) -> Result<Vec<(Place, DocumentRow)>, Trouble> {
     const FIND: &str = "
-        SELECT v.version, v.erased_at, v.erased_why, d.key_id, d.wrapped, d.body
+        SELECT v.version, false, v.erased_at, v.erased_why, d.key_id, d.wrapped, d.body
         FROM referrals r JOIN versions v ON v.ref = r.ref
         LEFT JOIN documents d ON d.id = v.document
-        WHERE r.referral_id = $1 AND v.payload_sha256 = $2";
-    let row = session.first(FIND, &[&&id.as_bytes()[..], &&sha256.as_bytes()[..]]).await?;
-    let Some(row) = row else { return Ok(None) };
-    let place = Place::gateway(id, rows::small_count(&row, 0)?, sha256);
-    Ok(Some((place, rows::document(&row, 1)?)))
+        WHERE r.referral_id = $1 AND v.payload_sha256 = $2
+        UNION ALL
+        SELECT e.position, true, e.erased_at, e.erased_why, d.key_id, d.wrapped, d.body
+        FROM referrals r JOIN events e ON e.ref = r.ref
+        LEFT JOIN documents d ON d.id = e.document
+        WHERE r.referral_id = $1 AND e.detail_sha256 = $2";
+    let found = session.query(FIND, &[&&id.as_bytes()[..], &&sha256.as_bytes()[..]]).await?;
+    read_all(found, |row| {
+        let number = rows::small_count(row, 0)?;
+        let place = match get(row, 1)? {
+            false => Place::gateway(id, number, sha256),
+            true => Place::detail(id, number, sha256),
+        };
+        Ok((place, rows::document(row, 2)?))
+    })
 }
 
 pub(super) async fn token(

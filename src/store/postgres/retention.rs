@@ -15,31 +15,52 @@ use crate::store::sealing::{KeyId, Place, StoreKind};
 /// The statements in which the two kinds differ.
 pub(super) struct Kind {
     store: StoreKind,
-    /// `SELECT` of [`wrapped`]'s columns, up to its `WHERE`.
+    /// `SELECT` of [`wrapped`]'s columns, up to its `WHERE`. Walks documents `d` in their order, however
+    /// many tables they belong to.
     wrapped: &'static str,
+    /// The condition for the documents of a referral, `$1`.
+    of: &'static str,
     /// Whether a referral is here.
     known: &'static str,
-    /// Marks the owners of documents as erased; `$1` documents, `$2` when, `$3` why.
-    mark: &'static str,
-    /// Ends the open deliveries of documents; `$1` documents, `$2` now. Run before `mark`.
+    /// Mark the owners of documents as erased, in each table that has some; `$1` documents, `$2` when,
+    /// `$3` why.
+    marks: &'static [&'static str],
+    /// Locks what deliveries are called for of documents, `$1`: so that none is added unseen.
+    lock_deliverable: Option<&'static str>,
+    /// Ends the open deliveries of documents; `$1` documents, `$2` now. Run before `marks`.
     end_deliveries: Option<&'static str>,
 }
 
 pub(super) const GATEWAY: Kind = Kind {
     store: StoreKind::Gateway,
-    wrapped: "SELECT d.id, d.key_id, d.wrapped, r.referral_id, v.version, '', v.payload_sha256,
-                     v.recorded_at,
-                     (SELECT count(*) FROM deliveries x WHERE x.ref = v.ref
+    wrapped: "SELECT d.id, d.key_id, d.wrapped, r.referral_id, coalesce(v.version, e.position),
+                     CASE WHEN v.ref IS NULL THEN 'detail' ELSE '' END,
+                     coalesce(v.payload_sha256, e.detail_sha256),
+                     coalesce(v.recorded_at, (SELECT recorded_at FROM tokens WHERE id = e.recorded)),
+                     (SELECT count(*) FROM deliveries x WHERE x.ref = r.ref
                       AND x.state NOT IN ('delivered', 'by_hand')),
                      c.closed_at,
-                     (SELECT max(recorded_at) FROM versions n WHERE n.ref = v.ref),
+                     (SELECT max(recorded_at) FROM versions n WHERE n.ref = r.ref),
                      (SELECT count(*) FROM holds h WHERE h.referral_id = r.referral_id)
-              FROM documents d JOIN versions v ON v.document = d.id
-              JOIN referrals r ON r.ref = v.ref
+              FROM documents d LEFT JOIN versions v ON v.document = d.id
+              LEFT JOIN events e ON e.document = d.id
+              JOIN referrals r ON r.ref = coalesce(v.ref, e.ref)
               LEFT JOIN closures c ON c.referral_id = r.referral_id",
+    of: "d.id = ANY (ARRAY (
+             SELECT o.document FROM versions o JOIN referrals y ON y.ref = o.ref
+             WHERE y.referral_id = $1
+             UNION ALL SELECT o.document FROM events o JOIN referrals y ON y.ref = o.ref
+             WHERE y.referral_id = $1))",
     known: "SELECT 1 FROM referrals r WHERE r.referral_id = $1",
-    mark: "UPDATE versions SET document = NULL, erased_at = $2, erased_why = $3
-           WHERE document = ANY ($1::bigint[])",
+    marks: &[
+        "UPDATE versions SET document = NULL, erased_at = $2, erased_why = $3
+         WHERE document = ANY ($1::bigint[])",
+        "UPDATE events SET document = NULL, erased_at = $2, erased_why = $3
+         WHERE document = ANY ($1::bigint[])",
+    ],
+    lock_deliverable: Some(
+        "SELECT FROM versions WHERE document = ANY ($1::bigint[]) ORDER BY ref, version FOR UPDATE",
+    ),
     end_deliveries: Some(
         "UPDATE deliveries d
          SET state = 'undeliverable', due_at = NULL, lease_token = NULL, lease_holder = NULL,
@@ -58,9 +79,11 @@ pub(super) const AUTHORITY: Kind = Kind {
                      (SELECT count(*) FROM holds h WHERE h.referral_id = r.referral_id)
               FROM documents d JOIN dispatches r ON r.document = d.id
               LEFT JOIN closures c ON c.referral_id = r.referral_id",
+    of: "r.referral_id = $1",
     known: "SELECT 1 FROM dispatches r WHERE r.referral_id = $1",
-    mark: "UPDATE dispatches SET document = NULL, erased_at = $2, erased_why = $3
-           WHERE document = ANY ($1::bigint[])",
+    marks: &["UPDATE dispatches SET document = NULL, erased_at = $2, erased_why = $3
+              WHERE document = ANY ($1::bigint[])"],
+    lock_deliverable: None,
     end_deliveries: None,
 };
 
@@ -187,7 +210,7 @@ pub(super) async fn wrapped_of(
     kind: &Kind,
     referral_id: ReferralId,
 ) -> Result<Vec<WrappedDocument>, Trouble> {
-    let sql = format!("{} WHERE r.referral_id = $1 ORDER BY d.id", kind.wrapped);
+    let sql = format!("{} WHERE {} ORDER BY d.id", kind.wrapped, kind.of);
     let found = session.query(&sql, &[&&referral_id.as_bytes()[..]]).await?;
     read_all(found, |row| wrapped(kind, row))
 }
@@ -226,10 +249,15 @@ pub(super) async fn purge(
     session.begin().await?;
     let there = session.query(LOCK, &[&ids, &wrapped]).await?;
     let there: Vec<i64> = read_all(there, |row| get(row, 0))?;
+    if let Some(sql) = kind.lock_deliverable {
+        session.query(sql, &[&there]).await?;
+    }
     if let Some(sql) = kind.end_deliveries {
         session.execute(sql, &[&there, &now.millis()]).await?;
     }
-    session.execute(kind.mark, &[&there, &erasure.at.millis(), &erasure.why.as_str()]).await?;
+    for mark in kind.marks {
+        session.execute(mark, &[&there, &erasure.at.millis(), &erasure.why.as_str()]).await?;
+    }
     const DELETE: &str = "DELETE FROM documents WHERE id = ANY ($1::bigint[])";
     let purged = session.execute(DELETE, &[&there]).await?;
     session.commit().await?;

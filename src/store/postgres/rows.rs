@@ -392,6 +392,12 @@ pub(super) fn referral_id(row: &Row, column: usize) -> Result<ReferralId, StoreF
     Ok(ReferralId::from_bytes(bytes.try_into().map_err(|_| StoreFault::Corrupt)?))
 }
 
+/// Reads the code of an authority that may be missing.
+pub(super) fn dfe_code_or_none(row: &Row, column: usize) -> Result<Option<DfeCode>, StoreFault> {
+    let code: Option<&str> = get(row, column)?;
+    code.map(|code| code.parse().map_err(|_| StoreFault::Corrupt)).transpose()
+}
+
 /// Reads the code of an authority.
 pub(super) fn dfe_code(row: &Row, column: usize) -> Result<DfeCode, StoreFault> {
     get::<&str>(row, column)?.parse().map_err(|_| StoreFault::Corrupt)

@@ -17,7 +17,10 @@ pub enum Kind {
 }
 
 const COMMON_1: &str = include_str!("migrations/common_0001.sql");
-const GATEWAY: &[&[&str]] = &[&[COMMON_1, include_str!("migrations/gateway_0001.sql")]];
+const GATEWAY: &[&[&str]] = &[
+    &[COMMON_1, include_str!("migrations/gateway_0001.sql")],
+    &[include_str!("migrations/gateway_0002.sql")],
+];
 const AUTHORITY: &[&[&str]] = &[&[COMMON_1, include_str!("migrations/authority_0001.sql")]];
 
 /// Held for as long as a migration takes, so that two do not run at once: "ecaf" and a number of

@@ -22,7 +22,7 @@ use crate::domain::retention::{Erasure, ErasureReason, KeptBecause, Period};
 use crate::domain::time::Timestamp;
 use crate::store::contract::{RetentionStore, StoreFault, WrappedDocument};
 
-use super::form::KeyId;
+use super::form::{KeyId, Place};
 use super::kek::Keks;
 use super::ring::{RingFault, Tombstone};
 use super::ring_file::{RingFile, RingFileFault, RingLock};
@@ -77,7 +77,7 @@ pub struct Plan {
     /// Documents that would be erased.
     pub erase: u64,
     /// Documents that would be carried forward, with the first reason for each.
-    pub forward: Vec<(ReferralId, u32, KeptBecause)>,
+    pub forward: Vec<(Place, KeptBecause)>,
 }
 
 /// What an erasure did.
@@ -116,8 +116,7 @@ impl Eraser<'_> {
                     match document.facts.may_be_erased() {
                         Ok(()) => plan.erase += 1,
                         Err(why) => {
-                            let place = &document.place;
-                            plan.forward.push((place.referral_id, place.version, why));
+                            plan.forward.push((document.place.clone(), why));
                         }
                     }
                 }

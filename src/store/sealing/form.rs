@@ -95,9 +95,10 @@ pub struct Place {
     pub store: StoreKind,
     /// The referral.
     pub referral_id: ReferralId,
-    /// Its version.
+    /// Its version; of an event's detail, the position of the event.
     pub version: u32,
-    /// The purpose of the dispatch; empty in a gateway's store.
+    /// The purpose of the dispatch; in a gateway's store empty for a version, [`Place::DETAIL`] for a
+    /// detail.
     pub purpose: String,
     /// What the row states as the document's digest: a row cannot claim another document's bytes.
     pub sha256: Digest,
@@ -108,6 +109,23 @@ impl Place {
     pub fn gateway(referral_id: ReferralId, version: u32, sha256: Digest) -> Self {
         let purpose = String::new();
         Self { store: StoreKind::Gateway, referral_id, version, purpose, sha256 }
+    }
+
+    /// The purpose of an event's detail.
+    pub const DETAIL: &str = "detail";
+
+    /// The detail of an event in a gateway's store.
+    pub fn detail(referral_id: ReferralId, position: u32, sha256: Digest) -> Self {
+        let purpose = Self::DETAIL.to_owned();
+        Self { store: StoreKind::Gateway, referral_id, version: position, purpose, sha256 }
+    }
+
+    /// Which document of its referral, for a person.
+    pub fn part(&self) -> String {
+        match (self.store, self.purpose.as_str()) {
+            (StoreKind::Gateway, Self::DETAIL) => format!("detail of event {}", self.version),
+            _ => format!("version {}", self.version),
+        }
     }
 
     /// A document of an authority's store.

@@ -85,7 +85,7 @@ pub async fn unreadable(store: &dyn RetentionStore, vault: &Vault) -> Result<Pla
                 match (erasure.map(|erasure| erasure.why), document.facts.may_be_erased()) {
                     (None, _) => {}
                     (Some(ErasureReason::Misidentified), _) | (_, Ok(())) => plan.erase += 1,
-                    (_, Err(why)) => plan.forward.push((place.referral_id, place.version, why)),
+                    (_, Err(why)) => plan.forward.push((document.place, why)),
                 }
             }
         }

@@ -238,6 +238,21 @@ pub(in crate::store) enum DocumentRow {
 }
 
 impl DocumentRow {
+    /// The first of them that can be read; erased only if all are.
+    pub fn open_one(
+        rows: Vec<(Place, Self)>,
+        vault: &Vault,
+    ) -> Result<Option<Document>, StoreFault> {
+        let mut erased = None;
+        for (place, row) in rows {
+            match row.open(vault, &place)? {
+                kept @ Document::Kept(_) => return Ok(Some(kept)),
+                document => erased = erased.or(Some(document)),
+            }
+        }
+        Ok(erased)
+    }
+
     /// Opened, on the caller's task.
     pub fn open(self, vault: &Vault, place: &Place) -> Result<Document, StoreFault> {
         match self {

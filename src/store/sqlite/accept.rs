@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::read::{self, Thread};
+use super::read::{self, ThreadRow};
 use super::rows;
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
@@ -95,7 +95,8 @@ enum Claim {
 
 /// Takes the idempotency key, or says who has it.
 fn claim(conn: &Connection, a: &Acceptance, head: Head) -> Result<Claim, StoreFault> {
-    let Some(Thread { owner, sender, head: standing }) = read::thread(conn, a.referral_id)? else {
+    let Some(ThreadRow { owner, sender, head: standing }) = read::thread_row(conn, a.referral_id)?
+    else {
         if a.version != 1 {
             return Ok(Claim::Answer(AcceptOutcome::PreviousMismatch));
         }

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::engine;
+use super::{engine, schema};
 use crate::store::contract::StoreFault;
 
 /// A copy under a name of its own, until it has been checked: then [`Draft::keep`] gives it its name.
@@ -138,12 +138,15 @@ pub fn copy(from: &Path, draft: &Draft) -> Result<(), CopyFault> {
 }
 
 /// Begins to restore a store to `to`, where none may be, from the backup at `from`. The draft is a whole
-/// store; what must not come back is taken out of it before it gets its name.
+/// store of the present version, also where the backup is older; what must not come back is taken out of
+/// it before it gets its name.
 pub fn restore(from: &Path, to: &Path) -> Result<Draft, CopyFault> {
     let mut backup = File::open(from)?;
     let draft = Draft::begin(to, ".restoring")?;
     let mut copy = OpenOptions::new().write(true).open(&draft.path)?;
     io::copy(&mut backup, &mut copy)?;
     copy.sync_all()?;
+    // Crash before, in and after this: the draft has no name, and the next attempt begins anew.
+    schema::renew(&mut engine::connect(&draft.path)?)?;
     Ok(draft)
 }

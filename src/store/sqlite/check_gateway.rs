@@ -49,9 +49,35 @@ const INVARIANTS: &[(&str, &str)] = &[
                  OR r.kind <> 'recorded' OR r.owner <> d.ref))",
     ),
     (
-        "belongs to no version",
+        "belongs to no version or event",
         "SELECT 'document ' || id FROM documents
-         WHERE id NOT IN (SELECT document FROM versions WHERE document IS NOT NULL)",
+         WHERE id NOT IN (SELECT document FROM versions WHERE document IS NOT NULL
+                          UNION ALL SELECT document FROM events WHERE document IS NOT NULL)",
+    ),
+    (
+        "has a token or record of another kind, referral, digest or position",
+        "SELECT 'event ' || e.position || ' of referral row ' || e.ref FROM events e
+         JOIN tokens s ON s.id = e.event JOIN tokens r ON r.id = e.recorded
+         WHERE s.owner <> e.ref OR r.owner <> e.ref OR s.kind <> 'event' OR r.kind <> 'recorded'
+             OR s.sha256 <> e.sha256 OR r.position <> e.position",
+    ),
+    (
+        "is in no thread, or twice",
+        "SELECT 'token ' || t.id FROM tokens t LEFT JOIN (
+             SELECT event AS id FROM events UNION ALL SELECT recorded FROM events
+             UNION ALL SELECT recorded FROM deliveries WHERE recorded IS NOT NULL) o ON o.id = t.id
+         WHERE t.kind IN ('event', 'recorded') GROUP BY t.id HAVING count(o.id) <> 1",
+    ),
+    (
+        "has another holder than its last transfer made",
+        "SELECT 'referral row ' || r.ref FROM referrals r WHERE r.holder IS NOT (
+             SELECT e.holder FROM events e WHERE e.ref = r.ref AND e.holder IS NOT NULL
+             ORDER BY e.position DESC LIMIT 1)",
+    ),
+    (
+        "is called for by an event that is not there",
+        "SELECT 'delivery ' || d.id FROM deliveries d WHERE d.called_by > 0 AND NOT EXISTS (
+             SELECT 1 FROM events e WHERE e.ref = d.ref AND e.position = d.called_by)",
     ),
     (
         "leaves a gap in the log",
@@ -99,6 +125,18 @@ pub(super) fn check(conn: &Connection, vault: &Vault) -> Result<CheckReport, Sto
                 '', v.payload_sha256, v.erased_at, v.erased_why, b.key_id, b.wrapped, b.body
          FROM versions v JOIN referrals r ON r.ref = v.ref
          LEFT JOIN documents b ON b.id = v.document",
+    )?;
+    check_documents(
+        &snapshot,
+        vault,
+        StoreKind::Gateway,
+        &mut report,
+        "SELECT 'detail of event ' || e.position || ' of referral row ' || e.ref, r.referral_id,
+                e.position, 'detail', e.detail_sha256, e.erased_at, e.erased_why, b.key_id,
+                b.wrapped, b.body
+         FROM events e JOIN referrals r ON r.ref = e.ref
+         LEFT JOIN documents b ON b.id = e.document
+         WHERE e.detail_sha256 IS NOT NULL",
     )?;
     expect_none(&snapshot, &mut report, INVARIANTS)?;
     (report.referrals, report.log_entries) = snapshot.query_row(

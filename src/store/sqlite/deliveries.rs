@@ -8,7 +8,7 @@ use super::rows;
 use crate::domain::time::Timestamp;
 use crate::effects::Entropy;
 use crate::store::contract::{
-    DeliveredTokens, DeliveryId, DeliverySelector, Document, Head, Lease, LeaseRequest,
+    Cause, DeliveredTokens, DeliveryId, DeliverySelector, Document, Head, Lease, LeaseRequest,
     LeasedDelivery, SeenChain, Settled, StoreFault, StoredToken,
 };
 use crate::store::sealing::{Place, Vault};
@@ -103,7 +103,7 @@ fn load_one(
         "SELECT d.authority, d.purpose, d.urgency, r.sender, r.referral_id, d.version,
                 r.head_position, r.head_digest, v.payload_sha256, v.submission, v.accepted, d.note,
                 d.first_tried_at, d.recorded_at, v.erased_at, v.erased_why, b.key_id, b.wrapped,
-                b.body
+                b.body, d.ref, d.called_by
          FROM deliveries d JOIN referrals r ON r.ref = d.ref
          JOIN versions v ON v.ref = d.ref AND v.version = d.version
          LEFT JOIN documents b ON b.id = v.document
@@ -120,8 +120,11 @@ fn load_one(
     let submission = token_by_row(conn, row.get(9)?)?;
     let accepted = token_by_row(conn, row.get(10)?)?;
     let note = token_by_row(conn, row.get(11)?)?;
+    let cause = cause(conn, row.get(19)?, row.get(20)?)?;
     let mut chains: Vec<SeenChain> = Vec::with_capacity(2);
-    for x5t in [submission.token.x5t, accepted.token.x5t, note.token.x5t] {
+    let of_cause = cause.iter().flat_map(|cause| [&cause.event, &cause.recorded]);
+    for StoredToken { token, .. } in [&submission, &accepted, &note].into_iter().chain(of_cause) {
+        let x5t = token.x5t;
         if chains.iter().all(|chain| chain.x5t != x5t) {
             let certificates = rows::chain(conn, x5t)?.ok_or(StoreFault::Corrupt)?.into();
             chains.push(SeenChain { x5t, certificates });
@@ -142,15 +145,29 @@ fn load_one(
         accepted,
         note,
         chains,
+        cause,
         first_tried_at: rows::time(row, 12)?,
         recorded_at: rows::time(row, 13)?,
     }))
 }
 
+/// The event that called for a delivery, by its position; 0 for none.
+fn cause(conn: &Connection, owner: i64, position: u32) -> Result<Option<Cause>, StoreFault> {
+    if position == 0 {
+        return Ok(None);
+    }
+    let mut find =
+        conn.prepare_cached("SELECT event, recorded FROM events WHERE ref = ?1 AND position = ?2")?;
+    let (event, recorded) =
+        find.query_row(params![owner, position], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (event, recorded) = (token_by_row(conn, event)?, token_by_row(conn, recorded)?);
+    Ok(Some(Cause { event, recorded }))
+}
+
 fn token_by_row(conn: &Connection, id: i64) -> Result<StoredToken, StoreFault> {
     let mut find = conn.prepare_cached(concat!(
         "SELECT ",
-        rows::token_columns!(),
+        rows::token_columns!("t"),
         " FROM tokens t WHERE t.id = ?1"
     ))?;
     let mut found = find.query([id])?;

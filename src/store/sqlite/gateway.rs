@@ -7,14 +7,14 @@ use rustls::pki_types::CertificateDer;
 
 use super::engine::{Engine, Settings};
 use super::retention::{self, retention_store};
-use super::{accept, check_gateway, deliveries, read, rows, schema, sequence};
+use super::{accept, check_gateway, deliveries, read, rows, schema, sequence, thread};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
 use crate::effects::Entropy;
 use crate::store::contract::*;
-use crate::store::sealing::{KeyId, Place, Vault};
+use crate::store::sealing::{DocumentRow, KeyId, Place, Vault};
 
 /// The gateway's store in one SQLite file.
 pub struct SqliteGateway {
@@ -53,6 +53,20 @@ impl GatewayStore for SqliteGateway {
             let sealed = self.vault.seal(&place, a.recorded_at, &a.document)?;
             self.engine.write(move |conn| accept::accept(conn, &acceptance, &sealed)).await
         })
+    }
+
+    fn append(&self, append: Append) -> Pending<'_, AppendOutcome> {
+        Box::pin(async move {
+            let vault = Arc::clone(&self.vault);
+            let sealed = append.seal(&vault)?;
+            let op = move |conn: &_| thread::append(conn, &vault, &append, sealed.as_ref());
+            self.engine.write(op).await
+        })
+    }
+
+    fn thread(&self, referral_id: ReferralId) -> Pending<'_, Option<Thread>> {
+        let vault = Arc::clone(&self.vault);
+        self.engine.long_read(move |conn| thread::thread(conn, &vault, referral_id))
     }
 
     fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>> {
@@ -109,7 +123,8 @@ impl GatewayStore for SqliteGateway {
     }
 
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>> {
-        self.engine.read(move |conn| Ok(read::thread(conn, referral_id)?.map(|thread| thread.head)))
+        self.engine
+            .read(move |conn| Ok(read::thread_row(conn, referral_id)?.map(|thread| thread.head)))
     }
 
     fn timeline(&self, referral_id: ReferralId) -> Pending<'_, Option<Timeline>> {
@@ -119,9 +134,8 @@ impl GatewayStore for SqliteGateway {
 
     fn document(&self, referral_id: ReferralId, sha256: Digest) -> Pending<'_, Option<Document>> {
         Box::pin(async move {
-            let find = move |conn: &_| read::document(conn, referral_id, sha256);
-            let found = self.engine.read(find).await?;
-            found.map(|(place, row)| row.open(&self.vault, &place)).transpose()
+            let find = move |conn: &_| read::documents(conn, referral_id, sha256);
+            DocumentRow::open_one(self.engine.read(find).await?, &self.vault)
         })
     }
 

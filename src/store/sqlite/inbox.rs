@@ -46,8 +46,7 @@ pub(super) fn receive(
             ReceiveOutcome::OtherBytes(stored)
         });
     }
-    let tokens = [&d.submission, &d.note, &d.delivered].into_iter().chain(&d.accepted);
-    rows::insert_evidence(conn, tokens, &d.chains, &d.crls)?;
+    rows::insert_evidence(conn, d.theirs().chain([&d.delivered]), &d.chains, &d.crls)?;
     let document = rows::insert_document(conn, sealed)?;
     conn.prepare_cached(
         "INSERT INTO dispatches (referral_id, version, purpose, sender, request_type, urgency,
@@ -69,7 +68,7 @@ pub(super) fn receive(
     ])?;
     let entry = conn.last_insert_rowid();
     // What the gateway recorded is judged at its time, our receipt at ours.
-    for token in [Some(&d.submission), d.accepted.as_ref(), Some(&d.note)].into_iter().flatten() {
+    for token in d.theirs() {
         rows::insert_token(conn, entry, token, None, d.recorded_at)?;
     }
     rows::insert_token(conn, entry, &d.delivered, None, d.received_at)?;
@@ -171,7 +170,7 @@ pub(super) fn item(
     let document = rows::document(row, 11)?;
     let mut find = snapshot.prepare_cached(concat!(
         "SELECT ",
-        token_columns!(),
+        token_columns!("t"),
         " FROM tokens t WHERE t.owner = ?1 ORDER BY t.id"
     ))?;
     let tokens = collect(find.query([rows::number(number)])?, |row| rows::token(row, 0))?;

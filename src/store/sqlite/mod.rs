@@ -7,7 +7,7 @@
 //! | `schema` | migrations and what makes a file ours |
 //! | `faults` | SQLite's errors as [`StoreFault`](crate::store::StoreFault)s |
 //! | `rows` | values <-> columns, and what both stores write alike |
-//! | `accept`, `deliveries`, `sequence`, `read` | the gateway's operations |
+//! | `accept`, `thread`, `deliveries`, `sequence`, `read` | the gateway's operations |
 //! | `backup` | copies of a store in use, and stores from copies |
 //! | `retention` | both kinds' keys, holds and erasure |
 //! | `gateway`, `authority` | the contracts' traits over them |
@@ -30,6 +30,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sequence;
+mod thread;
 mod writer;
 
 pub use authority::SqliteAuthority;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::rows::{self, token_columns};
+use super::thread;
 use crate::domain::delivery::{DELAYED_AFTER_MS, State};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
@@ -14,21 +15,24 @@ use crate::store::contract::{
 use crate::store::sealing::{DocumentRow, Place, Vault};
 
 /// A referral's row.
-pub(super) struct Thread {
+pub(super) struct ThreadRow {
     pub owner: i64,
     pub sender: Organisation,
     pub head: Head,
 }
 
 /// The row of a referral; `None` if nobody has used the id.
-pub(super) fn thread(conn: &Connection, id: ReferralId) -> Result<Option<Thread>, StoreFault> {
+pub(super) fn thread_row(
+    conn: &Connection,
+    id: ReferralId,
+) -> Result<Option<ThreadRow>, StoreFault> {
     let mut find = conn.prepare_cached(
         "SELECT ref, sender, head_position, head_digest FROM referrals WHERE referral_id = ?1",
     )?;
     let mut found = find.query([id.as_bytes()])?;
     let Some(row) = found.next()? else { return Ok(None) };
     let head = Head { position: row.get(2)?, digest: rows::digest(row, 3)? };
-    Ok(Some(Thread { owner: row.get(0)?, sender: rows::organisation(row, 1)?, head }))
+    Ok(Some(ThreadRow { owner: row.get(0)?, sender: rows::organisation(row, 1)?, head }))
 }
 
 /// A stored version with its receipt.
@@ -71,11 +75,11 @@ pub(super) fn look_up(
     version: u32,
 ) -> Result<Seen, StoreFault> {
     // Nearly every id is new, and that is one statement: a snapshot is for those that are not.
-    if thread(conn, id)?.is_none() {
+    if thread_row(conn, id)?.is_none() {
         return Ok(Seen::Never);
     }
     let snapshot = conn.unchecked_transaction()?;
-    let Some(thread) = thread(&snapshot, id)? else { return Ok(Seen::Never) };
+    let Some(thread) = thread_row(&snapshot, id)? else { return Ok(Seen::Never) };
     if thread.sender != *sender {
         return Ok(Seen::Foreign);
     }
@@ -92,19 +96,21 @@ pub(super) fn timeline(
     id: ReferralId,
 ) -> Result<Option<Timeline>, StoreFault> {
     let snapshot = conn.unchecked_transaction()?;
-    let Some(Thread { owner, sender, head }) = thread(&snapshot, id)? else { return Ok(None) };
-    let filter = DeliveryFilter { referral_id: Some(id), ..DeliveryFilter::default() };
+    let Some(row) = thread_row(&snapshot, id)? else { return Ok(None) };
+    let ThreadRow { owner, sender, head } = row;
+    let versions = versions(&snapshot, vault, id, owner)?;
     Ok(Some(Timeline {
         referral_id: id,
         sender,
         head,
-        versions: versions(&snapshot, vault, id, owner)?,
+        holder: thread::holder(&snapshot, owner, &versions)?,
         tokens: tokens(&snapshot, owner)?,
-        deliveries: deliveries(&snapshot, filter)?,
+        deliveries: deliveries_of(&snapshot, owner)?,
+        versions,
     }))
 }
 
-fn versions(
+pub(super) fn versions(
     conn: &Connection,
     vault: &Vault,
     id: ReferralId,
@@ -151,19 +157,34 @@ fn tokens(conn: &Connection, owner: i64) -> Result<Vec<TokenRow>, StoreFault> {
     })
 }
 
+/// What [`delivery_row`] reads, up to the conditions.
+macro_rules! delivery_rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.id, r.referral_id, d.version, d.authority, d.purpose, d.called_by, d.urgency,
+                    d.state, d.attempts, d.reason, d.due_at, d.first_tried_at, d.recorded_at,
+                    d.settled_at, n.sha256, e.sha256
+             FROM deliveries d JOIN referrals r ON r.ref = d.ref JOIN tokens n ON n.id = d.note
+             LEFT JOIN tokens e ON e.id = d.delivered ",
+            $rest
+        )
+    };
+}
+
+/// Deliveries of one referral, in the order in which they were called for.
+pub(super) const DELIVERIES_OF: &str = delivery_rows!("WHERE d.ref = ?1 ORDER BY d.id");
+
+pub(super) fn deliveries_of(conn: &Connection, owner: i64) -> Result<Vec<DeliveryRow>, StoreFault> {
+    let mut find = conn.prepare_cached(DELIVERIES_OF)?;
+    collect(find.query([owner])?, delivery_row)
+}
+
 /// Deliveries by any mix of conditions, for people: the text of the query varies with them.
 pub(super) fn deliveries(
     conn: &Connection,
     filter: DeliveryFilter,
 ) -> Result<Vec<DeliveryRow>, StoreFault> {
-    let mut sql = String::from(
-        "SELECT d.id, r.referral_id, d.version, d.authority, d.purpose, d.urgency, d.state,
-                d.attempts, d.reason, d.due_at, d.first_tried_at, d.recorded_at, d.settled_at,
-                n.sha256, e.sha256
-         FROM deliveries d JOIN referrals r ON r.ref = d.ref JOIN tokens n ON n.id = d.note
-         LEFT JOIN tokens e ON e.id = d.delivered
-         WHERE d.id > ?",
-    );
+    let mut sql = String::from(delivery_rows!("WHERE d.id > ?"));
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(filter.after.map_or(0, |id| id.0))];
     if let Some(state) = filter.state {
         sql.push_str(" AND d.state = ?");
@@ -192,42 +213,57 @@ pub(super) fn deliveries(
 }
 
 fn delivery_row(row: &Row<'_>) -> Result<DeliveryRow, StoreFault> {
-    let state = row.get_ref(6)?.as_str().map_err(|_| StoreFault::Corrupt)?;
+    let state = row.get_ref(7)?.as_str().map_err(|_| StoreFault::Corrupt)?;
     Ok(DeliveryRow {
         id: DeliveryId(row.get(0)?),
         referral_id: rows::referral_id(row, 1)?,
         version: row.get(2)?,
         authority: rows::dfe_code(row, 3)?,
         purpose: row.get(4)?,
-        urgency: row.get(5)?,
+        called_by: match row.get(5)? {
+            0 => None,
+            position => Some(position),
+        },
+        urgency: row.get(6)?,
         state: State::from_name(state).ok_or(StoreFault::Corrupt)?,
-        attempts: row.get(7)?,
-        reason: row.get(8)?,
-        due_at: rows::time_or_none(row, 9)?,
-        first_tried_at: rows::time_or_none(row, 10)?,
-        recorded_at: rows::time(row, 11)?,
-        settled_at: rows::time_or_none(row, 12)?,
-        note_sha256: rows::digest(row, 13)?,
-        delivered_sha256: rows::digest_or_none(row, 14)?,
+        attempts: row.get(8)?,
+        reason: row.get(9)?,
+        due_at: rows::time_or_none(row, 10)?,
+        first_tried_at: rows::time_or_none(row, 11)?,
+        recorded_at: rows::time(row, 12)?,
+        settled_at: rows::time_or_none(row, 13)?,
+        note_sha256: rows::digest(row, 14)?,
+        delivered_sha256: rows::digest_or_none(row, 15)?,
     })
 }
 
-/// A document as it lies there, with its place.
-pub(super) fn document(
+/// Wherever these bytes lie in a referral: its versions before details.
+pub(super) const DOCUMENTS: &str =
+    "SELECT v.version, 0, v.erased_at, v.erased_why, d.key_id, d.wrapped, d.body
+     FROM referrals r JOIN versions v ON v.ref = r.ref
+     LEFT JOIN documents d ON d.id = v.document
+     WHERE r.referral_id = ?1 AND v.payload_sha256 = ?2
+     UNION ALL
+     SELECT e.position, 1, e.erased_at, e.erased_why, d.key_id, d.wrapped, d.body
+     FROM referrals r JOIN events e ON e.ref = r.ref
+     LEFT JOIN documents d ON d.id = e.document
+     WHERE r.referral_id = ?1 AND e.detail_sha256 = ?2";
+
+/// A document as it lies there, with its place; more than once if it was given more than once.
+pub(super) fn documents(
     conn: &Connection,
     id: ReferralId,
     sha256: Digest,
-) -> Result<Option<(Place, DocumentRow)>, StoreFault> {
-    let mut find = conn.prepare_cached(
-        "SELECT v.version, v.erased_at, v.erased_why, d.key_id, d.wrapped, d.body
-         FROM referrals r JOIN versions v ON v.ref = r.ref
-         LEFT JOIN documents d ON d.id = v.document
-         WHERE r.referral_id = ?1 AND v.payload_sha256 = ?2",
-    )?;
-    let mut found = find.query(params![id.as_bytes(), sha256.as_bytes()])?;
-    let Some(row) = found.next()? else { return Ok(None) };
-    let place = Place::gateway(id, row.get(0)?, sha256);
-    Ok(Some((place, rows::document(row, 1)?)))
+) -> Result<Vec<(Place, DocumentRow)>, StoreFault> {
+    let mut find = conn.prepare_cached(DOCUMENTS)?;
+    collect(find.query(params![id.as_bytes(), sha256.as_bytes()])?, |row| {
+        let number = row.get(0)?;
+        let place = match row.get(1)? {
+            false => Place::gateway(id, number, sha256),
+            true => Place::detail(id, number, sha256),
+        };
+        Ok((place, rows::document(row, 2)?))
+    })
 }
 
 pub(super) fn token(
@@ -237,7 +273,7 @@ pub(super) fn token(
 ) -> Result<Option<StoredToken>, StoreFault> {
     let mut find = conn.prepare_cached(concat!(
         "SELECT ",
-        token_columns!(),
+        token_columns!("t"),
         " FROM referrals r JOIN tokens t ON t.owner = r.ref
          WHERE r.referral_id = ?1 AND t.sha256 = ?2"
     ))?;

@@ -13,31 +13,42 @@ use crate::store::sealing::{KeyId, Place, StoreKind};
 /// The statements in which the two kinds differ.
 pub(super) struct Kind {
     store: StoreKind,
-    /// `SELECT` of [`wrapped`]'s columns, up to its `WHERE`.
+    /// `SELECT` of [`wrapped`]'s columns, up to its `WHERE`. Walks documents `d` in their order, however
+    /// many tables they belong to.
     wrapped: &'static str,
+    /// The condition for the documents of a referral, ?1.
+    of: &'static str,
     /// Whether a referral is here.
     known: &'static str,
-    /// Marks the owner of a document as erased; ?1 document, ?2 when, ?3 why.
-    mark: &'static str,
-    /// Ends the open deliveries of a document; ?1 document, ?2 now. Run before `mark`.
+    /// Mark the owner of a document as erased, in the one table that has it; ?1 document, ?2 when, ?3 why.
+    marks: &'static [&'static str],
+    /// Ends the open deliveries of a document; ?1 document, ?2 now. Run before `marks`.
     end_deliveries: Option<&'static str>,
 }
 
 pub(super) const GATEWAY: Kind = Kind {
     store: StoreKind::Gateway,
-    wrapped: "SELECT d.id, d.key_id, d.wrapped, r.referral_id, v.version, '', v.payload_sha256,
-                     v.recorded_at,
-                     (SELECT count(*) FROM deliveries x WHERE x.ref = v.ref
+    wrapped: "SELECT d.id, d.key_id, d.wrapped, r.referral_id, coalesce(v.version, e.position),
+                     iif(v.ref IS NULL, 'detail', ''), coalesce(v.payload_sha256, e.detail_sha256),
+                     coalesce(v.recorded_at, (SELECT recorded_at FROM tokens WHERE id = e.recorded)),
+                     (SELECT count(*) FROM deliveries x WHERE x.ref = r.ref
                       AND x.state NOT IN ('delivered', 'by_hand')),
                      c.closed_at,
-                     (SELECT max(recorded_at) FROM versions n WHERE n.ref = v.ref),
+                     (SELECT max(recorded_at) FROM versions n WHERE n.ref = r.ref),
                      (SELECT count(*) FROM holds h WHERE h.referral_id = r.referral_id)
-              FROM documents d JOIN versions v ON v.document = d.id
-              JOIN referrals r ON r.ref = v.ref
+              FROM documents d LEFT JOIN versions v ON v.document = d.id
+              LEFT JOIN events e ON e.document = d.id
+              JOIN referrals r ON r.ref = coalesce(v.ref, e.ref)
               LEFT JOIN closures c ON c.referral_id = r.referral_id",
+    of: "d.id IN (SELECT o.document FROM versions o JOIN referrals y ON y.ref = o.ref
+                  WHERE y.referral_id = ?1
+                  UNION ALL SELECT o.document FROM events o JOIN referrals y ON y.ref = o.ref
+                  WHERE y.referral_id = ?1)",
     known: "SELECT 1 FROM referrals r WHERE r.referral_id = ?1",
-    mark: "UPDATE versions SET document = NULL, erased_at = ?2, erased_why = ?3
-           WHERE document = ?1",
+    marks: &[
+        "UPDATE versions SET document = NULL, erased_at = ?2, erased_why = ?3 WHERE document = ?1",
+        "UPDATE events SET document = NULL, erased_at = ?2, erased_why = ?3 WHERE document = ?1",
+    ],
     end_deliveries: Some(
         "UPDATE deliveries
          SET state = 'undeliverable', due_at = NULL, lease_token = NULL, lease_holder = NULL,
@@ -56,9 +67,10 @@ pub(super) const AUTHORITY: Kind = Kind {
                      (SELECT count(*) FROM holds h WHERE h.referral_id = r.referral_id)
               FROM documents d JOIN dispatches r ON r.document = d.id
               LEFT JOIN closures c ON c.referral_id = r.referral_id",
+    of: "r.referral_id = ?1",
     known: "SELECT 1 FROM dispatches r WHERE r.referral_id = ?1",
-    mark: "UPDATE dispatches SET document = NULL, erased_at = ?2, erased_why = ?3
-           WHERE document = ?1",
+    marks: &["UPDATE dispatches SET document = NULL, erased_at = ?2, erased_why = ?3
+              WHERE document = ?1"],
     end_deliveries: None,
 };
 
@@ -167,7 +179,7 @@ pub(super) fn wrapped_of(
     kind: &Kind,
     referral_id: ReferralId,
 ) -> Result<Vec<WrappedDocument>, StoreFault> {
-    let sql = format!("{} WHERE r.referral_id = ?1 ORDER BY d.id", kind.wrapped);
+    let sql = format!("{} WHERE {} ORDER BY d.id", kind.wrapped, kind.of);
     let mut find = conn.prepare_cached(&sql)?;
     collect(find.query([referral_id.as_bytes()])?, |row| wrapped(kind, row))
 }
@@ -197,7 +209,6 @@ pub(super) fn purge(
 ) -> Result<u64, StoreFault> {
     let mut there =
         conn.prepare_cached("SELECT 1 FROM documents WHERE id = ?1 AND wrapped = ?2")?;
-    let mut mark = conn.prepare_cached(kind.mark)?;
     let mut delete = conn.prepare_cached("DELETE FROM documents WHERE id = ?1")?;
     let mut purged = 0;
     for (id, wrapped) in documents {
@@ -207,7 +218,10 @@ pub(super) fn purge(
         if let Some(sql) = kind.end_deliveries {
             conn.prepare_cached(sql)?.execute(params![id.0, now.millis()])?;
         }
-        mark.execute(params![id.0, erasure.at.millis(), erasure.why.as_str()])?;
+        for mark in kind.marks {
+            let said = params![id.0, erasure.at.millis(), erasure.why.as_str()];
+            conn.prepare_cached(mark)?.execute(said)?;
+        }
         purged += delete.execute([id.0])?;
     }
     Ok(purged as u64)

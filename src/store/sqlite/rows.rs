@@ -44,13 +44,33 @@ pub(super) fn insert_token(
     Ok(conn.last_insert_rowid())
 }
 
-/// The columns that [`token`] reads, of a table or alias `t`.
+/// The columns that [`token`] reads, of a table or alias.
 macro_rules! token_columns {
-    () => {
-        "t.kind, t.position, t.sha256, t.jws, t.issuer, t.x5t, t.crls, t.recorded_at"
+    ($t:literal) => {
+        concat!(
+            $t,
+            ".kind, ",
+            $t,
+            ".position, ",
+            $t,
+            ".sha256, ",
+            $t,
+            ".jws, ",
+            $t,
+            ".issuer, ",
+            $t,
+            ".x5t, ",
+            $t,
+            ".crls, ",
+            $t,
+            ".recorded_at"
+        )
     };
 }
 pub(super) use token_columns;
+
+/// Columns of one token.
+pub(super) const TOKEN_COLUMNS: usize = 8;
 
 /// Reads [`token_columns`] from column `first` on.
 pub(super) fn token(row: &Row<'_>, first: usize) -> Result<StoredToken, StoreFault> {
@@ -225,6 +245,15 @@ pub(super) fn dfe_code(row: &Row<'_>, column: usize) -> Result<DfeCode, StoreFau
         .map_err(|_| StoreFault::Corrupt)?
         .parse()
         .map_err(|_| StoreFault::Corrupt)
+}
+
+/// Reads the code of an authority that may be missing.
+pub(super) fn dfe_code_or_none(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<Option<DfeCode>, StoreFault> {
+    let code: Option<String> = row.get(column)?;
+    code.map(|code| code.parse().map_err(|_| StoreFault::Corrupt)).transpose()
 }
 
 /// Reads the kind of a token.

@@ -19,7 +19,10 @@ const COMMON_1: &str = include_str!("migrations/common_0001.sql");
 /// another id: they are refused, not read.
 pub(super) const GATEWAY: Schema = Schema {
     application_id: 0x6563_6731,
-    migrations: &[&[COMMON_1, include_str!("migrations/gateway_0001.sql")]],
+    migrations: &[
+        &[COMMON_1, include_str!("migrations/gateway_0001.sql")],
+        &[include_str!("migrations/gateway_0002.sql")],
+    ],
 };
 
 /// The authority's store: "eca1".
@@ -27,6 +30,17 @@ pub(super) const AUTHORITY: Schema = Schema {
     application_id: 0x6563_6131,
     migrations: &[&[COMMON_1, include_str!("migrations/authority_0001.sql")]],
 };
+
+/// Brings a file of either kind, which nobody serves from, to the newest version. What is no store of ours
+/// is left as it is: whoever opens it says so.
+pub(super) fn renew(conn: &mut Connection) -> Result<(), StoreFault> {
+    let found: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let kinds = [&GATEWAY, &AUTHORITY];
+    kinds
+        .iter()
+        .find(|kind| kind.application_id == found)
+        .map_or(Ok(()), |s| s.migrate(conn, false))
+}
 
 impl Schema {
     /// Brings the file to the newest version, in one transaction per step. A crash in between

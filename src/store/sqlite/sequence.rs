@@ -132,7 +132,7 @@ pub(super) fn feed(
 ) -> Result<Vec<FeedEntry>, StoreFault> {
     let mut find = conn.prepare_cached(concat!(
         "SELECT f.position, r.referral_id, ",
-        token_columns!(),
+        token_columns!("t"),
         " FROM feeds f JOIN tokens t ON t.id = f.token JOIN referrals r ON r.ref = t.owner
          WHERE f.party = ?1 AND f.position > ?2 ORDER BY f.position LIMIT ?3"
     ))?;

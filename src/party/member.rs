@@ -1,4 +1,4 @@
-//! What every step of the school works with.
+//! What a school's or an authority's machine works with when it speaks to the gateway.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::effects::{Clock, Entropy};
 use crate::http::{Line, Trust};
 use crate::protocol::signing::SigningIdentity;
 
-/// A school's machine.
-pub struct Sender {
-    /// The school, as its TLS certificate names it.
+/// A school's machine, or a worker's at an authority.
+pub struct Member {
+    /// Who it is, as its TLS certificate names it.
     pub party: Party,
     /// Its signing key; none if a gateway attests for it.
     pub signing: Option<SigningIdentity>,
-    /// The gateway that it sends to.
+    /// The gateway that it speaks to.
     pub gateway: Party,
     /// The way there.
     pub client: Box<dyn Line>,
@@ -31,7 +31,7 @@ pub struct Sender {
     pub entropy: Arc<dyn Entropy>,
 }
 
-impl Sender {
+impl Member {
     /// The scheme.
     pub fn scheme(&self) -> &TrustDomain {
         &self.party.trust_domain

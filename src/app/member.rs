@@ -1,21 +1,22 @@
-//! A school's machine, ready to send.
+//! The machine of a school or of a worker, ready to speak to the gateway.
 
 use std::sync::Arc;
 
 use super::parts::{self, AppFault};
-use crate::config::SchoolSettings;
-use crate::domain::party::{Organisation, Role};
+use crate::config::MemberSettings;
+use crate::domain::party::Organisation;
 use crate::effects::SystemEntropy;
 use crate::http::{Client, ClientLimits};
+use crate::party::member::Member;
 use crate::protocol::trust::Purpose;
-use crate::school::sender::Sender;
 
 /// Loads certificates and trust data; connects to nobody yet.
-pub async fn open_sender(settings: &SchoolSettings) -> Result<Sender, AppFault> {
+pub async fn open_member(settings: &MemberSettings) -> Result<Member, AppFault> {
     let parts = parts::load(&settings.trust, &settings.identity, &[Purpose::TlsClient]).await?;
     let party = parts.credentials.identity().party().clone();
-    if party.organisation.role() != Role::School {
-        return Err(AppFault::new("identity.tls_certificate", "is not that of a school"));
+    if party.organisation.role() != settings.role {
+        let why = format_args!("is not of the kind {}", settings.role.as_str());
+        return Err(AppFault::new("identity.tls_certificate", why));
     }
     let me: &Organisation = &party.organisation;
     let signing = match &settings.identity.signing {
@@ -31,7 +32,7 @@ pub async fn open_sender(settings: &SchoolSettings) -> Result<Sender, AppFault> 
         Arc::clone(&parts.trust),
     );
     let limits = ClientLimits { response: settings.gateway.timeout, ..ClientLimits::default() };
-    Ok(Sender {
+    Ok(Member {
         signing,
         gateway: settings.gateway.identity.clone(),
         client: Box::new(client.with_limits(limits)),

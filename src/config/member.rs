@@ -1,31 +1,47 @@
-//! `school.toml`.
+//! `school.toml` and `worker.toml`: a machine that speaks to the gateway for a school, or for a worker
+//! of an authority.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Kind;
 use super::common::{
     IdentitySettings, LogSettings, TrustSettings, log, minutes, school_identity, seconds, trust,
 };
 use super::reader::{Environment, Mistakes, Section, read};
-use super::values::BaseUrl;
-use super::values::Line;
+use super::values::{BaseUrl, Line};
 use crate::domain::party::{Party, Role};
 
-/// Everything that the sending side is told.
+/// Everything that such a machine is told.
 #[derive(Debug, Clone)]
-pub struct SchoolSettings {
-    /// The gateway that it sends to.
+pub struct MemberSettings {
+    /// Whether it is a school's or an authority's.
+    pub role: Role,
+    /// The gateway that it speaks to.
     pub gateway: GatewayAddress,
     /// Whose certificates it accepts.
     pub trust: TrustSettings,
     /// Who it is.
     pub identity: IdentitySettings,
+    /// The person who speaks, for documents that name a worker.
+    pub person: Option<Person>,
     /// The signed directory, for phone numbers while no gateway answers.
     pub directory: Option<PathBuf>,
-    /// Where submissions and receipts are kept.
+    /// Where it keeps what it sent, and the receipts.
     pub state_dir: PathBuf,
     /// Logging.
     pub log: LogSettings,
+}
+
+/// `[person]`: how others reach whoever uses this machine.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// Name.
+    pub name: String,
+    /// What the person is.
+    pub role: String,
+    /// Direct telephone number.
+    pub phone: String,
 }
 
 /// `[gateway]`: where it is and who must answer there.
@@ -45,25 +61,35 @@ pub(super) fn parse(
     file: &Path,
     text: &str,
     environment: Environment<'_>,
-) -> Result<SchoolSettings, Mistakes> {
+) -> Result<MemberSettings, Mistakes> {
     read(file, text, environment, |root| {
-        root.optional::<Line>("kind");
+        let kind = root.optional::<Line>("kind");
+        let is_worker = kind.is_some_and(|kind| kind.0 == Kind::Worker.as_str());
         let demo = root.optional("demo").unwrap_or(false);
         let trust = root.section("trust", |s| trust(s, demo));
         let gateway = root.section("gateway", |s| gateway(s, demo, trust.as_ref()));
         let identity = root.section("identity", school_identity);
+        let person = if root.has("person") { root.section("person", person) } else { None };
         let directory = root.section("directory", |s| s.optional("file"));
         let state_dir = state_dir(root);
         let log = root.section("log", log);
-        Some(SchoolSettings {
+        Some(MemberSettings {
+            role: if is_worker { Role::Authority } else { Role::School },
             gateway: gateway?,
             trust: trust?,
             identity: identity?,
+            person,
             directory,
             state_dir: state_dir?,
             log,
         })
     })
+}
+
+fn person(section: &mut Section<'_, '_>) -> Option<Person> {
+    let mut line = |key| section.required::<Line>(key).map(|line| line.0);
+    let (name, role, phone) = (line("name"), line("role"), line("phone"));
+    Some(Person { name: name?, role: role?, phone: phone? })
 }
 
 fn gateway(

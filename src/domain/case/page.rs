@@ -1,0 +1,83 @@
+//! The table of events as a page for people: `schemas/EVENTS.md`.
+
+use std::fmt::Write as _;
+
+use super::codes_of;
+use super::kind::{Author, Detail, EventKind, ROWS, Scope};
+
+/// The page, in Markdown.
+pub fn page() -> String {
+    let mut page = String::from(HEAD);
+    for row in ROWS {
+        let mut says = author_words(row.author).to_owned();
+        if row.by_a_person {
+            says.push_str("; a person's own certificate");
+        }
+        let about = match row.scope {
+            Scope::Referral => "the referral",
+            Scope::Children => "each child named",
+        };
+        let detail = match row.detail {
+            Detail::None => "-",
+            Detail::Optional => "optional",
+            Detail::Required => "required",
+        };
+        let (name, needs, effect) = (row.name, row.needs, row.effect);
+        let _ = writeln!(page, "| `{name}` | {says} | {about} | {detail} | {needs} | {effect} |");
+    }
+    page.push_str("\n## What answers what\n| event | answers |\n|---|---|\n");
+    for row in ROWS.iter().filter(|row| !row.answers.is_empty()) {
+        let answered: Vec<_> = row.answers.iter().map(|k| format!("`{}`", k.name())).collect();
+        let _ = writeln!(page, "| `{}` | {} |", row.name, answered.join(", "));
+    }
+    page.push_str("\n## Codes\n");
+    for kind in EventKind::all().filter(|kind| !codes_of(*kind).is_empty()) {
+        let _ = write!(page, "\n### `{}`\n| code | words |\n|---|---|\n", kind.name());
+        for (code, words) in codes_of(kind) {
+            let _ = writeln!(page, "| `{code}` | {words} |");
+        }
+    }
+    page
+}
+
+const HEAD: &str = "\
+# Events
+
+What parties say about a referral after it was accepted. Each is a signed token without personal data (`events` holds
+exactly one member, `https://ecaf.example/events/<name>`) and, where it has one, a document of its own for everything
+personal. The gateway records it at the next position of the referral's thread; an author states the position that
+they have seen, and an event that was signed on top of another one is refused, to be looked at again and signed anew.
+What the columns say is a pure function (`src/domain/case`), and this page is made from its table
+(`ecaf referral events > schemas/EVENTS.md`).
+
+Who is a *recipient*: the accountable authority (the *holder*), authorities with a delivery of their own (child in the
+area, open case), and one that a transfer is proposed to, until it declines. A decision needs the holder's own
+acknowledgement; a transfer makes every child that is not closed the new holder's to decide. A new version of the
+referral opens closed cases again. After `misidentified` nothing follows.
+
+| event | who says it | about | document | needs | afterwards |
+|---|---|---|---|---|---|
+";
+
+fn author_words(author: Author) -> &'static str {
+    match author {
+        Author::Sender => "the school",
+        Author::Holder => "the holder",
+        Author::AnyRecipient => "any recipient",
+        Author::Proposed => "the authority it is proposed to",
+        Author::SenderOrHolder => "the school or the holder",
+        Author::HolderOrProposed => "the holder, or an authority that it was proposed to",
+        Author::Gateway => "a gateway",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_what_the_table_says() {
+        let committed = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/EVENTS.md"));
+        assert!(committed == page(), "run: ecaf referral events > schemas/EVENTS.md");
+    }
+}

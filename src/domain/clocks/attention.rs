@@ -1,0 +1,176 @@
+//! Who is waited for: the one word that a list shows, and the answer behind it.
+
+use super::clock::{Clock, next_change};
+use super::fact::{Setting, Thread, What};
+use super::held::Segment;
+use super::id::ClockId;
+use super::ladder::Rung;
+use super::view::View;
+use super::{answer, case, delivery, disagreement, school, transfer};
+use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::time::Timestamp;
+
+/// The third axis of a referral's status, beside transport and case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attention {
+    /// The authority is to do something.
+    WaitingOnAuthority,
+    /// The school is to do something: answer, or read.
+    WaitingOnSchool,
+    /// Something has not happened by its limit.
+    Overdue,
+    /// A disagreement or a dispute about responsibility is open.
+    Disputed,
+    /// Nothing is waited for any more.
+    Closed,
+}
+
+impl Attention {
+    /// As written in answers and lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Attention::WaitingOnAuthority => "waiting_on_authority",
+            Attention::WaitingOnSchool => "waiting_on_school",
+            Attention::Overdue => "overdue",
+            Attention::Disputed => "disputed",
+            Attention::Closed => "closed",
+        }
+    }
+}
+
+/// What most needs to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which clock says so.
+    pub clock: ClockId,
+    /// For whom; `None` is the exchange.
+    pub party: Option<Organisation>,
+    /// By when.
+    pub until: Timestamp,
+    /// Whom to ring now, if a turn has come.
+    pub ring: Vec<Rung>,
+    /// Whose turn comes next, and when.
+    pub next: Option<Rung>,
+}
+
+/// An urgent referral at an inbox that nobody reads, with no call recorded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unattended {
+    /// Whose inbox.
+    pub authority: DfeCode,
+    /// When somebody will be there; `None` if that is not known.
+    pub until: Option<Timestamp>,
+}
+
+/// Everything that follows from a thread at one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The clocks that have started, by id and then by start.
+    pub clocks: Vec<Clock>,
+    /// The clocks that do not apply, or not yet.
+    pub not_started: Vec<ClockId>,
+    /// Who held it when.
+    pub segments: Vec<Segment>,
+    /// The one word.
+    pub attention: Attention,
+    /// Who is waited for.
+    pub waiting: Option<Waiting>,
+    /// Say at once: nobody is reading it, ring.
+    pub unattended: Option<Unattended>,
+    /// The stage of a disagreement that is offered; a person raises it.
+    pub offered_stage: Option<u8>,
+    /// When to look again if nothing happens.
+    pub next_change: Option<Timestamp>,
+}
+
+/// How a thread stands at `now`.
+pub fn read(thread: &Thread, setting: &Setting, now: Timestamp) -> Reading {
+    let view = View::new(thread, setting, now);
+    let mut clocks = Vec::new();
+    delivery::clocks(&view, &mut clocks);
+    answer::clocks(&view, &mut clocks);
+    transfer::clocks(&view, &mut clocks);
+    case::clocks(&view, &mut clocks);
+    disagreement::clocks(&view, &mut clocks);
+    school::clocks(&view, &mut clocks);
+    clocks.sort_by(|a, b| (a.id, a.started_at, &a.about).cmp(&(b.id, b.started_at, &b.about)));
+    let started = |id: &ClockId| clocks.iter().any(|clock| clock.id == *id);
+    let unattended = unattended(&view);
+    let opening = unattended.and_then(|found| found.until);
+    let waiting = waiting(&clocks, now);
+    Reading {
+        not_started: ClockId::ALL.into_iter().filter(|id| !started(id)).collect(),
+        segments: view.segments(),
+        attention: attention(&view, &clocks, waiting.as_ref()),
+        waiting,
+        unattended,
+        offered_stage: clocks.iter().filter_map(|clock| clock.offered_stage(now)).max(),
+        next_change: next_change(&clocks, now).into_iter().chain(opening).min(),
+        clocks,
+    }
+}
+
+/// Overdue before anything else; then a dispute; then whatever the school can do itself.
+fn attention(view: &View<'_>, clocks: &[Clock], waiting: Option<&Waiting>) -> Attention {
+    if view.misidentified().is_some() {
+        return Attention::Closed;
+    }
+    let open = |starts: &[fn(&What) -> bool], ends: fn(&What) -> bool| {
+        let last =
+            view.facts.iter().rev().find(|f| starts.iter().any(|s| s(&f.what)) || ends(&f.what));
+        last.is_some_and(|fact| !ends(&fact.what))
+    };
+    let responsibility = open(&[|what| *what == What::ResponsibilityDisputed], |what| {
+        matches!(what, What::DisputeResolved | What::TransferAccepted { .. })
+    });
+    let disagreement = open(
+        &[
+            |what| matches!(what, What::DisagreementRaised { .. }),
+            |what| matches!(what, What::DisagreementStepped { .. }),
+        ],
+        |what| *what == What::DisagreementResolved,
+    );
+    let schools_turn = clocks.iter().any(|clock| {
+        clock.state.is_open() && matches!(clock.waits_for, Some(Organisation::School(_)))
+    });
+    if clocks.iter().any(Clock::is_overdue) {
+        Attention::Overdue
+    } else if disagreement || (responsibility && view.over(None).is_none()) {
+        Attention::Disputed
+    } else if schools_turn {
+        Attention::WaitingOnSchool
+    } else if view.over(None).is_some() || (waiting.is_none() && view.accepted().is_none()) {
+        Attention::Closed
+    } else {
+        Attention::WaitingOnAuthority
+    }
+}
+
+/// The open clock that is overdue for longest, or due first.
+fn waiting(clocks: &[Clock], now: Timestamp) -> Option<Waiting> {
+    let clock = clocks.iter().filter(|c| c.state.is_open()).min_by_key(|clock| clock.due_at)?;
+    Some(Waiting {
+        clock: clock.id,
+        party: clock.waits_for.clone(),
+        until: clock.due_at,
+        ring: clock.contacts(now).into_iter().cloned().collect(),
+        next: clock.next_contact(now).cloned(),
+    })
+}
+
+fn unattended(view: &View<'_>) -> Option<Unattended> {
+    let (accepted, _) = view.accepted()?;
+    let authority = view.holder(view.now)?;
+    let calendars = &view.setting.calendars;
+    let hours = calendars.authority(authority);
+    let settled = view.first(|f| {
+        let seen = matches!(f.what, What::Opened | What::Acknowledged | What::CallRecorded);
+        seen && f.at >= accepted.at
+    });
+    let urgent = view.urgency(view.now).is_urgent();
+    let on_duty = hours.on_duty(view.now, &calendars.bank_holidays);
+    if !urgent || on_duty || settled.is_some() || view.over(None).is_some() {
+        return None;
+    }
+    Some(Unattended { authority, until: hours.next_on_duty(view.now, &calendars.bank_holidays) })
+}

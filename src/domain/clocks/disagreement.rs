@@ -1,0 +1,81 @@
+//! C11: an answer at each stage of a disagreement, and its end within a working week. Five stages of
+//! one working day each are that week. A missed limit offers the next stage; a person takes it there.
+
+use super::clock::{About, Clock, Draft, Mark, WhyEnded, answers};
+use super::fact::{Fact, What};
+use super::id::ClockId;
+use super::ladder::{Turn, next_stage};
+use super::limit::whole_disagreement;
+use super::view::View;
+use crate::domain::time::Timestamp;
+
+pub(super) fn clocks(view: &View<'_>, found: &mut Vec<Clock>) {
+    let raised = |fact: &&Fact| matches!(fact.what, What::DisagreementRaised { .. });
+    for fact in view.facts.iter().copied().filter(raised) {
+        let resolved = after(view, fact, |what| *what == What::DisagreementResolved);
+        let next = after(view, fact, |what| matches!(what, What::DisagreementRaised { .. }));
+        let next = next.map(Mark::from);
+        // One that is raised while another is open takes its place.
+        let end = resolved.map(Mark::from).filter(|end| {
+            next.is_none_or(|next| (end.at, end.position) < (next.at, next.position))
+        });
+        let over = [next.map(|mark| (mark, WhyEnded::Overtaken)), view.misidentified()];
+        let over = over.into_iter().flatten().min_by_key(|(mark, _)| mark.at);
+        let whole = view.draft(ClockId::C11, About::Disagreement(fact.position), fact.at);
+        let limit = whole_disagreement(view.urgency(fact.at));
+        let by_day = whole.count.end(fact.at, limit);
+        let whole = Draft { limits: vec![(fact.at, limit)], met: end, over, ..whole };
+        found.push(whole.finish(view));
+        stages(view, fact, end, next, by_day, found);
+    }
+}
+
+fn stages(
+    view: &View<'_>,
+    raised: &Fact,
+    end: Option<Mark>,
+    next: Option<Mark>,
+    by_day: Timestamp,
+    found: &mut Vec<Clock>,
+) {
+    let within = |f: &&Fact| {
+        let place = (f.at, f.position);
+        let before = |mark: Option<Mark>| mark.is_none_or(|m| place < (m.at, m.position));
+        place >= (raised.at, raised.position) && before(end) && before(next)
+    };
+    for fact in view.facts.iter().copied().filter(within) {
+        let stage = match fact.what {
+            What::DisagreementStepped { stage } => stage,
+            What::DisagreementRaised { stage } if fact.position == raised.position => stage,
+            _ => continue,
+        };
+        let responded = after(view, fact, |what| answers(what, fact.position)).map(Mark::from);
+        let met = [responded, end].into_iter().flatten().min_by_key(|mark| mark.at);
+        let further = |what: &What| {
+            matches!(what, What::DisagreementStepped { .. } | What::DisagreementRaised { .. })
+        };
+        let stepped = after(view, fact, further);
+        let overtaken = stepped.map(|f| (Mark::from(f), WhyEnded::Overtaken));
+        let draft = view.draft(ClockId::C11, About::Stage(fact.position, stage), fact.at);
+        let limits = view.limits(ClockId::C11, fact.at, met);
+        let stage_end = limits.iter().map(|(from, limit)| draft.count.end(*from, *limit)).min();
+        let draft = Draft {
+            limits,
+            // A stage does not outlast the week of the whole in which it began.
+            due: stage_end.map(|end| (if fact.at < by_day { end.min(by_day) } else { end }, false)),
+            ladder: Some(vec![(next_stage(stage), Turn::AtBreach)]),
+            met,
+            over: [overtaken, view.misidentified()]
+                .into_iter()
+                .flatten()
+                .min_by_key(|(mark, _)| mark.at),
+            stage: Some(stage),
+            ..draft
+        };
+        found.push(draft.finish(view));
+    }
+}
+
+fn after<'a>(view: &View<'a>, fact: &Fact, fits: impl Fn(&What) -> bool) -> Option<&'a Fact> {
+    view.first(|f| (f.at, f.position) > (fact.at, fact.position) && fits(&f.what))
+}

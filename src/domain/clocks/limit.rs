@@ -1,0 +1,157 @@
+//! How long a clock may run, and the instant at which that ends.
+
+use super::id::ClockId;
+use crate::domain::calendar::{
+    AuthorityHours, BankHolidays, SchoolDays, THREE_PM, after_business_time, office_hours,
+};
+use crate::domain::hours::{Hours, england_instant};
+use crate::domain::referral::Urgency;
+use crate::domain::time::{Date, HOUR, MINUTE, SECOND, Timestamp};
+
+/// A length of time in one of the calendars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Milliseconds as they pass, day and night.
+    Real(i64),
+    /// Milliseconds while the authority's office is open.
+    Open(i64),
+    /// To 17:00 of so many working days after the day of the start.
+    WorkingDays(u16),
+    /// To 15:00 of the school's next day.
+    NextSchoolDay,
+    /// To 15:00 of the school's next full day.
+    NextFullSchoolDay,
+    /// [`home_time_limit`].
+    HomeTime,
+}
+
+/// Where an authority has promised more than the scheme asks for. It can make a clock faster and
+/// never slower: the earlier of the two ends counts.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// Its own limits.
+    pub faster: Vec<(ClockId, Limit)>,
+    /// Whether its head of service wants to be on ladders.
+    pub head_of_service: bool,
+}
+
+/// The scheme's limit of a clock. C9's is the assessment's, C11's that of one stage.
+pub const fn standard_limit(id: ClockId, urgency: Urgency) -> Limit {
+    match (id, urgency) {
+        (ClockId::C1, _) => Limit::Real(5 * SECOND),
+        (ClockId::C2, Urgency::U0 | Urgency::U1) => Limit::Real(60 * SECOND),
+        (ClockId::C2, _) => Limit::Real(15 * MINUTE),
+        (ClockId::C3, Urgency::U0) => Limit::Real(15 * MINUTE),
+        (ClockId::C3, Urgency::U1) => Limit::Real(HOUR),
+        (ClockId::C3, Urgency::U2) => Limit::Open(4 * HOUR),
+        (ClockId::C4, _) => Limit::HomeTime,
+        (ClockId::C6 | ClockId::C11, Urgency::U0 | Urgency::U1) => Limit::Real(2 * HOUR),
+        (ClockId::C8, Urgency::U0 | Urgency::U1) => Limit::Real(30 * MINUTE),
+        (ClockId::C8, _) => Limit::Open(4 * HOUR),
+        (ClockId::C9, _) => Limit::WorkingDays(45),
+        (ClockId::C10, _) => Limit::WorkingDays(15),
+        (ClockId::C12, _) => Limit::NextSchoolDay,
+        (ClockId::C15, _) => Limit::NextFullSchoolDay,
+        (ClockId::E10, _) => Limit::Real(5 * MINUTE),
+        (
+            ClockId::C3 | ClockId::C5 | ClockId::C6 | ClockId::C7 | ClockId::C11 | ClockId::C13,
+            _,
+        ) => Limit::WorkingDays(1),
+    }
+}
+
+/// Working days between two progress notes of an assessment.
+pub(super) const NOTE_EVERY: u16 = 10;
+
+/// The end of a disagreement as a whole: one working week; one working day where a child is in danger.
+pub(super) const fn whole_disagreement(urgency: Urgency) -> Limit {
+    Limit::WorkingDays(if urgency.is_urgent() { 1 } else { 5 })
+}
+
+/// Whose days a limit is counted in.
+pub(super) struct Count<'a> {
+    pub bank_holidays: &'a BankHolidays,
+    pub hours: &'a AuthorityHours,
+    pub school: SchoolDays<'a>,
+    /// Whether the authority's cut-off moves the day of the start: only what comes in, only where
+    /// nobody is in danger.
+    pub cut_off: bool,
+    /// When the child goes home, where the school has said so.
+    pub goes_home_at: Option<Timestamp>,
+}
+
+impl Count<'_> {
+    /// When a limit that starts at `start` ends.
+    pub fn end(&self, start: Timestamp, limit: Limit) -> Timestamp {
+        match limit {
+            Limit::Real(millis) => start.plus(millis),
+            Limit::Open(millis) => {
+                after_business_time(start, millis, self.hours.staffed.as_ref(), self.bank_holidays)
+            }
+            Limit::WorkingDays(days) => {
+                self.bank_holidays.end_of_working_days(self.day_0(start), days)
+            }
+            Limit::NextSchoolDay => self.school.three_pm_next(start),
+            Limit::NextFullSchoolDay => self.school.three_pm_next_full(start),
+            Limit::HomeTime => {
+                let day = start.in_england().0;
+                let goes_home = self.goes_home_at.or_else(|| self.school.home_time(day));
+                home_time_limit(start, goes_home.unwrap_or(england_instant(day, THREE_PM))).0
+            }
+        }
+    }
+
+    /// The day that is not counted.
+    pub fn day_0(&self, start: Timestamp) -> Date {
+        let cut_off = if self.cut_off { self.hours.cut_off() } else { None };
+        self.bank_holidays.day_of_receipt(start, cut_off)
+    }
+
+    /// Until when a limit stands still at `now`, because its calendar does.
+    pub fn still_until(&self, now: Timestamp, limit: Limit) -> Option<Timestamp> {
+        let today = now.in_england().0;
+        let from = |day: Date| Some(england_instant(day, 0));
+        match limit {
+            Limit::Real(_) | Limit::HomeTime => None,
+            Limit::Open(_) => {
+                let office = office_hours();
+                let hours = self.hours.staffed.iter().chain([&office]);
+                let next = |h: &Hours| h.next_open(now, self.bank_holidays.days());
+                hours.filter_map(next).min().filter(|at| *at > now)
+            }
+            Limit::WorkingDays(_) if self.bank_holidays.is_working_day(today) => None,
+            Limit::WorkingDays(_) => from(self.bank_holidays.next_working_day(today)),
+            Limit::NextSchoolDay | Limit::NextFullSchoolDay => {
+                let away = !self.school.kind(today).pupils_in();
+                if away { from(self.school.next_school_day(today)) } else { None }
+            }
+        }
+    }
+
+    /// Whether an end in this calendar may still move: computed bank holidays, a school's days or
+    /// an authority's hours that nobody has told us.
+    pub fn assumed(&self, limit: Limit, end: Timestamp) -> bool {
+        let day = end.in_england().0;
+        match limit {
+            Limit::Real(_) => false,
+            Limit::Open(_) => {
+                self.hours.staffed.is_none() || self.bank_holidays.provisional(day.year())
+            }
+            Limit::WorkingDays(_) => self.bank_holidays.provisional(day.year()),
+            Limit::NextSchoolDay | Limit::NextFullSchoolDay => self.school.assumed(day),
+            Limit::HomeTime => {
+                self.goes_home_at.is_none()
+                    && (self.school.assumed(day) || self.school.calendar.home_time(day).1)
+            }
+        }
+    }
+}
+
+/// C4: the later of 20 minutes after receipt and the earlier of 15:00 and an hour before the child
+/// goes home; and whether that is short notice, with less than the 20 minutes that anybody needs.
+pub fn home_time_limit(received: Timestamp, goes_home_at: Timestamp) -> (Timestamp, bool) {
+    let three = england_instant(goes_home_at.in_england().0, THREE_PM);
+    let wanted = three.min(goes_home_at.plus(-HOUR));
+    let possible = received.plus(20 * MINUTE);
+    (wanted.max(possible), possible > wanted)
+}

@@ -1,0 +1,317 @@
+//! The way of an event: an authority's or a school's statement about a referral, checked like a
+//! submission step by step, recorded at the next position of the thread, and only then answered.
+//!
+//! ```text
+//! Stated (form) -> Signed (signature, author) -> Judged (may it follow?) -> recorded in one transaction
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::authenticate::{CLOCK_AHEAD_MILLIS, FROM_THE_FUTURE};
+use super::exchange::{Desk, Exchange, seen_chain};
+use super::known::Known;
+use super::read::nothing_here;
+use super::transfer;
+use super::trouble::Trouble;
+use crate::domain::case::{EventKind, Illegal};
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::Organisation;
+use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
+use crate::domain::visibility::Part;
+use crate::http::{Peer, Request};
+use crate::protocol::hash::sha256;
+use crate::protocol::jws::{self, Unverified};
+use crate::protocol::message::{CERTIFICATES, TOKEN, chain_field, json_body, text_field};
+use crate::protocol::schema::check_detail;
+use crate::protocol::tokens::{Audience, CaseEvent, Recorded, SET_TYPE};
+use crate::protocol::trust::{Chain, Purpose, VerifiedChain};
+use crate::store::{Append, AppendOutcome, Detail, NewToken, StoredEvent, Token, TokenKind};
+
+/// Only the parties of a referral speak about it.
+pub const NOT_A_PARTY: Rule = Rule {
+    id: "event.not-a-party",
+    title: "only schools and authorities speak about a referral",
+    action: "Connect with the tls certificate of the school or authority that says it.",
+};
+/// The signer's organisation is not the peer's.
+pub const NOT_THE_PEER: Rule = Rule {
+    id: "event.signer-is-not-the-peer",
+    title: "the organisation that signed is not the one that is connected",
+    action: "Send with the tls certificate of the organisation whose signing certificate signed.",
+};
+/// It was signed on top of another position than the last one.
+pub const NOT_SEEN: Rule = Rule {
+    id: "event.not-seen",
+    title: "something was recorded that the author of this event has not seen",
+    action: "Read the referral again; if the event is still right, sign it anew with the last position in seen.",
+};
+/// It may not follow what was recorded.
+pub const NOT_NOW: Rule = Rule {
+    id: "event.not-now",
+    title: "this event cannot follow what was recorded before",
+    action: "Read the referral again; schemas/EVENTS.md says what each event needs.",
+};
+/// It is for another party, or for a person, to say.
+pub const NOT_YOURS: Rule = Rule {
+    id: "event.not-yours",
+    title: "this event is for another party or person to say",
+    action: "Have it signed by whom schemas/EVENTS.md names; a person signs with a certificate of their own.",
+};
+/// What stands in it does not fit its kind.
+pub const FORM: Rule = Rule {
+    id: "event.form",
+    title: "the event's codes, children or references are not those of its kind",
+    action: "Compare it with the table in schemas/EVENTS.md.",
+};
+
+/// A statement as it arrived.
+struct Stated {
+    peer: Arc<Peer>,
+    text: String,
+    chain: Chain,
+    detail: Option<Bytes>,
+}
+
+/// A statement whose author is proved.
+struct Signed {
+    said: CaseEvent,
+    text: String,
+    digest: Digest,
+    signer: VerifiedChain,
+    chain: Chain,
+    detail: Option<Detail>,
+}
+
+/// The answer: the event's place.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventAnswer {
+    /// The `recorded` token: the same bytes for the same event.
+    pub recorded: String,
+    /// The chain of its signer.
+    pub certificates: String,
+    /// SHA-256 of the event's token.
+    pub event_sha256: String,
+    /// Its place in the thread.
+    pub position: u32,
+    /// When it was recorded: this time counts for every clock.
+    pub recorded_at: String,
+    /// Whether this very request brought it.
+    #[serde(skip)]
+    pub new: bool,
+}
+
+impl Stated {
+    fn take(exchange: &Exchange, request: &Request) -> Result<Self, Refusal> {
+        let is_party = matches!(
+            request.peer.chain.party().organisation,
+            Organisation::School(_) | Organisation::Authority(_)
+        );
+        if !is_party {
+            return Err(forbid(NOT_A_PARTY));
+        }
+        let headers = &request.headers;
+        let detail = (!request.body.is_empty()).then(|| request.body.clone());
+        if detail.is_some() {
+            json_body(headers)?;
+        }
+        Ok(Self {
+            peer: Arc::clone(&request.peer),
+            text: text_field(headers, &TOKEN)?.to_owned(),
+            chain: chain_field(headers, &CERTIFICATES, &exchange.cache)?,
+            detail,
+        })
+    }
+}
+
+impl Signed {
+    /// Verifies the token as of `desk.now`, the time at which it would be recorded.
+    fn verify(
+        stated: Stated,
+        id: ReferralId,
+        exchange: &Exchange,
+        desk: &Desk,
+    ) -> Result<Self, Refusal> {
+        let token = Unverified::parse(&stated.text)?;
+        if token.x5t() != stated.chain.x5t() {
+            return Err(forbid(jws::CERTIFICATE_MISMATCH));
+        }
+        let signer = exchange
+            .cache
+            .verify(&desk.trust, &stated.chain, Purpose::Signing, desk.now)
+            .map_err(|refusal| forbid(refusal.0))?;
+        let token = token.verify(SET_TYPE, &signer)?;
+        let peer = stated.peer.chain.party();
+        let said = CaseEvent::read(&token, &peer.trust_domain, id)?;
+        let one = said.iss.organisation == peer.organisation
+            && said.iss.trust_domain == peer.trust_domain
+            && (peer.person.is_none() || peer.person == said.iss.person);
+        if !one {
+            return Err(forbid(NOT_THE_PEER));
+        }
+        let ahead = |at: Timestamp| at.since(desk.now) > CLOCK_AHEAD_MILLIS;
+        if ahead(said.claimed_at()) || ahead(Timestamp::from_seconds(said.iat)) {
+            return Err(forbid(FROM_THE_FUTURE));
+        }
+        let detail = stated.detail.map(|document| Detail { sha256: sha256(&document), document });
+        said.agrees_with(detail.as_ref().map(|d| d.sha256))?;
+        let digest = token.digest();
+        Ok(Self { said, text: stated.text, digest, signer, chain: stated.chain, detail })
+    }
+
+    /// Whether it may follow what is recorded, and its document is one of its kind.
+    fn judge(&self, id: ReferralId, known: &Known) -> Result<(), Trouble> {
+        let (kind, body) = (self.said.kind(), self.said.body());
+        // Before anything about its form is said: a stranger learns nothing.
+        if !known.allows(&self.said.iss, Part::Timeline) {
+            return Err(nothing_here());
+        }
+        if body.seen != u64::from(known.thread.head.position) {
+            return Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into());
+        }
+        let position = known.thread.head.position + 1;
+        let answered = body.answers.and_then(|digest| known.kind_of(digest));
+        let statement = self.said.statement(self.digest, position, answered);
+        known.case.judge(&statement).map_err(|illegal| refusal(kind, illegal))?;
+        if let Some(detail) = &self.detail {
+            check_detail(&detail.document, kind, body.code.as_deref(), id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes an event all the way, or says why not. Nothing is kept of a refused one.
+pub async fn record(
+    exchange: &Exchange,
+    request: &Request,
+    id: ReferralId,
+) -> Result<EventAnswer, Trouble> {
+    let now = exchange.now();
+    let stated = Stated::take(exchange, request)?;
+    let desk = exchange.desk(exchange.trust.store(), now)?;
+    let signed = Signed::verify(stated, id, exchange, &desk)?;
+    let known = exchange.known(id).await?.ok_or_else(nothing_here)?;
+    // Asked before it is judged: what was recorded stays recorded, whatever came after it.
+    let before = known.events.iter().find(|e| e.digest() == signed.digest);
+    if let Some(before) = before {
+        return exchange.answer(&before.stored, false).await;
+    }
+    signed.judge(id, &known)?;
+    let append = append(exchange, &desk, &signed, &known).await?;
+    let (recorded, position) = (append.recorded.token.jws.clone(), append.after.position + 1);
+    // A crash before the commit: nothing is recorded, nobody was told, its author sends it again. A
+    // crash after it: its author sends it again and gets the stored record, byte for byte.
+    match exchange.store.append(append).await? {
+        AppendOutcome::Committed => {
+            exchange.new_tokens.notify_one();
+            exchange.new_deliveries.notify_one();
+            Ok(EventAnswer {
+                recorded,
+                certificates: desk.identity.chain().to_header(),
+                event_sha256: signed.digest.to_string(),
+                position,
+                recorded_at: now.to_string(),
+                new: true,
+            })
+        }
+        AppendOutcome::Already(stored) => exchange.answer(&stored, false).await,
+        // Somebody was quicker: what they said has to be seen first.
+        AppendOutcome::HeadMoved(_) => {
+            Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into())
+        }
+        AppendOutcome::Unknown => Err(nothing_here()),
+    }
+}
+
+/// The event with our record of it, ready for the store.
+async fn append(
+    exchange: &Exchange,
+    desk: &Desk,
+    signed: &Signed,
+    known: &Known,
+) -> Result<Append, Trouble> {
+    let (id, after) = (known.thread.referral_id, known.thread.head);
+    let kind = signed.said.kind();
+    let mut audience = known.readers(kind, &signed.said.iss.organisation);
+    let accepted = known.case.proposal().filter(|_| kind == EventKind::TransferAccepted);
+    let mut deliveries = Vec::new();
+    if let (EventKind::TransferProposed, Some(to)) = (kind, signed.said.body().to) {
+        deliveries.push(transfer::delivery(exchange, desk, known, (signed.digest, to)).await?);
+        audience.push(Organisation::Authority(to));
+    }
+    let recorded = Recorded {
+        position: u64::from(after.position) + 1,
+        event_sha256: signed.digest,
+        previous_sha256: after.digest,
+        recorded_at: desk.now,
+    };
+    let everyone = Audience::Scheme(desk.identity.party().trust_domain.clone());
+    let recorded = desk.state(
+        &*exchange.entropy,
+        TokenKind::Recorded,
+        everyone,
+        id,
+        recorded,
+        audience.clone(),
+    )?;
+    let event = Token {
+        kind: TokenKind::Event,
+        sha256: signed.digest,
+        jws: signed.text.clone(),
+        issuer: signed.signer.party().clone(),
+        x5t: signed.signer.x5t(),
+        crl_digests: signed.signer.crl_digests().to_vec(),
+    };
+    Ok(Append {
+        referral_id: id,
+        after,
+        event: NewToken { token: event, audience },
+        recorded,
+        detail: signed.detail.clone(),
+        holder: accepted.map(|open| open.to),
+        deliveries,
+        case: None,
+        chains: vec![seen_chain(&signed.chain), seen_chain(desk.identity.chain())],
+        crls: desk.seen_crls(),
+        recorded_at: desk.now,
+    })
+}
+
+impl Exchange {
+    /// The answer for an event that is recorded.
+    async fn answer(&self, stored: &StoredEvent, new: bool) -> Result<EventAnswer, Trouble> {
+        Ok(EventAnswer {
+            recorded: stored.recorded.token.jws.clone(),
+            certificates: self.certificates(stored.recorded.token.x5t).await?,
+            event_sha256: stored.event.token.sha256.to_string(),
+            position: stored.position,
+            recorded_at: stored.recorded_at.to_string(),
+            new,
+        })
+    }
+}
+
+/// What a rule of the thread is to its author: which rule, and in words what it needs.
+fn refusal(kind: EventKind, illegal: Illegal) -> Trouble {
+    let (class, rule) = match illegal {
+        Illegal::NotYours | Illegal::NeedsAPerson => (Class::Forbidden, NOT_YOURS),
+        Illegal::NotNow(_) | Illegal::Misidentified => (Class::Conflict, NOT_NOW),
+        Illegal::Children
+        | Illegal::Code
+        | Illegal::Detail
+        | Illegal::Answers
+        | Illegal::Fields => (Class::Invalid, FORM),
+    };
+    let words = match illegal {
+        Illegal::NotNow(needs) => format!("{} needs: {needs}", kind.name()),
+        other => format!("{}: {other}", kind.name()),
+    };
+    Refusal::new(class, Violation::whole(rule).with_detail(words)).into()
+}
+
+fn forbid(rule: Rule) -> Refusal {
+    Refusal::new(Class::Forbidden, Violation::whole(rule))
+}

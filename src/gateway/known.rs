@@ -1,0 +1,201 @@
+//! What is recorded of a referral, as the rules see it: the case that its events have made, and who
+//! has which part in it.
+
+use std::collections::BTreeMap;
+
+use super::exchange::Exchange;
+use super::trouble::{Fault, Trouble};
+use crate::domain::case::{Case, EventKind};
+use crate::domain::delivery::State;
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::{DfeCode, Organisation, Party};
+use crate::domain::referral::RequestType;
+use crate::domain::visibility::{Involved, Part, may_see, may_see_event};
+use crate::protocol::evidence::unverified_claims;
+use crate::protocol::json;
+use crate::protocol::jws::Unverified;
+use crate::protocol::tokens::CaseEvent;
+use crate::store::{Document, StoreFault, StoredEvent, Thread};
+
+/// An event as it was recorded, with what it says.
+pub(super) struct Event {
+    pub stored: StoredEvent,
+    pub said: CaseEvent,
+}
+
+impl Event {
+    /// SHA-256 of its token.
+    pub fn digest(&self) -> Digest {
+        self.stored.event.token.sha256
+    }
+}
+
+/// A referral as it stands.
+pub(super) struct Known {
+    pub thread: Thread,
+    pub case: Case,
+    pub events: Vec<Event>,
+    /// The verified sender, with the person if one signed.
+    pub sender: Party,
+    pub request_type: RequestType,
+    recipients: Vec<DfeCode>,
+    former: Vec<DfeCode>,
+}
+
+impl Known {
+    fn involved(&self) -> Involved<'_> {
+        Involved {
+            sender: &self.sender,
+            holder: self.case.holder(),
+            recipients: &self.recipients,
+            proposed: self.case.proposal().map(|open| open.to),
+            former: &self.former,
+            misidentified: self.case.is_misidentified(),
+            request_type: self.request_type,
+        }
+    }
+
+    /// Whether `viewer` may see `part` of it.
+    pub fn allows(&self, viewer: &Party, part: Part) -> bool {
+        may_see(viewer, part, self.involved())
+    }
+
+    fn shows(&self, viewer: &Party, kind: EventKind, author: &Organisation) -> bool {
+        may_see_event(viewer, kind, author, self.involved())
+    }
+
+    /// The events that `viewer` may see.
+    pub fn shown_to<'a>(&'a self, viewer: &'a Party) -> impl Iterator<Item = &'a Event> {
+        let shows =
+            |event: &&Event| self.shows(viewer, event.said.kind(), &event.said.iss.organisation);
+        self.events.iter().filter(shows)
+    }
+
+    /// The organisations that have a part in it and may see an event of this kind by `author`.
+    pub fn readers(&self, kind: EventKind, author: &Organisation) -> Vec<Organisation> {
+        let involved = self.involved();
+        let authorities = [Some(involved.holder), involved.proposed];
+        let authorities = authorities.into_iter().flatten();
+        let others = self.recipients.iter().chain(&self.former).copied();
+        let mut readers: Vec<Organisation> =
+            authorities.chain(others).map(Organisation::Authority).collect();
+        readers.push(self.thread.sender.clone());
+        readers.sort_unstable();
+        readers.dedup();
+        let scheme = &self.sender.trust_domain;
+        readers.retain(|reader| {
+            let reader = Party::organisation(scheme.clone(), reader.clone());
+            self.shows(&reader, kind, author)
+        });
+        readers
+    }
+
+    /// The kind of the event with this digest, if the thread has it.
+    pub fn kind_of(&self, event: Digest) -> Option<EventKind> {
+        let found = self.events.iter().find(|e| e.digest() == event);
+        found.map(|e| e.said.kind())
+    }
+}
+
+impl Exchange {
+    /// Everything about a referral; `None` if nobody has used the id.
+    pub(super) async fn known(&self, id: ReferralId) -> Result<Option<Known>, Trouble> {
+        let Some(thread) = self.store.thread(id).await? else { return Ok(None) };
+        let corrupt = || Trouble::from(StoreFault::Corrupt);
+        let newest = thread.versions.last().ok_or_else(corrupt)?;
+        let request_type = RequestType::from_code(&newest.request_type).ok_or_else(corrupt)?;
+        let first = thread.versions.first().ok_or_else(corrupt)?;
+        let submission = newest.submission_sha256;
+        let sender = self.sender(id, submission, &thread.sender).await?;
+        let mut events = Vec::with_capacity(thread.events.len());
+        for stored in &thread.events {
+            let said = said(stored).ok_or_else(corrupt)?;
+            events.push(Event { stored: stored.clone(), said });
+        }
+        let children = self.children_of(id, newest.payload_sha256, &events).await?;
+        let Organisation::School(school) = thread.sender.clone() else { return Err(corrupt()) };
+        let mut case = Case::begin(school, first.authority, children);
+        let deliveries = &thread.deliveries;
+        for delivery in deliveries.iter().filter(|d| d.called_by.is_none()) {
+            case.sent_to(delivery.authority);
+        }
+        let reopened = self.later_versions(&thread).await?;
+        let mut reopened = reopened.into_iter().peekable();
+        let kinds: BTreeMap<Digest, EventKind> =
+            events.iter().map(|e| (e.digest(), e.said.kind())).collect();
+        for event in &events {
+            let (digest, position) = (event.digest(), event.stored.position);
+            while reopened.next_if(|at| *at < position).is_some() {
+                case.supplemented(children);
+            }
+            let answered = event.said.body().answers.and_then(|a| kinds.get(&a).copied());
+            case.apply(&event.said.statement(digest, position, answered));
+        }
+        if reopened.next().is_some() {
+            case.supplemented(children);
+        }
+        for delivery in deliveries.iter().filter(|d| d.state == State::Delivered) {
+            case.delivered(delivery.authority, delivery.called_by.unwrap_or(0));
+        }
+        let with_desk = deliveries.iter().map(|d| d.authority);
+        let recipients =
+            with_desk.filter(|code| case.desk(*code).is_some() && *code != case.holder()).collect();
+        let former = case.former_holders().collect();
+        Ok(Some(Known { recipients, former, thread, case, events, sender, request_type }))
+    }
+
+    /// The positions of versions after the first, oldest first.
+    async fn later_versions(&self, thread: &Thread) -> Result<Vec<u32>, Trouble> {
+        let mut positions = Vec::new();
+        for version in thread.versions.iter().skip(1) {
+            let accepted = self.store.token(thread.referral_id, version.accepted_sha256).await?;
+            positions.push(accepted.and_then(|a| a.position).ok_or(StoreFault::Corrupt)?);
+        }
+        Ok(positions)
+    }
+
+    /// How many children the newest document is about. After its erasure no more is known than what
+    /// the events name.
+    async fn children_of(
+        &self,
+        id: ReferralId,
+        document: Digest,
+        events: &[Event],
+    ) -> Result<usize, Trouble> {
+        match self.store.document(id, document).await? {
+            Some(Document::Kept(bytes)) => {
+                let document = json::read(&bytes, bytes.len()).map_err(|_| StoreFault::Corrupt)?;
+                Ok(document.root().at("children").items().count())
+            }
+            _ => {
+                let named = events.iter().flat_map(|e| e.said.body().children.iter().copied());
+                Ok(named.max().unwrap_or(0) as usize)
+            }
+        }
+    }
+
+    /// The verified sender, with the person if one signed.
+    async fn sender(
+        &self,
+        id: ReferralId,
+        submission: Digest,
+        organisation: &Organisation,
+    ) -> Result<Party, Fault> {
+        let token = self.store.token(id, submission).await?;
+        let issuer = token.map(|t| {
+            // Stored only after verification, so its claims may be believed.
+            let claims = unverified_claims(&t.token.jws).unwrap_or_default();
+            let attested = claims["attested"]["sender"].as_str().and_then(|s| s.parse().ok());
+            attested.unwrap_or(t.token.issuer)
+        });
+        let by_organisation = || self.party(organisation.clone());
+        Ok(issuer
+            .filter(|p: &Party| p.organisation == *organisation)
+            .unwrap_or_else(by_organisation))
+    }
+}
+
+/// What a stored event says: stored only after verification, so its claims may be believed.
+fn said(stored: &StoredEvent) -> Option<CaseEvent> {
+    Unverified::parse(&stored.event.token.jws).ok()?.peek()
+}

@@ -1,0 +1,189 @@
+//! What the gateway says about a referral: its deliveries, the case of each child, and what was said.
+
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::member::Member;
+use crate::domain::ids::ReferralId;
+use crate::http::{ClientFault, ClientResponse};
+use crate::protocol::hash::sha256;
+use crate::protocol::problem::ProblemDocument;
+
+/// The gateway's answer about a referral.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct State {
+    /// The referral.
+    pub referral_id: String,
+    /// The accountable authority.
+    pub authority: Authority,
+    /// `U0` to `U3`.
+    pub urgency: String,
+    /// The newest version.
+    pub version: u32,
+    /// When the exchange recorded it.
+    pub recorded_at: String,
+    /// Its deliveries.
+    pub deliveries: Vec<Delivery>,
+    /// Documents that are erased at the gateway.
+    #[serde(default)]
+    pub erased: Vec<Erased>,
+    /// Whom to ring, because the exchange cannot reach them.
+    #[serde(default)]
+    pub also_ring: Vec<String>,
+    /// The last position of its thread.
+    pub position: u64,
+    /// The case of each child: `undecided`, `decided`, `allocated` or `closed`.
+    pub children: Vec<String>,
+    /// Whether it is about no child: `children` then has one entry for its matter.
+    #[serde(default)]
+    pub about_no_child: bool,
+    /// The authority that is asked to take it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_proposed_to: Option<Authority>,
+    /// Whether authorities disagree about who is responsible.
+    #[serde(default)]
+    pub disputed: bool,
+    /// Whether it was taken out of use.
+    #[serde(default)]
+    pub misidentified: bool,
+    /// What was said about it, in the order in which it was recorded.
+    #[serde(default)]
+    pub events: Vec<Event>,
+}
+
+/// One event, without what is personal.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Event {
+    /// Its place in the thread.
+    pub position: u64,
+    /// What it is: see `schemas/EVENTS.md`.
+    pub event: String,
+    /// Who said it.
+    pub by: String,
+    /// When it was recorded.
+    pub recorded_at: String,
+    /// When it happened, by its author's clock.
+    pub claimed_at: String,
+    /// Its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The code in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    /// The children that it is about, from 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<u32>,
+    /// The position of the event that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<u64>,
+    /// The authority that a transfer is proposed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The stage of a disagreement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u8>,
+    /// When a clock runs out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<String>,
+    /// SHA-256 of its token.
+    pub sha256: String,
+    /// SHA-256 of its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail_sha256: Option<String>,
+    /// Whether the school has not said that it was read.
+    #[serde(default)]
+    pub unread: bool,
+}
+
+/// A document that is erased at the gateway.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Erased {
+    /// Its digest.
+    pub sha256: String,
+    /// When.
+    pub erased_at: String,
+    /// Why.
+    pub reason: String,
+    /// The same for a person.
+    pub words: String,
+}
+
+/// An authority as the gateway names it.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Authority {
+    /// DfE code.
+    pub code: String,
+    /// Name.
+    pub name: String,
+    /// Whom to ring now.
+    pub help: String,
+}
+
+/// One delivery.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Delivery {
+    /// To whom.
+    pub authority: Authority,
+    /// Why.
+    pub purpose: String,
+    /// `held`, `delayed`, `stored`, `undeliverable` or `by_hand`.
+    pub state: String,
+    /// The same for a person.
+    pub words: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When the exchange recorded the authority's receipt.
+    #[serde(default)]
+    pub stored_at: Option<String>,
+}
+
+/// Why nothing is known.
+#[derive(Debug)]
+pub enum NotSeen {
+    /// The gateway refused to say.
+    Refused(Box<ProblemDocument>),
+    /// The gateway could not be reached.
+    NoAnswer(ClientFault),
+    /// The answer could not be read.
+    Unreadable,
+    /// The evidence could not be kept.
+    Here(std::io::Error),
+}
+
+/// Asks the gateway where a referral stands.
+pub async fn look(member: &Member, id: ReferralId) -> Result<State, NotSeen> {
+    get(member, &format!("/v1/referrals/{id}")).await
+}
+
+/// The document of an event: exactly the one that its token names. `None` if it is erased.
+pub async fn detail(
+    member: &Member,
+    id: ReferralId,
+    named: &str,
+) -> Result<Option<Value>, NotSeen> {
+    let path = format!("/v1/referrals/{id}/documents/{named}");
+    let response = member.client.get(&path, Vec::new()).await.map_err(NotSeen::NoAnswer)?;
+    match response.status {
+        StatusCode::OK if sha256(&response.body).to_string() == named => {
+            serde_json::from_slice(&response.body).map(Some).map_err(|_| NotSeen::Unreadable)
+        }
+        StatusCode::GONE => Ok(None),
+        StatusCode::OK => Err(NotSeen::Unreadable),
+        _ => Err(refused(&response)),
+    }
+}
+
+/// Asks the gateway for something in JSON.
+pub async fn get<T: DeserializeOwned>(member: &Member, path: &str) -> Result<T, NotSeen> {
+    let response = member.client.get(path, Vec::new()).await.map_err(NotSeen::NoAnswer)?;
+    match response.status {
+        StatusCode::OK => serde_json::from_slice(&response.body).map_err(|_| NotSeen::Unreadable),
+        _ => Err(refused(&response)),
+    }
+}
+
+fn refused(response: &ClientResponse) -> NotSeen {
+    serde_json::from_slice(&response.body).map_or(NotSeen::Unreadable, NotSeen::Refused)
+}

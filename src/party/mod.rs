@@ -1,0 +1,15 @@
+//! What a school and an authority do alike towards the gateway.
+//!
+//! ```text
+//! member   who speaks, with which keys, to which gateway
+//! look     where a referral stands, and what was said about it
+//! say      an event: composed, signed on top of what was seen, kept, sent until an answer is certain
+//! persist  the same bytes, until an answer is certain
+//! outbox   what was signed, kept before it is sent and until it is recorded
+//! ```
+
+pub mod look;
+pub mod member;
+pub mod outbox;
+pub mod persist;
+pub mod say;

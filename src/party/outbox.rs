@@ -1,0 +1,120 @@
+//! Events that this machine signed, kept before they are sent and until they are recorded:
+//!
+//! ```text
+//! <state>/referrals/<referral id>/events/
+//!     <digest>.json           signed, and perhaps sent: to be sent again until an answer is certain
+//!     <digest>.recorded.json  the gateway's record of it
+//!     <digest>.refused.json   what the gateway certainly did not take
+//! ```
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{Digest, ReferralId};
+use crate::effects::files::{self, PRIVATE};
+use crate::protocol::hash::sha256;
+
+/// An event as it goes out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// The signed token.
+    pub token: String,
+    /// The chain of its signer, as in `Ecaf-Certificates`.
+    pub certificates: String,
+    /// The exact text of its document, if it has one.
+    pub detail: Option<String>,
+}
+
+impl Outgoing {
+    /// SHA-256 of the token.
+    pub fn digest(&self) -> Digest {
+        sha256(self.token.as_bytes())
+    }
+}
+
+/// The events of one referral.
+pub struct Outbox {
+    folder: PathBuf,
+}
+
+impl Outbox {
+    /// Below the state folder `state`; nothing is created.
+    pub fn new(state: &Path, id: ReferralId) -> Self {
+        Self { folder: state.join("referrals").join(id.to_string()).join("events") }
+    }
+
+    /// Keeps an event before it is sent. Crash before it is there: nothing was sent. After it: the
+    /// next call on this referral sends it again.
+    pub fn keep(&self, event: &Outgoing) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let bytes = serde_json::to_vec_pretty(event).unwrap_or_default();
+        files::replace(&self.path(event.digest(), "json"), &bytes, PRIVATE)
+    }
+
+    /// Keeps the gateway's record of it. Crash before it is there: it is sent again, and brings the
+    /// same record.
+    pub fn recorded(&self, event: Digest, answer: &[u8]) -> io::Result<()> {
+        files::replace(&self.path(event, "recorded.json"), answer, PRIVATE)
+    }
+
+    /// Puts what the gateway certainly did not take out of the way. Crash before it: it is sent again
+    /// and is refused again.
+    pub fn refused(&self, event: Digest) -> io::Result<()> {
+        fs::rename(self.path(event, "json"), self.path(event, "refused.json"))
+    }
+
+    /// Events without an answer.
+    pub fn pending(&self) -> io::Result<Vec<Outgoing>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(fault) => return Err(fault),
+        };
+        let mut pending = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let digest = name.to_str().and_then(|n| n.strip_suffix(".json")?.parse().ok());
+            let Some(digest) = digest else { continue };
+            if self.path(digest, "recorded.json").exists() {
+                continue;
+            }
+            let bytes = fs::read(self.path(digest, "json"))?;
+            let event: Outgoing = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
+            pending.push(event);
+        }
+        Ok(pending)
+    }
+
+    fn path(&self, event: Digest, ending: &str) -> PathBuf {
+        self.folder.join(format!("{event}.{ending}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_pending_until_it_is_recorded_or_refused() {
+        let state = tempfile::tempdir().unwrap();
+        let outbox = Outbox::new(state.path(), ReferralId::from_bytes([7; 16]));
+        assert_eq!(outbox.pending().unwrap(), []);
+        let event = |text: &str| Outgoing {
+            token: text.into(),
+            certificates: "c".into(),
+            detail: Some("{ }".into()),
+        };
+        for text in ["one", "two"] {
+            outbox.keep(&event(text)).unwrap();
+        }
+        assert_eq!(outbox.pending().unwrap().len(), 2);
+        outbox.recorded(event("one").digest(), b"{}").unwrap();
+        assert_eq!(outbox.pending().unwrap(), [event("two")]);
+        outbox.refused(event("two").digest()).unwrap();
+        assert_eq!(outbox.pending().unwrap(), []);
+    }
+}

@@ -1,0 +1,200 @@
+//! Events of a referral's thread: made durable, and read with all that the next one is judged by.
+
+use rusqlite::{Connection, Row, params};
+
+use super::accept::{insert_token, move_head};
+use super::read::{self, collect};
+use super::rows::{self, token_columns};
+use crate::domain::ids::{Digest, ReferralId};
+use crate::domain::party::DfeCode;
+use crate::store::contract::{
+    Append, AppendOutcome, CaseChange, DetailRow, Head, NewDelivery, StoreFault, StoredEvent,
+    Thread, VersionRow,
+};
+use crate::store::sealing::{Sealed, Vault};
+
+/// The whole event. Runs inside the writer's transaction: a crash anywhere in here leaves nothing of it,
+/// the author has no record and states it again; after the commit, stated again, it gets the stored
+/// record.
+pub(super) fn append(
+    conn: &Connection,
+    vault: &Vault,
+    a: &Append,
+    sealed: Option<&Sealed>,
+) -> Result<AppendOutcome, StoreFault> {
+    a.check_shape()?;
+    let Some(read::ThreadRow { owner, head, .. }) = read::thread_row(conn, a.referral_id)? else {
+        return Ok(AppendOutcome::Unknown);
+    };
+    if let Some(stored) = recorded_before(conn, vault, a.referral_id, owner, a.event.token.sha256)?
+    {
+        return Ok(AppendOutcome::Already(Box::new(stored)));
+    }
+    if head != a.after {
+        return Ok(AppendOutcome::HeadMoved(head));
+    }
+    let next = a.next_head()?;
+    rows::insert_evidence(conn, a.tokens(), &a.chains, &a.crls)?;
+    let document = sealed.map(|sealed| rows::insert_document(conn, sealed)).transpose()?;
+    let event = insert_token(conn, owner, &a.event, None, a.recorded_at)?;
+    let recorded = insert_token(conn, owner, &a.recorded, Some(next.position), a.recorded_at)?;
+    conn.prepare_cached(INSERT)?.execute(params![
+        owner,
+        next.position,
+        a.event.token.sha256.as_bytes(),
+        event,
+        recorded,
+        a.holder.as_ref().map(DfeCode::as_str),
+        a.detail.as_ref().map(|detail| detail.sha256.as_bytes()),
+        document,
+    ])?;
+    move_head(conn, owner, next)?;
+    if let Some(holder) = a.holder {
+        conn.prepare_cached(HOLD)?.execute(params![owner, holder.as_str()])?;
+    }
+    for delivery in &a.deliveries {
+        insert_delivery(conn, owner, a, next, delivery)?;
+    }
+    match a.case {
+        Some(CaseChange::Closed) => {
+            let at = a.recorded_at.millis();
+            conn.prepare_cached(CLOSE)?.execute(params![a.referral_id.as_bytes(), at])?;
+        }
+        Some(CaseChange::Reopened) => {
+            conn.prepare_cached(REOPEN)?.execute([a.referral_id.as_bytes()])?;
+        }
+        None => {}
+    }
+    Ok(AppendOutcome::Committed)
+}
+
+const INSERT: &str =
+    "INSERT INTO events (ref, position, sha256, event, recorded, holder, detail_sha256, document)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const HOLD: &str = "UPDATE referrals SET holder = ?2 WHERE ref = ?1";
+const CLOSE: &str = "INSERT INTO closures (referral_id, closed_at) VALUES (?1, ?2)
+     ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at";
+const REOPEN: &str = "DELETE FROM closures WHERE referral_id = ?1";
+/// Of the newest version; if that is erased by now, as the purge left its other deliveries.
+const DELIVER: &str =
+    "INSERT INTO deliveries (ref, version, authority, purpose, called_by, urgency, state, due_at,
+                             reason, recorded_at, settled_at, note)
+     SELECT ref, version, ?2, ?3, ?4, urgency, iif(document IS NULL, 'undeliverable', 'held'),
+            iif(document IS NULL, NULL, ?5), iif(document IS NULL, 'erased', NULL), ?5,
+            iif(document IS NULL, ?5, NULL), ?6
+     FROM versions WHERE ref = ?1 ORDER BY version DESC LIMIT 1";
+
+fn insert_delivery(
+    conn: &Connection,
+    owner: i64,
+    a: &Append,
+    by: Head,
+    delivery: &NewDelivery,
+) -> Result<(), StoreFault> {
+    let note = insert_token(conn, owner, &delivery.note, None, a.recorded_at)?;
+    let inserted = conn.prepare_cached(DELIVER)?.execute(params![
+        owner,
+        delivery.authority.as_str(),
+        delivery.purpose,
+        by.position,
+        a.recorded_at.millis(),
+        note,
+    ])?;
+    if inserted == 1 { Ok(()) } else { Err(StoreFault::Corrupt) }
+}
+
+/// Everything about a thread that the next event is judged by, in one snapshot.
+pub(super) fn thread(
+    conn: &Connection,
+    vault: &Vault,
+    id: ReferralId,
+) -> Result<Option<Thread>, StoreFault> {
+    let snapshot = conn.unchecked_transaction()?;
+    let Some(row) = read::thread_row(&snapshot, id)? else { return Ok(None) };
+    let read::ThreadRow { owner, sender, head } = row;
+    let versions = read::versions(&snapshot, vault, id, owner)?;
+    Ok(Some(Thread {
+        referral_id: id,
+        sender,
+        head,
+        holder: holder(&snapshot, owner, &versions)?,
+        deliveries: read::deliveries_of(&snapshot, owner)?,
+        events: events(&snapshot, vault, id, owner)?,
+        versions,
+    }))
+}
+
+/// The accountable authority: of the last transfer, or as version 1 was routed.
+pub(super) fn holder(
+    conn: &Connection,
+    owner: i64,
+    versions: &[VersionRow],
+) -> Result<DfeCode, StoreFault> {
+    let mut find = conn.prepare_cached(HOLDER)?;
+    let mut found = find.query([owner])?;
+    let transferred = rows::dfe_code_or_none(found.next()?.ok_or(StoreFault::Corrupt)?, 0)?;
+    let routed = versions.first().map(|version| version.authority);
+    transferred.or(routed).ok_or(StoreFault::Corrupt)
+}
+
+const HOLDER: &str = "SELECT holder FROM referrals WHERE ref = ?1";
+
+/// The columns that [`event`] reads.
+macro_rules! events {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.position, e.holder, e.detail_sha256, e.erased_at, e.erased_why, d.key_id, ",
+            token_columns!("s"),
+            ", ",
+            token_columns!("r"),
+            " FROM events e JOIN tokens s ON s.id = e.event JOIN tokens r ON r.id = e.recorded
+              LEFT JOIN documents d ON d.id = e.document ",
+            $rest
+        )
+    };
+}
+
+const EVENTS: &str = events!("WHERE e.ref = ?1 ORDER BY e.position");
+const EVENT: &str = events!("WHERE e.ref = ?1 AND e.sha256 = ?2");
+
+fn events(
+    conn: &Connection,
+    vault: &Vault,
+    id: ReferralId,
+    owner: i64,
+) -> Result<Vec<StoredEvent>, StoreFault> {
+    let mut find = conn.prepare_cached(EVENTS)?;
+    collect(find.query([owner])?, |row| event(row, vault, id))
+}
+
+fn recorded_before(
+    conn: &Connection,
+    vault: &Vault,
+    id: ReferralId,
+    owner: i64,
+    sha256: Digest,
+) -> Result<Option<StoredEvent>, StoreFault> {
+    let mut find = conn.prepare_cached(EVENT)?;
+    let mut found = find.query(params![owner, sha256.as_bytes()])?;
+    found.next()?.map(|row| event(row, vault, id)).transpose()
+}
+
+fn event(row: &Row<'_>, vault: &Vault, id: ReferralId) -> Result<StoredEvent, StoreFault> {
+    const TOKENS: usize = 6;
+    let recorded = rows::token(row, TOKENS + rows::TOKEN_COLUMNS)?;
+    let key = rows::key_id(row, 5)?;
+    let purged = rows::erasure(row, 3)?;
+    let detail = rows::digest_or_none(row, 2)?.map(|sha256| DetailRow {
+        sha256,
+        // Erased from the moment at which its key is destroyed, purged a little later.
+        erased: purged.or_else(|| vault.erased(id, sha256, key)),
+    });
+    Ok(StoredEvent {
+        position: row.get(0)?,
+        recorded_at: recorded.recorded_at,
+        event: rows::token(row, TOKENS)?,
+        recorded,
+        detail,
+        holder: rows::dfe_code_or_none(row, 1)?,
+    })
+}

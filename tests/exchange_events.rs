@@ -1,0 +1,524 @@
+//! The way back: what an authority and a school say about a referral after it was accepted. Real
+//! sockets, certificates, stores and delivery; only the clock is the test's.
+
+mod exchange_support;
+
+use bytes::Bytes;
+use ecaf::domain::case::EventKind;
+use ecaf::domain::ids::ReferralId;
+use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
+use ecaf::party::look::{detail, look};
+use ecaf::party::member::Member;
+use ecaf::party::say::{NotSaid, Said, Saying, say};
+use ecaf::protocol::evidence::{Bundle, Says};
+use ecaf::protocol::message::{CERTIFICATES, TOKEN};
+use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
+use ecaf::school::compose::{Change, compose, next_version};
+use ecaf::school::follow::follow;
+use ecaf::school::submit::submit;
+use ecaf::store::InboxFilter;
+use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage};
+use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM, Sent};
+use http::HeaderValue;
+use serde_json::{Map, Value, json};
+
+fn members(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+fn worker() -> Value {
+    json!({"name": "Ada Example", "role": "Social worker", "phone": "01632 960123"})
+}
+
+/// An event with nothing but its kind.
+fn bare(kind: EventKind) -> Saying {
+    Saying {
+        kind,
+        code: None,
+        children: Vec::new(),
+        answers: None,
+        to: None,
+        stage: None,
+        happened_at: None,
+        detail: None,
+    }
+}
+
+fn with(kind: EventKind, document: Value) -> Saying {
+    Saying { detail: Some(members(document)), ..bare(kind) }
+}
+
+fn coded(kind: EventKind, code: &str, children: &[u32], document: Value) -> Saying {
+    Saying { code: Some(code.into()), children: children.to_vec(), ..with(kind, document) }
+}
+
+fn acknowledgement() -> Saying {
+    with(EventKind::Acknowledged, json!({"worker": worker(), "reference": "HGY-2026-000001"}))
+}
+
+fn decision(code: &str) -> Saying {
+    coded(
+        EventKind::Decided,
+        code,
+        &[1],
+        json!({
+            "disclosure": "outcome", "reason": "Two earlier referrals and a clear account.",
+            "school_should": "Keep a chronology.", "how_to_challenge": "Ring the team manager.",
+            "referrer_spoken_to": true, "child_seen": false,
+            "what_would_change": "A new account.", "other_support": "The family centre."
+        }),
+    )
+}
+
+async fn ok(member: &Member, id: ReferralId, saying: &Saying) -> Said {
+    say(member, id, saying).await.unwrap_or_else(|not| panic!("{:?}: {not:?}", saying.kind))
+}
+
+/// The rule for which the gateway refuses it.
+async fn rule(member: &Member, id: ReferralId, saying: &Saying) -> String {
+    match say(member, id, saying).await {
+        Err(NotSaid::Refused(problem)) => problem.violations[0].rule.clone(),
+        other => panic!("{:?}: {other:?}", saying.kind),
+    }
+}
+
+struct Story {
+    stage: Stage,
+    sent: Sent,
+    worker: Member,
+    _authority: exchange_support::inside::Authority,
+}
+
+impl Story {
+    /// A referral of Marsh Lane that is stored at Haringey.
+    async fn stored() -> Self {
+        let mut stage = Stage::at("2026-11-23T14:20:00Z".parse().unwrap()).await;
+        let authority = stage.authority(HARINGEY).await;
+        let document = stage.stream.document(MARSH_LANE, HARINGEY);
+        let sent = stage.accepted(document).await;
+        stage.until(&sent, "stored").await;
+        let worker = stage.worker(HARINGEY).await;
+        Self { stage, sent, worker, _authority: authority }
+    }
+
+    fn id(&self) -> ReferralId {
+        self.sent.document.id
+    }
+
+    fn school(&self) -> &Member {
+        &self.stage.schools[MARSH_LANE]
+    }
+
+    async fn events(&self, member: &Member) -> Vec<String> {
+        let state = look(member, self.id()).await.unwrap();
+        state.events.into_iter().map(|event| event.event).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_school_learns_what_happened_and_can_prove_it() {
+    let story = Story::stored().await;
+    let (id, worker, school) = (story.id(), &story.worker, story.school());
+    let words = async || {
+        let state = look(school, id).await.unwrap();
+        state.deliveries[0].words.clone()
+    };
+    assert!(words().await.contains("nobody there need have opened it"), "{}", words().await);
+    ok(worker, id, &bare(EventKind::Opened)).await;
+    assert_eq!(words().await, "Opened by a person at Haringey");
+    story.stage.hand.advance(MINUTE);
+    let acknowledged = ok(worker, id, &acknowledgement()).await;
+    assert_eq!(words().await, "Acknowledged by a named person at Haringey");
+    let decided = ok(worker, id, &decision("assessment")).await;
+    assert_eq!(decided.position, acknowledged.position + 1);
+    let allocated = json!({"worker": worker_of("Ben Example"), "from": "2026-11-24"});
+    let allocated = Saying { children: vec![1], ..with(EventKind::Allocated, allocated) };
+    ok(worker, id, &allocated).await;
+
+    let state = look(school, id).await.unwrap();
+    let said: Vec<_> = state.events.iter().map(|e| (e.event.as_str(), e.unread)).collect();
+    assert_eq!(
+        said,
+        [("opened", true), ("acknowledged", true), ("decided", true), ("allocated", true)]
+    );
+    assert_eq!(state.children, ["allocated"]);
+    assert_eq!(state.events[2].words.as_deref(), Some("Child and family assessment (section 17)"));
+    let document = state.events[2].detail_sha256.clone().unwrap();
+    let document = detail(school, id, &document).await.unwrap().unwrap();
+    assert_eq!(document["reason"], "Two earlier referrals and a clear account.");
+    let read = Saying { answers: Some(decided.position), ..bare(EventKind::Read) };
+    ok(school, id, &read).await;
+    assert_eq!(rule(school, id, &read).await, "event.not-now", "read once");
+    let state = look(worker, id).await.unwrap();
+    assert!(!state.events[2].unread && state.events[1].unread, "the authority sees what was read");
+
+    let followed = follow(school, id).await.unwrap();
+    let proven = followed.proven.unwrap();
+    let events = proven.statements.iter().filter(|s| matches!(s.says, Says::Said(_)));
+    assert_eq!(events.count(), 5);
+}
+
+fn worker_of(name: &str) -> Value {
+    json!({"name": name, "role": "Social worker", "phone": "01632 960124"})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_event_twice_is_one_and_brings_the_same_record() {
+    let story = Story::stored().await;
+    let (id, worker) = (story.id(), &story.worker);
+    ok(worker, id, &acknowledgement()).await;
+    let state = look(worker, id).await.unwrap();
+    // The very bytes again, as after a lost answer.
+    let folder = worker.state.join("referrals").join(id.to_string()).join("events");
+    let sent = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path());
+    let sent: Vec<_> = sent.filter(|f| !f.to_str().unwrap().contains("recorded")).collect();
+    let record = sent[0].with_extension("recorded.json");
+    let first = std::fs::read(&record).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    let again = ok(worker, id, &acknowledgement()).await;
+    assert_eq!(std::fs::read(&record).unwrap(), first, "byte for byte");
+    let after = look(worker, id).await.unwrap();
+    assert_eq!((after.position, after.events.len()), (state.position, 1));
+    assert_eq!(again.position, state.position);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_not_follow_is_refused_with_its_rule_and_leaves_nothing() {
+    let story = Story::stored().await;
+    let (id, worker, school) = (story.id(), &story.worker, story.school());
+    assert_eq!(
+        rule(worker, id, &decision("assessment")).await,
+        "event.not-now",
+        "not acknowledged"
+    );
+    ok(worker, id, &acknowledgement()).await;
+    let mut other_child = decision("assessment");
+    other_child.children = vec![2];
+    assert_eq!(rule(worker, id, &other_child).await, "event.form");
+    // Their own check, before anything is sent.
+    let mut bare_no = decision("not_proceeding");
+    bare_no.detail.as_mut().unwrap().remove("what_would_change");
+    assert!(matches!(say(worker, id, &bare_no).await, Err(NotSaid::Malformed(_))));
+    let mut opened = bare(EventKind::Opened);
+    assert_eq!(rule(school, id, &opened).await, "event.not-yours");
+    opened.happened_at = Some(story.stage.clock.now().plus(5 * MINUTE + SECOND));
+    assert_eq!(rule(worker, id, &opened).await, "token.from-the-future");
+    // Others see nothing, and learn nothing.
+    let hackney = story.stage.worker(HACKNEY).await;
+    let other_school = &story.stage.schools[LEA_BRIDGE];
+    for stranger in [&hackney, other_school] {
+        assert!(look(stranger, id).await.is_err());
+    }
+    assert_eq!(story.events(school).await, ["acknowledged"]);
+    // After closing.
+    ok(worker, id, &decision("advice")).await;
+    let closed =
+        coded(EventKind::Closed, "RC8", &[1], json!({"reason": "Advice given, nothing more."}));
+    ok(worker, id, &closed).await;
+    for late in [decision("assessment"), closed] {
+        assert_eq!(rule(worker, id, &late).await, "event.not-now", "{:?}", late.kind);
+    }
+    let question = with(
+        EventKind::InformationRequested,
+        json!({"worker": worker_of("B"), "question": "Who?"}),
+    );
+    let _: &Saying = &question;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_cannot_speak_and_cannot_tell_a_referral_from_none() {
+    let story = Story::stored().await;
+    let hackney = story.stage.worker(HACKNEY).await;
+    let now = story.stage.clock.now();
+    let answer = async |id| by_hand(&hackney, id, EventKind::Opened, 2, now).await;
+    let real = answer(story.id()).await;
+    assert_eq!(real.0, 404);
+    assert_eq!(real, answer(ReferralId::from_bytes([9; 16])).await);
+}
+
+/// Sends an event without a document that was made by hand, past the client's own care.
+async fn by_hand(
+    author: &Member,
+    id: ReferralId,
+    kind: EventKind,
+    seen: u64,
+    now: Timestamp,
+) -> (u16, Value) {
+    let identity = author.signing.as_ref().unwrap();
+    let event = CaseEvent {
+        iss: identity.party().clone(),
+        aud: Audience::Scheme(author.scheme().clone()),
+        iat: now.seconds(),
+        jti: "made by hand".into(),
+        sub_id: Subject(id),
+        toe: None,
+        said: (kind, CaseEventBody::seen(seen)),
+    };
+    let token = event.sign(identity.signer(), identity.x5t()).unwrap();
+    let value = |text: &str| HeaderValue::from_str(text).unwrap();
+    let fields = vec![(TOKEN, value(&token)), (CERTIFICATES, value(&identity.chain().to_header()))];
+    let path = format!("/v1/referrals/{id}/events");
+    let response = author.client.post(&path, fields, Bytes::new()).await.unwrap();
+    let body: Value = serde_json::from_slice(&response.body).unwrap();
+    (response.status.as_u16(), body["violations"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_authors_at_once_take_turns_and_nothing_mixes() {
+    let story = Story::stored().await;
+    let (id, worker, school) = (story.id(), &story.worker, story.school());
+    ok(worker, id, &acknowledgement()).await;
+    let call = |n: u32| {
+        let words = format!("call number {n}");
+        coded(
+            EventKind::CallRecorded,
+            "front_door",
+            &[],
+            json!({"at": "2026-11-23T14:25:00Z", "words": words}),
+        )
+    };
+    let both = async |member: &Member, from: u32| {
+        let mut said = Vec::new();
+        for n in from..from + 8 {
+            said.push((n, ok(member, id, &call(n)).await));
+        }
+        said
+    };
+    let (one, two) = tokio::join!(both(worker, 100), both(school, 200));
+    let state = look(school, id).await.unwrap();
+    let mut positions: Vec<_> = state.events.iter().map(|e| e.position).collect();
+    positions.dedup();
+    assert_eq!(positions.len(), 17, "each at a place of its own");
+    for (n, said) in one.iter().chain(&two) {
+        let event = state.events.iter().find(|e| e.position == said.position).unwrap();
+        let document = detail(school, id, event.detail_sha256.as_ref().unwrap()).await.unwrap();
+        assert_eq!(document.unwrap()["words"], format!("call number {n}"));
+        let by = if *n < 200 { "authority" } else { "school" };
+        assert!(event.by.contains(by), "{}", event.by);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_seen_has_to_be_read_first() {
+    let story = Story::stored().await;
+    let (id, worker, school) = (story.id(), &story.worker, story.school());
+    ok(worker, id, &acknowledgement()).await;
+    let before = look(worker, id).await.unwrap().position;
+    let withdrawal = coded(
+        EventKind::WithdrawalRequested,
+        "entered_in_error",
+        &[],
+        json!({"reason": "It was meant for another school."}),
+    );
+    ok(school, id, &withdrawal).await;
+    // Signed on top of the older position, sent now.
+    let now = story.stage.clock.now();
+    let (status, violations) = by_hand(worker, id, EventKind::Filed, before, now).await;
+    assert_eq!((status, &violations[0]["rule"]), (409, &json!("event.not-seen")));
+    let confirmed = Saying { answers: Some(before + 1), ..bare(EventKind::WithdrawalConfirmed) };
+    ok(worker, id, &confirmed).await;
+    assert_eq!(look(school, id).await.unwrap().children, ["closed"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wrong_child_disappears_at_once_for_everybody() {
+    let story = Story::stored().await;
+    let (id, worker, school) = (story.id(), &story.worker, story.school());
+    ok(worker, id, &acknowledgement()).await;
+    let document = look(worker, id).await.unwrap().events[0].detail_sha256.clone().unwrap();
+    let wrong = Saying { code: Some("wrong_child".into()), ..bare(EventKind::Misidentified) };
+    ok(school, id, &wrong).await;
+    for member in [worker, school] {
+        let state = look(member, id).await.unwrap();
+        assert!(state.misidentified);
+        assert_eq!(story.events(member).await, ["misidentified"], "a tombstone and nothing else");
+        assert!(detail(member, id, &document).await.is_err());
+        let path = format!("/v1/referrals/{id}/documents/{}", story.sent.document.sha256);
+        assert_eq!(member.client.get(&path, Vec::new()).await.unwrap().status, 404);
+    }
+    assert_eq!(rule(worker, id, &decision("advice")).await, "event.not-now");
+    let bundle: Bundle =
+        ecaf::party::look::get(school, &format!("/v1/referrals/{id}/evidence")).await.unwrap();
+    bundle.verify(&school.trust.store(), school.scheme()).unwrap();
+}
+
+fn proposal(to: &str) -> Saying {
+    let reason = "The family moved into temporary accommodation in that area last week.";
+    let document = json!({"worker": worker(), "reason": reason});
+    Saying { to: Some(to.parse().unwrap()), ..with(EventKind::TransferProposed, document) }
+}
+
+/// Waits until the inbox of an authority has the referral for this purpose.
+async fn arrived(authority: &exchange_support::inside::Authority, id: ReferralId, purpose: &str) {
+    exchange_support::eventually("a transfer", async || {
+        let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+        let entries = authority.station.store.inbox(filter).await.unwrap();
+        entries.iter().any(|entry| entry.key.purpose.starts_with(purpose)).then_some(())
+    })
+    .await;
+}
+
+/// Scenario A2: the address on file is in Haringey, and the family lives in Newham since last week.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a2_a_referral_to_the_wrong_borough_is_passed_on_under_its_id() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    let there = story.stage.authority(NEWHAM).await;
+    let newham = story.stage.worker(NEWHAM).await;
+    let before = look(school, id).await.unwrap();
+    ok(haringey, id, &acknowledgement()).await;
+    story.stage.hand.advance(30 * MINUTE);
+    let proposed = ok(haringey, id, &proposal("316")).await;
+    arrived(&there, id, "transfer").await;
+
+    // The holder stays accountable until the other accepts; the school sees who is asked.
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.authority.name, "Haringey");
+    assert_eq!(state.transfer_proposed_to.unwrap().name, "Newham");
+    assert_eq!(rule(&newham, id, &decision("assessment")).await, "event.not-yours");
+    let accepted = Saying {
+        answers: Some(proposed.position),
+        ..with(EventKind::TransferAccepted, json!({"worker": worker_of("Cai Example")}))
+    };
+    exchange_support::eventually("the receipt's record", async || {
+        let state = look(&newham, id).await.unwrap();
+        state
+            .deliveries
+            .iter()
+            .any(|d| d.purpose == "transfer" && d.state == "stored")
+            .then_some(())
+    })
+    .await;
+    ok(&newham, id, &accepted).await;
+
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.authority.name, "Newham");
+    assert!(state.transfer_proposed_to.is_none());
+    assert_eq!(state.recorded_at, before.recorded_at, "the clock of the first hour");
+    assert_eq!(rule(haringey, id, &decision("advice")).await, "event.not-yours");
+    ok(&newham, id, &with(EventKind::Acknowledged, json!({"worker": worker_of("Cai Example")})))
+        .await;
+    ok(&newham, id, &decision("assessment")).await;
+    // Who held it before sees what it said itself, and no document any more.
+    assert_eq!(story.events(haringey).await, ["acknowledged", "transfer_proposed"]);
+    let document = format!("/v1/referrals/{id}/documents/{}", story.sent.document.sha256);
+    let get = async |member: &Member| member.client.get(&document, Vec::new()).await.unwrap();
+    assert_eq!(get(haringey).await.status, 404);
+    assert_eq!(get(&newham).await.body, story.sent.document.bytes, "the very document");
+    for member in [school, &newham, haringey] {
+        follow(member, id).await.unwrap().proven.unwrap();
+    }
+
+    // What arrived there proves itself, with nothing but the scheme's root.
+    let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+    let entry = there.station.store.inbox(filter).await.unwrap().remove(0);
+    let item = there.station.store.item(entry.entry).await.unwrap().unwrap();
+    let kinds: Vec<_> = item.tokens.iter().map(|t| t.token.kind.as_str()).collect();
+    assert_eq!(kinds, ["submission", "accepted", "event", "dispatch_note", "delivered"]);
+    assert_eq!(entry.payload_sha256, story.sent.document.sha256);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_declines_sees_it_no_more_and_a_second_no_is_a_dispute_with_one_holder() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    let there = story.stage.authority(NEWHAM).await;
+    let newham = story.stage.worker(NEWHAM).await;
+    ok(haringey, id, &acknowledgement()).await;
+    assert_eq!(rule(haringey, id, &proposal("310")).await, "routing.not-connected");
+    let declined = |position| Saying {
+        answers: Some(position),
+        ..with(
+            EventKind::TransferDeclined,
+            json!({"worker": worker_of("Cai Example"), "reason": "They moved on to Hackney."}),
+        )
+    };
+    for round in 1..=2 {
+        let proposed = ok(haringey, id, &proposal("316")).await;
+        exchange_support::eventually("the proposal", async || {
+            let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+            let entries = there.station.store.inbox(filter).await.unwrap();
+            (entries.len() == round).then_some(())
+        })
+        .await;
+        ok(&newham, id, &declined(proposed.position)).await;
+        assert!(look(&newham, id).await.is_err(), "no part in it any more");
+    }
+    let state = look(school, id).await.unwrap();
+    assert!(state.disputed);
+    assert_eq!(state.authority.name, "Haringey", "acts meanwhile");
+    // Withdrawn before it is answered: the late answer loses.
+    let proposed = ok(haringey, id, &proposal("316")).await;
+    let withdrawn =
+        Saying { answers: Some(proposed.position), ..bare(EventKind::TransferWithdrawn) };
+    let withdrawn =
+        Saying { detail: Some(members(json!({"reason": "Settled by phone."}))), ..withdrawn };
+    ok(haringey, id, &withdrawn).await;
+    assert!(say(&newham, id, &declined(proposed.position)).await.is_err());
+    ok(haringey, id, &with(EventKind::DisputeResolved, json!({"reason": "Haringey keeps it."})))
+        .await;
+    assert!(!look(school, id).await.unwrap().disputed);
+    follow(school, id).await.unwrap().proven.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    ok(haringey, id, &acknowledgement()).await;
+    ok(haringey, id, &decision("advice")).await;
+    let closed = coded(EventKind::Closed, "RC8", &[1], json!({"reason": "Advice given."}));
+    ok(haringey, id, &closed).await;
+    let salt = [3; 16];
+    let next = |of: &[u8]| {
+        let now = story.stage.clock.now();
+        let text = next_version(of, Change::Supplement, now, salt).unwrap();
+        text.replace(r#""summary": """#, r#""summary": "A neighbour rang.""#)
+    };
+    let text = next(&story.sent.document.bytes);
+    let composed = compose(text.as_bytes(), story.stage.clock.now().in_england().0).unwrap();
+    let receipt = submit(school, &composed, |_, _| ()).await.unwrap();
+    assert_eq!((receipt.new, receipt.accepted.version), (true, 2));
+    let again = submit(school, &composed, |_, _| ()).await.unwrap();
+    assert_eq!((again.new, again.accepted_sha256), (false, receipt.accepted_sha256));
+    let state = look(school, id).await.unwrap();
+    assert_eq!((state.version, state.children), (2, vec!["undecided".to_owned()]));
+    exchange_support::eventually("the supplement", async || {
+        let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+        let entries = story._authority.station.store.inbox(filter).await.unwrap();
+        entries.iter().any(|e| e.key.version == 2).then_some(())
+    })
+    .await;
+    ok(haringey, id, &decision("assessment")).await;
+    follow(school, id).await.unwrap().proven.unwrap();
+
+    // A version that does not follow, one that drops a child, and one of another school's.
+    let refused = async |member: &Member, value: Value| {
+        let document = Document::of(value, MARSH_LANE, HARINGEY);
+        let fields = exchange_support::signed_fields(member, &document);
+        let path = format!("/v1/referrals/{id}/versions");
+        let answer = member.client.post(&path, fields, document.bytes.clone()).await.unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        body["violations"][0]["rule"].as_str().unwrap().to_owned()
+    };
+    let second: Value = serde_json::from_slice(&composed.bytes).unwrap();
+    let third: Value = serde_json::from_str(&next(&composed.bytes)).unwrap();
+    let mut skipped = third.clone();
+    skipped["version"] = json!(4);
+    assert_eq!(refused(school, skipped).await, "submission.version");
+    let mut other_bytes = second.clone();
+    other_bytes["composed_at"] = json!("2026-11-23T15:00:00Z");
+    assert_eq!(refused(school, other_bytes).await, "submission.other-bytes");
+    let mut other_child = third.clone();
+    other_child["children"][0]["id"] = json!("c9");
+    for list in ["where_now", "concerns", "voice", "addresses", "relationships"] {
+        other_child.as_object_mut().unwrap().remove(list);
+    }
+    other_child["concerns"] =
+        json!([{"children": ["c9"], "narrative": {"text": "Another child."}}]);
+    assert_eq!(refused(school, other_child).await, "version.children");
+    let mut theirs = third;
+    theirs["referrer"]["school"]["id"] = json!("900002");
+    let other_school = &story.stage.schools[LEA_BRIDGE];
+    assert_eq!(refused(other_school, theirs).await, "submission.id-unusable");
+}

@@ -38,6 +38,8 @@ pub(super) struct Known {
     /// The verified sender, with the person if one signed.
     pub sender: Party,
     pub request_type: RequestType,
+    /// The position of each version.
+    pub versions: Vec<u32>,
     recipients: Vec<DfeCode>,
     former: Vec<DfeCode>,
 }
@@ -119,8 +121,8 @@ impl Exchange {
         for delivery in deliveries.iter().filter(|d| d.called_by.is_none()) {
             case.sent_to(delivery.authority);
         }
-        let reopened = self.later_versions(&thread).await?;
-        let mut reopened = reopened.into_iter().peekable();
+        let versions = self.positions_of_versions(&thread).await?;
+        let mut reopened = versions.iter().skip(1).copied().peekable();
         let kinds: BTreeMap<Digest, EventKind> =
             events.iter().map(|e| (e.digest(), e.said.kind())).collect();
         for event in &events {
@@ -141,12 +143,12 @@ impl Exchange {
         let recipients =
             with_desk.filter(|code| case.desk(*code).is_some() && *code != case.holder()).collect();
         let former = case.former_holders().collect();
-        Ok(Some(Known { recipients, former, thread, case, events, sender, request_type }))
+        Ok(Some(Known { versions, recipients, former, thread, case, events, sender, request_type }))
     }
 
-    /// The positions of versions after the first, oldest first.
-    async fn later_versions(&self, thread: &Thread) -> Result<Vec<u32>, Trouble> {
-        let mut positions = Vec::new();
+    /// The position of each version, oldest first.
+    async fn positions_of_versions(&self, thread: &Thread) -> Result<Vec<u32>, Trouble> {
+        let mut positions = vec![1];
         for version in thread.versions.iter().skip(1) {
             let accepted = self.store.token(thread.referral_id, version.accepted_sha256).await?;
             positions.push(accepted.and_then(|a| a.position).ok_or(StoreFault::Corrupt)?);

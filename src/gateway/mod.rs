@@ -23,6 +23,7 @@ pub mod api;
 pub mod authenticate;
 pub mod authorise;
 pub mod check;
+mod clocks;
 pub mod courier;
 pub mod deliver;
 pub mod exchange;

@@ -21,6 +21,7 @@ use crate::protocol::tokens::{self, Event as _};
 use crate::protocol::trust::Chain;
 use crate::store::{DeliveryRow, Document, StoredToken, TokenKind, VersionRow};
 
+use super::clocks::ClocksAnswer;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::respond::AuthorityName;
@@ -79,6 +80,9 @@ pub struct StateAnswer {
     /// Whether it was said to be about the wrong child or to the wrong recipient: nothing else is
     /// shown any more.
     pub misidentified: bool,
+    /// Where the clocks stand; for the school, the holder and one that is asked to take it over.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<ClocksAnswer>,
     /// What was said about it, as far as this party may see it, in the order in which it was recorded.
     pub events: Vec<EventView>,
 }
@@ -235,6 +239,10 @@ impl Exchange {
             let desk = visible.case.desk(d.authority).unwrap_or_default();
             self.delivery_answer(d, desk, now)
         });
+        let clocks = match all {
+            true => Some(ClocksAnswer::of(&self.reading(&visible, now).await?, now)),
+            false => None,
+        };
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
         let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
         let accepted =
@@ -262,6 +270,7 @@ impl Exchange {
                 .filter(|_| all),
             disputed: visible.case.is_disputed(),
             misidentified: visible.case.is_misidentified(),
+            clocks,
             events: visible.shown_to(viewer).map(|e| EventView::of(e, &visible)).collect(),
         })
     }

@@ -1,5 +1,7 @@
 //! Time that only runs while an authority's office is open.
 
+use std::sync::LazyLock;
+
 use super::bank_holidays::BankHolidays;
 use crate::domain::hours::Hours;
 use crate::domain::time::Timestamp;
@@ -9,9 +11,11 @@ const MOST_OPENINGS: usize = 64;
 
 /// Monday to Friday 09:00 to 17:00, not on bank holidays: assumed where no hours are known, and the
 /// slowest that any authority's hours may make a limit.
-pub fn office_hours() -> Hours {
+pub fn office_hours() -> &'static Hours {
     // A constant text, which a test reads.
-    "mon-fri 09:00-17:00".parse().unwrap_or_else(|_| Hours::always())
+    static OFFICE: LazyLock<Hours> =
+        LazyLock::new(|| "mon-fri 09:00-17:00".parse().unwrap_or_else(|_| Hours::always()));
+    &OFFICE
 }
 
 /// The instant at which `millis` of opening time have passed since `start`. Real time is counted, so
@@ -23,9 +27,12 @@ pub fn after_business_time(
     hours: Option<&Hours>,
     bank_holidays: &BankHolidays,
 ) -> Timestamp {
-    let office = office_hours();
     let end = |hours: &Hours| run(start, millis, hours, bank_holidays);
-    [end(&office), hours.and_then(end)].into_iter().flatten().min().unwrap_or(start.plus(millis))
+    [end(office_hours()), hours.and_then(end)]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(start.plus(millis))
 }
 
 fn run(

@@ -128,8 +128,10 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let (day, night) = (at("2026-11-23T10:00:00Z"), at("2026-11-23T20:00:00Z"));
         let holidays = BankHolidays::default();
-        let office =
-            AuthorityHours { staffed: Some(super::super::office_hours()), ..Default::default() };
+        let office = AuthorityHours {
+            staffed: Some(super::super::office_hours().clone()),
+            ..Default::default()
+        };
         assert!(office.on_duty(day, &holidays) && !office.on_duty(night, &holidays));
         assert_eq!(office.next_on_duty(night, &holidays), Some(at("2026-11-24T09:00:00Z")));
         assert_eq!(office.next_on_duty(day, &holidays), Some(day));

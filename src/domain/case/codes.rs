@@ -1,6 +1,7 @@
 //! The codes that events carry, with what a person reads for each.
 
 use super::EventKind;
+use crate::domain::clocks::ClockId;
 
 /// What an authority decided for a child. Labels say what follows, never "rejected": a bare rejection
 /// cannot be expressed.
@@ -120,9 +121,10 @@ static CLOSINGS: [Code; 11] = [
     ("step_down", "Stepped down to early or family help"),
 ];
 
-static PROGRESS: [Code; 9] = [
+static PROGRESS: [Code; 10] = [
     ("strategy_discussion", "Strategy discussion held"),
     ("enquiry_started", "Section 47 enquiry started"),
+    ("enquiry_ended", "Section 47 enquiry ended without a conference"),
     ("child_seen", "The child was seen"),
     ("assessment_completed", "Assessment completed"),
     ("conference_planned", "Child protection conference planned; the school is invited"),
@@ -153,22 +155,16 @@ static ISSUES: [Code; 9] = [
     ("other", "Something else"),
 ];
 
-static CLOCKS: [Code; 14] = [
-    ("C1", "Receipt from the exchange"),
-    ("C2", "Delivered to the authority"),
-    ("C3", "Opened by a person"),
-    ("C4", "Answer before the child goes home"),
-    ("C5", "Acknowledged and decided within a working day"),
-    ("C6", "Answer to a question"),
-    ("C7", "Who works with the child"),
-    ("C8", "Answer to a proposed transfer"),
-    ("C9", "Assessment"),
-    ("C10", "Child protection conference"),
-    ("C11", "Answer to a disagreement"),
-    ("C12", "Read by the school"),
-    ("C13", "Allegation passed on"),
-    ("C15", "The school told by 3 pm of the next full school day"),
-];
+/// The clocks, by the words that stand there.
+const CLOCKS: [Code; 15] = {
+    let mut codes = [("", ""); 15];
+    let mut at = 0;
+    while at < codes.len() {
+        codes[at] = (ClockId::ALL[at].as_str(), ClockId::ALL[at].name());
+        at += 1;
+    }
+    codes
+};
 
 /// The codes that an event of this kind may carry, each with its words; one of them is required.
 /// Empty if events of this kind carry none.

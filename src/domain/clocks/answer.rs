@@ -1,11 +1,13 @@
 //! What the authority owes the school, and the school the authority: C5 acknowledged and decided, C6
 //! an answer to a question, C7 who works with the child, C13 an allegation.
 
-use super::clock::{About, Clock, Draft, Mark, answers};
+use std::collections::BTreeMap;
+
+use super::clock::{About, Clock, Draft, Mark, WhyEnded, answers};
 use super::fact::{Fact, What};
 use super::id::{Class, ClockId};
 use super::ladder::{Role, Turn};
-use super::view::View;
+use super::view::{Place, Round, View};
 use crate::domain::party::Organisation;
 use crate::domain::referral::RequestType;
 
@@ -20,9 +22,7 @@ pub(super) fn clocks(view: &View<'_>, found: &mut Vec<Clock>) {
     for fact in view.facts.iter().filter(|f| f.what == What::InformationRequested) {
         question(view, fact, found);
     }
-    for child in view.children() {
-        worker_known(view, child, found);
-    }
+    worker_known(view, found);
 }
 
 /// C5: one clock for the acknowledgement and one for the decision on each child, with one start: the
@@ -40,37 +40,44 @@ fn acknowledged_and_decided(view: &View<'_>, accepted: &Fact, found: &mut Vec<Cl
             && view.holder(f.at).map(Organisation::Authority).as_ref() == Some(&f.by)
     };
     let acknowledged = view.first(by_a_holder).map(Mark::from);
-    let over = view.over(None);
-    found.push(c5(view, accepted, About::Referral, acknowledged, class, over));
-    for child in view.children().filter(|_| !informs) {
-        let decided = decision(view, child, |_| true).map(Mark::from);
-        let over = view.over(Some(child));
-        found.push(c5(view, accepted, About::Child(child), decided, class, over));
+    let start = Mark::from(accepted);
+    let over = view.over(start.place());
+    found.push(c5(view, start, About::Referral, acknowledged, class, over));
+    for round in view.rounds.iter().filter(|_| !informs) {
+        let place = round.start.place();
+        let decided = decision(view, round, |_| true).map(Mark::from);
+        let over = view.over_for(round.child, place);
+        found.push(c5(view, round.start, round.about(), decided, class, over));
     }
 }
 
 fn c5(
     view: &View<'_>,
-    accepted: &Fact,
+    start: Mark,
     about: About,
     met: Option<Mark>,
     class: Class,
-    over: Option<(Mark, super::WhyEnded)>,
+    over: Option<(Mark, WhyEnded)>,
 ) -> Clock {
     let first = view.accepted().map(|(_, first)| first);
-    let draft = view.draft(ClockId::C5, about, accepted.at);
+    let draft = view.draft(ClockId::C5, about, start.place());
     let mut limits = draft.limits;
     if let Some(first) = first {
-        limits = view.with_promise(limits, ClockId::C5, accepted.at, first);
+        limits = view.with_promise(limits, ClockId::C5, start.at, first);
     }
     let mut count = view.count(first, &view.thread.school);
-    count.cut_off = !view.urgency(accepted.at).is_urgent();
+    count.cut_off = !view.urgency(start.at).is_urgent();
     Draft { limits, count, met, class, over, ..draft }.finish(view)
 }
 
-fn decision<'a>(view: &View<'a>, child: u32, fits: impl Fn(bool) -> bool) -> Option<&'a Fact> {
+/// The first decision on a child in one round of its case.
+pub(super) fn decision<'a>(
+    view: &View<'a>,
+    round: &Round,
+    fits: impl Fn(bool) -> bool,
+) -> Option<&'a Fact> {
     view.first(|f| match f.what {
-        What::Decided { child: of, assessed } => of == child && fits(assessed),
+        What::Decided { child, assessed } => child == round.child && round.has(f) && fits(assessed),
         _ => false,
     })
 }
@@ -78,7 +85,7 @@ fn decision<'a>(view: &View<'a>, child: u32, fits: impl Fn(bool) -> bool) -> Opt
 /// C6. The authority's own clocks run on meanwhile.
 fn question(view: &View<'_>, asked: &Fact, found: &mut Vec<Clock>) {
     let met = view.first(|f| answers(&f.what, asked.position)).map(Mark::from);
-    let draft = view.draft(ClockId::C6, About::Event(asked.position), asked.at);
+    let draft = view.draft(ClockId::C6, About::Event(asked.position), asked.place());
     let draft = Draft {
         limits: view.limits(ClockId::C6, asked.at, met),
         met,
@@ -88,16 +95,30 @@ fn question(view: &View<'_>, asked: &Fact, found: &mut Vec<Clock>) {
     found.push(draft.finish(view));
 }
 
-/// C7: for the first worker. Another one later is a change, see C15.
-fn worker_known(view: &View<'_>, child: u32, found: &mut Vec<Clock>) {
-    let Some(decided) = decision(view, child, |assessed| assessed) else { return };
-    let met = view.first(|f| f.what == What::Allocated { child }).map(Mark::from);
-    let draft = view.draft(ClockId::C7, About::Child(child), decided.at);
-    let mut limits = draft.limits;
-    if let Some(holder) = view.holder(decided.at) {
-        limits = view.with_promise(limits, ClockId::C7, decided.at, holder);
+/// C7: for the first worker after a decision that an assessment follows. Another worker later is a
+/// change, see C15; a further decision while a worker is waited for restarts nothing.
+fn worker_known(view: &View<'_>, found: &mut Vec<Clock>) {
+    let mut waited_for = BTreeMap::new();
+    for fact in &view.facts {
+        let What::Decided { child, assessed: true } = fact.what else { continue };
+        if waited_for
+            .get(&child)
+            .is_some_and(|until: &Option<Place>| until.is_none_or(|until| fact.place() < until))
+        {
+            continue;
+        }
+        let met = view.after(fact.place(), |f| f.what == What::Allocated { child });
+        let over = view.over_for(child, fact.place());
+        let ends = [met.map(Fact::place), over.map(|(mark, _)| mark.place())];
+        waited_for.insert(child, ends.into_iter().flatten().min());
+        let about = About::ChildEvent(child, fact.position);
+        let draft = view.draft(ClockId::C7, about, fact.place());
+        let mut limits = draft.limits;
+        if let Some(holder) = view.holder(fact.at) {
+            limits = view.with_promise(limits, ClockId::C7, fact.at, holder);
+        }
+        found.push(Draft { limits, met: met.map(Mark::from), over, ..draft }.finish(view));
     }
-    found.push(Draft { limits, met, over: view.over(Some(child)), ..draft }.finish(view));
 }
 
 /// C13: the school passes an allegation on within a working day of knowing of it; the designated
@@ -105,7 +126,7 @@ fn worker_known(view: &View<'_>, child: u32, found: &mut Vec<Clock>) {
 fn allegation(view: &View<'_>, accepted: &Fact, found: &mut Vec<Clock>) {
     if let Some(known) = view.thread.known_since {
         let start = known.min(accepted.at);
-        let draft = view.draft(ClockId::C13, About::Report, start);
+        let draft = view.draft(ClockId::C13, About::Report, (start, accepted.position));
         let draft = Draft {
             met: Some(Mark::from(accepted)),
             waits_for: Some(Organisation::School(view.thread.school.clone())),
@@ -114,7 +135,7 @@ fn allegation(view: &View<'_>, accepted: &Fact, found: &mut Vec<Clock>) {
         found.push(draft.finish(view));
     }
     let answer = |f: &Fact| matches!(f.what, What::Acknowledged | What::Decided { .. });
-    let mut draft = view.draft(ClockId::C13, About::Referral, accepted.at);
+    let mut draft = view.draft(ClockId::C13, About::Referral, accepted.place());
     draft.count.cut_off = !view.urgency(accepted.at).is_urgent();
     draft.ladder = Some(vec![(Role::LadoManager, Turn::AtBreach)]);
     draft.met = view.first(answer).map(Mark::from);

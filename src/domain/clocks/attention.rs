@@ -100,7 +100,7 @@ pub fn read(thread: &Thread, setting: &Setting, now: Timestamp) -> Reading {
     let waiting = waiting(&clocks, now);
     Reading {
         not_started: ClockId::ALL.into_iter().filter(|id| !started(id)).collect(),
-        segments: view.segments(),
+        segments: view.segments.clone(),
         attention: attention(&view, &clocks, waiting.as_ref()),
         waiting,
         unattended,
@@ -135,11 +135,11 @@ fn attention(view: &View<'_>, clocks: &[Clock], waiting: Option<&Waiting>) -> At
     });
     if clocks.iter().any(Clock::is_overdue) {
         Attention::Overdue
-    } else if disagreement || (responsibility && view.over(None).is_none()) {
+    } else if disagreement || (responsibility && view.is_over().is_none()) {
         Attention::Disputed
     } else if schools_turn {
         Attention::WaitingOnSchool
-    } else if view.over(None).is_some() || (waiting.is_none() && view.accepted().is_none()) {
+    } else if view.is_over().is_some() || (waiting.is_none() && view.accepted().is_none()) {
         Attention::Closed
     } else {
         Attention::WaitingOnAuthority
@@ -169,7 +169,7 @@ fn unattended(view: &View<'_>) -> Option<Unattended> {
     });
     let urgent = view.urgency(view.now).is_urgent();
     let on_duty = hours.on_duty(view.now, &calendars.bank_holidays);
-    if !urgent || on_duty || settled.is_some() || view.over(None).is_some() {
+    if !urgent || on_duty || settled.is_some() || view.is_over().is_some() {
         return None;
     }
     Some(Unattended { authority, until: hours.next_on_duty(view.now, &calendars.bank_holidays) })

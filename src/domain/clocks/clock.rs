@@ -69,7 +69,7 @@ pub enum About {
     Stage(u32, u8),
     /// A disagreement as a whole, begun by the fact at a position.
     Disagreement(u32),
-    /// The progress note of a child with a number.
+    /// The progress note of a child that follows the fact at a position.
     Note(u32, u32),
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for About {
             About::Told(position, school) => write!(f, "told-{position}-{school}"),
             About::Stage(position, stage) => write!(f, "stage-{position}-{stage}"),
             About::Disagreement(position) => write!(f, "disagreement-{position}"),
-            About::Note(child, number) => write!(f, "note-{child}-{number}"),
+            About::Note(child, position) => write!(f, "note-{child}-{position}"),
         }
     }
 }
@@ -253,7 +253,7 @@ impl Draft<'_> {
             ladder: self.rungs(view, due_at, limit),
             offers: self.offers(due_at, limit),
             pages: self.id.pages(urgent),
-            held: super::held_between(&view.segments(), self.start, stop.unwrap_or(view.now)),
+            held: super::held_between(&view.segments, self.start, stop.unwrap_or(view.now)),
             id: self.id,
             about: self.about,
             class: self.class,

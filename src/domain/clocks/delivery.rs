@@ -11,13 +11,21 @@ use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::time::Timestamp;
 
 /// A delivery that was begun.
-struct Delivery {
+struct Delivery<'a> {
     to: DfeCode,
-    at: Timestamp,
-    position: u32,
-    /// Beside the accountable one: to be acknowledged by itself.
-    linked: bool,
+    by: &'a Fact,
+    kind: Kind,
     over: Option<(Mark, WhyEnded)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The referral, to who is or may become accountable.
+    Referral,
+    /// The referral, to an authority that has to acknowledge it beside the accountable one.
+    Linked,
+    /// A later version. Whoever works on the case reads it: it is not opened a second time.
+    Supplement,
 }
 
 pub(super) fn clocks(view: &View<'_>, found: &mut Vec<Clock>) {
@@ -33,35 +41,38 @@ pub(super) fn clocks(view: &View<'_>, found: &mut Vec<Clock>) {
 
 fn receipt(view: &View<'_>, found: &mut Vec<Clock>) {
     let Some(submitted) = view.first(|fact| fact.what == What::Submitted) else { return };
-    let draft = view.draft(ClockId::C1, About::Referral, submitted.at);
+    let draft = view.draft(ClockId::C1, About::Referral, submitted.place());
     let met = view.accepted().map(|(fact, _)| Mark::from(fact));
     found.push(Draft { met, waits_for: None, ..draft }.finish(view));
 }
 
-fn deliveries(view: &View<'_>) -> Vec<Delivery> {
-    let over = view.over(None);
-    let begun = |fact: &&Fact| {
-        let (to, linked) = match fact.what {
-            What::Accepted { to } => (to, false),
-            What::Dispatched { to, .. } => (to, true),
+fn deliveries<'a>(view: &View<'a>) -> Vec<Delivery<'a>> {
+    let begun = |fact: &&'a Fact| {
+        let (to, kind) = match fact.what {
+            What::Accepted { to } => (to, Kind::Referral),
+            What::Dispatched { to, .. } => (to, Kind::Linked),
+            What::Version { .. } if view.accepted()?.0.position < fact.position => {
+                (view.holder(fact.at)?, Kind::Supplement)
+            }
             _ => return None,
         };
-        Some(Delivery { to, at: fact.at, position: fact.position, linked, over })
+        Some(Delivery { to, by: fact, kind, over: view.over(fact.place()) })
     };
     let proposed = proposals(view).into_iter().map(|p| {
         // A proposal that came to nothing ends what was waited for there.
         let ended = p.end.filter(|_| !p.accepted).map(|mark| (mark, WhyEnded::Overtaken));
-        let over = [over, ended].into_iter().flatten().min_by_key(|(mark, _)| mark.at);
-        Delivery { to: p.to, at: p.at, position: p.position, linked: false, over }
+        let over = [view.over(p.fact.place()), ended];
+        let over = over.into_iter().flatten().min_by_key(|(mark, _)| mark.place());
+        Delivery { to: p.to, by: p.fact, kind: Kind::Referral, over }
     });
     view.facts.iter().filter_map(begun).chain(proposed).collect()
 }
 
-fn delivered_and_opened(view: &View<'_>, delivery: &Delivery, found: &mut Vec<Clock>) {
-    let to = delivery.to;
-    let about = About::Delivery(to, delivery.position);
-    let of = |id, start, met: Option<Mark>| {
-        let draft = view.draft(id, about.clone(), start);
+fn delivered_and_opened(view: &View<'_>, delivery: &Delivery<'_>, found: &mut Vec<Clock>) {
+    let (to, begun) = (delivery.to, delivery.by.place());
+    let position = delivery.by.position;
+    let clock = |id, start: Timestamp, met: Option<Mark>| {
+        let draft = view.draft(id, About::Delivery(to, position), (start, position));
         let limits = view.with_promise(view.limits(id, start, met), id, start, to);
         Draft {
             limits,
@@ -74,21 +85,23 @@ fn delivered_and_opened(view: &View<'_>, delivery: &Delivery, found: &mut Vec<Cl
         }
     };
     let stored = view.first(|f| match f.what {
-        What::Delivered { to: code } | What::HandedOver { to: code } => {
-            code == to && f.at >= delivery.at
+        What::Delivered { to: code, of } | What::HandedOver { to: code, of } => {
+            code == to && of == position && f.at >= delivery.by.at
         }
         _ => false,
     });
-    found.push(of(ClockId::C2, delivery.at, stored.map(Mark::from)).finish(view));
-    let person = |f: &Fact| is_by(f, to) && f.at >= delivery.at;
-    if let Some(stored) = stored {
-        let opened =
-            view.first(|f| person(f) && matches!(f.what, What::Opened | What::Acknowledged));
-        found.push(of(ClockId::C3, stored.at, opened.map(Mark::from)).finish(view));
+    found.push(clock(ClockId::C2, delivery.by.at, stored.map(Mark::from)).finish(view));
+    if delivery.kind == Kind::Supplement {
+        return;
     }
-    if delivery.linked {
-        let acknowledged = view.first(|f| person(f) && f.what == What::Acknowledged);
-        let draft = of(ClockId::C5, delivery.at, acknowledged.map(Mark::from));
+    if let Some(stored) = stored {
+        let seen = |what: &What| matches!(what, What::Opened | What::Acknowledged);
+        let opened = view.after(begun, |f| is_by(f, to) && seen(&f.what));
+        found.push(clock(ClockId::C3, stored.at, opened.map(Mark::from)).finish(view));
+    }
+    if delivery.kind == Kind::Linked {
+        let acknowledged = view.after(begun, |f| is_by(f, to) && f.what == What::Acknowledged);
+        let draft = clock(ClockId::C5, delivery.by.at, acknowledged.map(Mark::from));
         found.push(Draft { class: Class::Scheme, ..draft }.finish(view));
     }
 }
@@ -116,7 +129,7 @@ fn before_home_time(view: &View<'_>, found: &mut Vec<Clock>) {
             (due, short) = (sooner, its_short);
         }
     }
-    let draft = view.draft(ClockId::C4, About::Referral, start);
+    let draft = view.draft(ClockId::C4, About::Referral, (start, accepted.position));
     let mut count = view.count(view.holder(view.now), &view.thread.school);
     count.goes_home_at = goes_home_at;
     let draft = Draft {
@@ -137,7 +150,7 @@ fn request_read(view: &View<'_>, interim: &Fact, found: &mut Vec<Clock>) {
         Organisation::Authority(code) => Some(code),
         _ => view.holder(view.now),
     };
-    let draft = view.draft(ClockId::E10, About::Event(position), interim.at);
+    let draft = view.draft(ClockId::E10, About::Event(position), interim.place());
     let draft = Draft {
         met: met.map(Mark::from),
         waits_for: Some(Organisation::School(view.thread.school.clone())),

@@ -16,12 +16,12 @@ pub(super) fn clocks(view: &View<'_>, found: &mut Vec<Clock>) {
         let next = after(view, fact, |what| matches!(what, What::DisagreementRaised { .. }));
         let next = next.map(Mark::from);
         // One that is raised while another is open takes its place.
-        let end = resolved.map(Mark::from).filter(|end| {
-            next.is_none_or(|next| (end.at, end.position) < (next.at, next.position))
-        });
+        let end = resolved
+            .map(Mark::from)
+            .filter(|end| next.is_none_or(|next| end.place() < next.place()));
         let over = [next.map(|mark| (mark, WhyEnded::Overtaken)), view.misidentified()];
-        let over = over.into_iter().flatten().min_by_key(|(mark, _)| mark.at);
-        let whole = view.draft(ClockId::C11, About::Disagreement(fact.position), fact.at);
+        let over = over.into_iter().flatten().min_by_key(|(mark, _)| mark.place());
+        let whole = view.draft(ClockId::C11, About::Disagreement(fact.position), fact.place());
         let limit = whole_disagreement(view.urgency(fact.at));
         let by_day = whole.count.end(fact.at, limit);
         let whole = Draft { limits: vec![(fact.at, limit)], met: end, over, ..whole };
@@ -39,9 +39,9 @@ fn stages(
     found: &mut Vec<Clock>,
 ) {
     let within = |f: &&Fact| {
-        let place = (f.at, f.position);
-        let before = |mark: Option<Mark>| mark.is_none_or(|m| place < (m.at, m.position));
-        place >= (raised.at, raised.position) && before(end) && before(next)
+        let place = f.place();
+        let before = |mark: Option<Mark>| mark.is_none_or(|m| place < m.place());
+        place >= raised.place() && before(end) && before(next)
     };
     for fact in view.facts.iter().copied().filter(within) {
         let stage = match fact.what {
@@ -50,13 +50,13 @@ fn stages(
             _ => continue,
         };
         let responded = after(view, fact, |what| answers(what, fact.position)).map(Mark::from);
-        let met = [responded, end].into_iter().flatten().min_by_key(|mark| mark.at);
+        let met = [responded, end].into_iter().flatten().min_by_key(|mark| mark.place());
         let further = |what: &What| {
             matches!(what, What::DisagreementStepped { .. } | What::DisagreementRaised { .. })
         };
         let stepped = after(view, fact, further);
         let overtaken = stepped.map(|f| (Mark::from(f), WhyEnded::Overtaken));
-        let draft = view.draft(ClockId::C11, About::Stage(fact.position, stage), fact.at);
+        let draft = view.draft(ClockId::C11, About::Stage(fact.position, stage), fact.place());
         let limits = view.limits(ClockId::C11, fact.at, met);
         let stage_end = limits.iter().map(|(from, limit)| draft.count.end(*from, *limit)).min();
         let draft = Draft {
@@ -68,7 +68,7 @@ fn stages(
             over: [overtaken, view.misidentified()]
                 .into_iter()
                 .flatten()
-                .min_by_key(|(mark, _)| mark.at),
+                .min_by_key(|(mark, _)| mark.place()),
             stage: Some(stage),
             ..draft
         };
@@ -77,5 +77,5 @@ fn stages(
 }
 
 fn after<'a>(view: &View<'a>, fact: &Fact, fits: impl Fn(&What) -> bool) -> Option<&'a Fact> {
-    view.first(|f| (f.at, f.position) > (fact.at, fact.position) && fits(&f.what))
+    view.after(fact.place(), |f| fits(&f.what))
 }

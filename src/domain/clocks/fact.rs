@@ -22,9 +22,10 @@ pub struct Fact {
     pub what: What,
 }
 
-/// What was recorded. `answers` is the position of the fact that it answers. Children are numbered
-/// from 1. Days (`since`) are claims of their author: they can move the start of a clock back, never
-/// forward.
+/// What was recorded. `answers` is the position of the fact that it answers, `of` that of the fact
+/// that began a delivery. Children are numbered from 1; a referral about no child by name has the
+/// number 0 for its matter. Days (`since`) are claims of their author: they can move the start of a
+/// clock back, never forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "fields are explained above")]
 pub enum What {
@@ -32,14 +33,15 @@ pub enum What {
     Submitted,
     /// The exchange has it, for this accountable authority. Starts C5.
     Accepted { to: DfeCode },
-    /// What a version of the referral says of today; version 1 says it when accepted.
-    Situation { urgency: Urgency, in_school: bool, goes_home_at: Option<Timestamp> },
+    /// A version of the referral, and what it says of today. The first comes with its acceptance;
+    /// a later one opens again the cases that were closed, because somebody has to read it.
+    Version { children: u32, urgency: Urgency, in_school: bool, goes_home_at: Option<Timestamp> },
     /// A linked delivery was made.
     Dispatched { to: DfeCode, why: Dispatch },
     /// The authority has stored it.
-    Delivered { to: DfeCode },
+    Delivered { to: DfeCode, of: u32 },
     /// It was handed over outside of the exchange.
-    HandedOver { to: DfeCode },
+    HandedOver { to: DfeCode, of: u32 },
     /// A person at the authority has opened it.
     Opened,
     /// A named social worker has taken note of it.
@@ -52,7 +54,8 @@ pub enum What {
     Interim,
     /// The school says whether it can.
     InterimAnswered { answers: u32 },
-    /// Decided for a child; whether an assessment or enquiry follows.
+    /// Decided for a child; whether an assessment or enquiry follows. A decision that only says that
+    /// another authority is responsible is none: C5 runs on.
     Decided { child: u32, assessed: bool },
     /// A child has a named worker.
     Allocated { child: u32 },
@@ -135,8 +138,6 @@ pub struct Thread {
     pub school: SchoolId,
     /// What was asked for.
     pub request_type: RequestType,
-    /// How many children it has.
-    pub children: u32,
     /// When an allegation became known to the school, if it said so: a claim.
     pub known_since: Option<Timestamp>,
     /// Roles of people whom an allegation is about: on no ladder.

@@ -30,17 +30,18 @@ pub struct Held {
     pub millis: i64,
 }
 
-/// From acceptance to the end of the thread, or to `now`.
+/// From acceptance to the end of the thread, or to `now`. A referral that was closed and opened again
+/// by a new version stays with its holder between.
 pub fn segments(thread: &Thread, setting: &Setting, now: Timestamp) -> Vec<Segment> {
-    of(&View::new(thread, setting, now))
+    View::new(thread, setting, now).segments
 }
 
 pub(super) fn of(view: &View<'_>) -> Vec<Segment> {
     let Some((accepted, first)) = view.accepted() else { return Vec::new() };
-    let stop = view.over(None).map_or(view.now, |(mark, _)| mark.at);
+    let stop = view.is_over().map_or(view.now, |mark| mark.at);
     let stored = |code: DfeCode, by: Timestamp| {
         view.facts.iter().any(|f| match f.what {
-            What::Delivered { to } | What::HandedOver { to } => to == code && f.at <= by,
+            What::Delivered { to, .. } | What::HandedOver { to, .. } => to == code && f.at <= by,
             _ => false,
         })
     };
@@ -50,7 +51,7 @@ pub(super) fn of(view: &View<'_>) -> Vec<Segment> {
     let changes = view.facts.iter().filter(|f| f.at >= accepted.at && f.at <= stop);
     for fact in changes {
         let next = match (&fact.what, &fact.by) {
-            (What::Delivered { to } | What::HandedOver { to }, _)
+            (What::Delivered { to, .. } | What::HandedOver { to, .. }, _)
                 if *to == current.authority && current.in_transit =>
             {
                 Segment { in_transit: false, from: fact.at, ..current }

@@ -114,8 +114,7 @@ impl Count<'_> {
         match limit {
             Limit::Real(_) | Limit::HomeTime => None,
             Limit::Open(_) => {
-                let office = office_hours();
-                let hours = self.hours.staffed.iter().chain([&office]);
+                let hours = self.hours.staffed.iter().chain([office_hours()]);
                 let next = |h: &Hours| h.next_open(now, self.bank_holidays.days());
                 hours.filter_map(next).min().filter(|at| *at > now)
             }

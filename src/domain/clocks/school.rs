@@ -54,7 +54,7 @@ fn linked(view: &View<'_>, fact: &Fact) -> BTreeSet<SchoolId> {
 fn read(view: &View<'_>, fact: &Fact, school: &SchoolId, found: &mut Vec<Clock>) {
     let position = fact.position;
     let about = About::Event(position);
-    let draft = view.draft(ClockId::C12, about, fact.at);
+    let draft = view.draft(ClockId::C12, about, fact.place());
     let count = view.count(view.holder(view.now), school);
     let due = count.school.three_pm_next(fact.at);
     let mut ladder = super::ladder::ladder(ClockId::C12, view.urgency(fact.at)).to_vec();
@@ -95,7 +95,7 @@ fn told(
         What::Read { position: of } => f.by == by && *of == position,
         _ => false,
     });
-    let draft = view.draft(ClockId::C15, About::Told(position, school.clone()), start);
+    let draft = view.draft(ClockId::C15, About::Told(position, school.clone()), (start, position));
     let draft = Draft {
         count: view.count(view.holder(view.now), school),
         met: met.map(Mark::from),

@@ -2,28 +2,26 @@
 //! authority has accepted; after that they run on, for the other one.
 
 use super::clock::{About, Clock, Draft, Mark, WhyEnded, answers};
-use super::fact::What;
+use super::fact::{Fact, What};
 use super::id::ClockId;
 use super::view::View;
 use crate::domain::party::{DfeCode, Organisation};
-use crate::domain::time::Timestamp;
 
 /// A proposed transfer and what became of it.
-pub(super) struct Proposal {
+pub(super) struct Proposal<'a> {
     pub to: DfeCode,
     pub from: Option<DfeCode>,
-    pub at: Timestamp,
-    pub position: u32,
+    pub fact: &'a Fact,
     /// The first of accepted, declined and withdrawn.
     pub end: Option<Mark>,
     pub accepted: bool,
     pub withdrawn: bool,
 }
 
-pub(super) fn proposals(view: &View<'_>) -> Vec<Proposal> {
+pub(super) fn proposals<'a>(view: &View<'a>) -> Vec<Proposal<'a>> {
     let proposed = view.facts.iter().filter_map(|fact| {
         let What::TransferProposed { to } = fact.what else { return None };
-        let end = view.first(|f| answers(&f.what, fact.position));
+        let end = view.after(fact.place(), |f| answers(&f.what, fact.position));
         let from = match fact.by {
             Organisation::Authority(code) => Some(code),
             _ => None,
@@ -31,8 +29,7 @@ pub(super) fn proposals(view: &View<'_>) -> Vec<Proposal> {
         Some(Proposal {
             to,
             from,
-            at: fact.at,
-            position: fact.position,
+            fact,
             end: end.map(Mark::from),
             accepted: end.is_some_and(|f| matches!(f.what, What::TransferAccepted { .. })),
             withdrawn: end.is_some_and(|f| matches!(f.what, What::TransferWithdrawn { .. })),
@@ -43,17 +40,17 @@ pub(super) fn proposals(view: &View<'_>) -> Vec<Proposal> {
 
 pub(super) fn clocks(view: &View<'_>, found: &mut Vec<Clock>) {
     for proposal in proposals(view) {
-        let about = About::Event(proposal.position);
-        let draft = view.draft(ClockId::C8, about, proposal.at);
+        let about = About::Event(proposal.fact.position);
+        let draft = view.draft(ClockId::C8, about, proposal.fact.place());
         let met = proposal.end.filter(|_| !proposal.withdrawn);
         let withdrawn =
             proposal.end.filter(|_| proposal.withdrawn).map(|mark| (mark, WhyEnded::Overtaken));
-        let limits = view.limits(ClockId::C8, proposal.at, proposal.end);
+        let limits = view.limits(ClockId::C8, proposal.fact.at, proposal.end);
         let draft = Draft {
-            limits: view.with_promise(limits, ClockId::C8, proposal.at, proposal.to),
+            limits: view.with_promise(limits, ClockId::C8, proposal.fact.at, proposal.to),
             count: view.count(Some(proposal.to), &view.thread.school),
             met,
-            over: [withdrawn, draft.over].into_iter().flatten().min_by_key(|(mark, _)| mark.at),
+            over: [withdrawn, draft.over].into_iter().flatten().min_by_key(|(m, _)| m.place()),
             waits_for: Some(Organisation::Authority(proposal.to)),
             authorities: proposal.from.into_iter().chain([proposal.to]).collect(),
             ..draft

@@ -11,12 +11,45 @@ use crate::domain::party::{DfeCode, Organisation, SchoolId};
 use crate::domain::referral::Urgency;
 use crate::domain::time::{Date, Timestamp};
 
+/// A place in the order of facts.
+pub(super) type Place = (Timestamp, u32);
+
 /// What was known at `now`.
 pub(super) struct View<'a> {
     pub thread: &'a Thread,
     pub setting: &'a Setting,
     pub facts: Vec<&'a Fact>,
     pub now: Timestamp,
+    pub rounds: Vec<Round>,
+    /// When nothing was waited for any more; a later version may have changed that.
+    ends: Vec<(Mark, WhyEnded)>,
+    pub segments: Vec<Segment>,
+}
+
+/// The case of a child from a version of the referral until it is closed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Round {
+    pub child: u32,
+    pub start: Mark,
+    /// Whether the child was in the referral from its first version.
+    pub first: bool,
+    pub end: Option<(Mark, WhyEnded)>,
+}
+
+impl Round {
+    /// Whether a fact falls into it.
+    pub fn has(&self, fact: &Fact) -> bool {
+        let ended = self.end.is_some_and(|(mark, _)| mark.place() < fact.place());
+        self.start.place() <= fact.place() && !ended
+    }
+
+    /// What its clocks are about.
+    pub fn about(&self) -> About {
+        match self.first {
+            true => About::Child(self.child),
+            false => About::ChildEvent(self.child, self.start.position),
+        }
+    }
 }
 
 /// What a version says of today.
@@ -32,13 +65,21 @@ impl<'a> View<'a> {
     /// Facts of the future do not exist yet. The order in which they are given means nothing.
     pub fn new(thread: &'a Thread, setting: &'a Setting, now: Timestamp) -> Self {
         let mut facts: Vec<&Fact> = thread.facts.iter().filter(|fact| fact.at <= now).collect();
-        facts.sort_by_key(|fact| (fact.at, fact.position));
-        Self { thread, setting, facts, now }
+        facts.sort_by_key(|fact| fact.place());
+        let (rounds, ends) = rounds(&facts);
+        let mut view = Self { thread, setting, facts, now, rounds, ends, segments: Vec::new() };
+        view.segments = held::of(&view);
+        view
     }
 
     /// The first fact that fits.
     pub fn first(&self, fits: impl Fn(&Fact) -> bool) -> Option<&'a Fact> {
         self.facts.iter().copied().find(|fact| fits(fact))
+    }
+
+    /// The first fact after a place that fits.
+    pub fn after(&self, place: Place, fits: impl Fn(&Fact) -> bool) -> Option<&'a Fact> {
+        self.first(|fact| fact.place() > place && fits(fact))
     }
 
     /// When the exchange accepted the referral, and for whom.
@@ -61,32 +102,23 @@ impl<'a> View<'a> {
         Some(later.unwrap_or(first))
     }
 
-    /// The numbers of the children; 0 alone for a referral about none by name.
-    pub fn children(&self) -> std::ops::RangeInclusive<u32> {
-        if self.thread.children == 0 { 0..=0 } else { 1..=self.thread.children }
+    /// When nothing was waited for any more, after something that began at a place.
+    pub fn over(&self, begun: Place) -> Option<(Mark, WhyEnded)> {
+        self.ends.iter().copied().find(|(mark, _)| mark.place() > begun)
     }
 
-    /// When nothing is waited for any more, for a child or for the referral as a whole.
-    pub fn over(&self, child: Option<u32>) -> Option<(Mark, WhyEnded)> {
-        let closed = |number: u32| {
-            self.first(|f| matches!(f.what, What::Closed { child } if child == number))
-        };
-        let closed = match child {
-            Some(number) => closed(number),
-            None => {
-                let all: Option<Vec<&Fact>> = self.children().map(closed).collect();
-                all.and_then(|all| all.into_iter().max_by_key(|fact| (fact.at, fact.position)))
-            }
-        };
-        let withdrawn = self.first(|f| f.what == What::WithdrawalConfirmed);
-        [
-            closed.map(|f| (Mark::from(f), WhyEnded::Closed)),
-            withdrawn.map(|f| (Mark::from(f), WhyEnded::Withdrawn)),
-            self.misidentified(),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(mark, _)| (mark.at, mark.position))
+    /// The same for one child.
+    pub fn over_for(&self, child: u32, begun: Place) -> Option<(Mark, WhyEnded)> {
+        let of_child = self.rounds.iter().filter(|round| round.child == child);
+        let own = of_child.filter_map(|r| r.end).find(|(mark, _)| mark.place() > begun);
+        [own, self.over(begun)].into_iter().flatten().min_by_key(|(mark, _)| mark.place())
+    }
+
+    /// When it was over, if it is.
+    pub fn is_over(&self) -> Option<Mark> {
+        let open = self.rounds.iter().any(|round| round.end.is_none());
+        let last = self.ends.last().filter(|_| !open)?;
+        Some(last.0)
     }
 
     /// When everything about it was taken out of use.
@@ -98,7 +130,7 @@ impl<'a> View<'a> {
     /// What each version says of today, oldest first.
     pub fn situations(&self) -> Vec<Situation> {
         let said = |fact: &&Fact| match fact.what {
-            What::Situation { urgency, in_school, goes_home_at } => {
+            What::Version { urgency, in_school, goes_home_at, .. } => {
                 Some(Situation { at: fact.at, urgency, in_school, goes_home_at })
             }
             _ => None,
@@ -163,7 +195,7 @@ impl<'a> View<'a> {
     }
 
     /// A clock of the sending school and the present holder, with the scheme's limit and ladder.
-    pub fn draft(&self, id: ClockId, about: About, start: Timestamp) -> Draft<'a> {
+    pub fn draft(&self, id: ClockId, about: About, (start, position): Place) -> Draft<'a> {
         let school = self.thread.school.clone();
         let holder = self.holder(self.now);
         Draft {
@@ -174,7 +206,7 @@ impl<'a> View<'a> {
             limits: self.limits(id, start, None),
             count: self.count(holder, &school),
             met: None,
-            over: self.over(None),
+            over: self.over((start, position)),
             waits_for: holder.map(Organisation::Authority),
             authorities: holder.into_iter().collect(),
             school,
@@ -183,11 +215,62 @@ impl<'a> View<'a> {
             stage: None,
         }
     }
+}
 
-    /// Who held the referral when.
-    pub fn segments(&self) -> Vec<Segment> {
-        held::of(self)
+impl Fact {
+    /// Its place in the order of facts.
+    pub(super) fn place(&self) -> Place {
+        (self.at, self.position)
     }
+}
+
+impl Mark {
+    /// Its place in the order of facts.
+    pub(super) fn place(&self) -> Place {
+        (self.at, self.position)
+    }
+}
+
+/// The rounds of every child, and when none was left.
+fn rounds(facts: &[&Fact]) -> (Vec<Round>, Vec<(Mark, WhyEnded)>) {
+    let mut rounds: Vec<Round> = Vec::new();
+    let mut ends = Vec::new();
+    for fact in facts {
+        let mark = Mark::from(*fact);
+        let is_open = |r: &&mut Round| r.end.is_none();
+        let (child, why) = match fact.what {
+            What::Version { children, .. } => {
+                let first = rounds.is_empty();
+                for child in if children == 0 { 0..=0 } else { 1..=children } {
+                    if !rounds.iter().any(|r| r.child == child && r.end.is_none()) {
+                        rounds.push(Round { child, start: mark, first, end: None });
+                    }
+                }
+                continue;
+            }
+            What::Closed { child } => (Some(child), WhyEnded::Closed),
+            What::WithdrawalConfirmed => (None, WhyEnded::Withdrawn),
+            What::Misidentified => (None, WhyEnded::Misidentified),
+            _ => continue,
+        };
+        let ended = rounds
+            .iter_mut()
+            .filter(is_open)
+            .filter(|round| child.is_none_or(|child| round.child == child));
+        let mut any = false;
+        for round in ended {
+            round.end = Some((mark, why));
+            any = true;
+        }
+        let all = rounds.iter().all(|round| round.end.is_some());
+        if why == WhyEnded::Misidentified || (any && all) {
+            ends.push((mark, why));
+        }
+        if why == WhyEnded::Misidentified {
+            break;
+        }
+    }
+    (rounds, ends)
 }
 
 /// The start that follows from a claimed day: never later than what was recorded.

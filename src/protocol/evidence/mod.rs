@@ -271,7 +271,7 @@ impl Bundle {
             let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse(UNREADABLE))?;
             let digest = sha256(&bytes);
             if !named(&digest) {
-                return Err(tokens::mismatch("a document and its digest"));
+                return Err(tokens::mismatch("a document and payload_sha256"));
             }
             digests.push(digest);
         }
@@ -310,7 +310,7 @@ impl<'a> Read<'a> {
             (SET_TYPE, Some(DispatchNote::URI)) => Kind::Dispatch,
             (SET_TYPE, Some(Delivered::URI)) => Kind::Delivered,
             (SET_TYPE, Some(Recorded::URI)) => Kind::Recorded,
-            (SET_TYPE, Some(_)) => Kind::Said,
+            (SET_TYPE, Some(uri)) if CaseEvent::is_named(uri) => Kind::Said,
             _ => return Err(refuse(UNREADABLE)),
         };
         Ok(Self { text, digest: sha256(text.as_bytes()), kind, claims })

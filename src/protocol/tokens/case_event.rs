@@ -94,6 +94,11 @@ impl CaseEventBody {
 }
 
 impl CaseEvent {
+    /// Whether `uri` is that of an event of this scheme.
+    pub fn is_named(uri: &str) -> bool {
+        uri.strip_prefix(BASE).and_then(EventKind::from_name).is_some()
+    }
+
     /// Signs the claims.
     pub fn sign(&self, signer: &dyn Signer, x5t: Digest) -> Result<String, KeyFault> {
         jws::sign(signer, SET_TYPE, x5t, self)

@@ -1,0 +1,130 @@
+//! The command line of each verb, made from the table of events.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, value_parser};
+
+use super::verbs::{Side, Verb};
+use crate::domain::case::{Detail, EventKind, Scope, codes_of};
+use crate::domain::ids::ReferralId;
+use crate::domain::party::DfeCode;
+use crate::domain::time::Timestamp;
+
+/// The command line of one verb.
+pub(super) fn subcommand(side: Side, (verb, kind, about): &Verb) -> Command {
+    let (verb, kind) = (*verb, *kind);
+    let mut command = Command::new(verb).about(*about);
+    let referral = Arg::new("referral").value_name("REFERRAL").help("The referral");
+    let referral = referral.value_parser(value_parser!(ReferralId)).required(true);
+    let codes = codes_of(kind);
+    let has_document = kind.detail() != Detail::None;
+    command = command.arg(if has_document {
+        referral.required(false).required_unless_present("draft")
+    } else {
+        referral
+    });
+    if !codes.is_empty() {
+        let words: Vec<_> = codes.iter().map(|(code, _)| *code).collect();
+        let list = codes.iter().fold(String::from("One of:"), |mut list, (code, words)| {
+            let _ = write!(list, "\n  {code:<24}{words}");
+            list
+        });
+        let code = Arg::new("code").value_name("CODE").help(list).hide_possible_values(true);
+        let code = code.value_parser(PossibleValuesParser::new(words));
+        command = command.arg(if has_document {
+            code.required_unless_present("draft")
+        } else {
+            code.required(true)
+        });
+    }
+    if has_document {
+        command = command
+            .arg(
+                Arg::new("document")
+                    .short('d')
+                    .long("document")
+                    .value_name("FILE")
+                    .value_parser(value_parser!(PathBuf))
+                    .help("What is personal: a draft that is filled in; - for standard input"),
+            )
+            .arg(
+                Arg::new("draft")
+                    .long("draft")
+                    .action(ArgAction::SetTrue)
+                    .help("Print a draft of the document with notes, for a text editor"),
+            );
+    }
+    if kind.scope() == Scope::Children {
+        let child = Arg::new("child").long("child").value_name("N").action(ArgAction::Append);
+        let child = child.value_parser(value_parser!(u32).range(1..));
+        command = command.arg(child.help(
+            "A child that it is about, by its place in the referral (repeat for more); all of them \
+             unless given",
+        ));
+    }
+    if !kind.answers().is_empty() {
+        let answers = Arg::new("answers").long("answers").value_name("POSITION");
+        let newest = if kind == EventKind::Read { "everything unread" } else { "the newest one" };
+        command =
+            command.arg(answers.value_parser(value_parser!(u64)).help(format!(
+                "The event that it answers, by its position; {newest} unless given"
+            )));
+    }
+    if kind == EventKind::TransferProposed {
+        let to = Arg::new("to").long("to").value_name("DFE-CODE").required_unless_present("draft");
+        command = command
+            .arg(to.value_parser(value_parser!(DfeCode)).help("The authority that is asked"));
+    }
+    if matches!(kind, EventKind::DisagreementRaised | EventKind::DisagreementStepped) {
+        let stage = Arg::new("stage").long("stage").value_name("1-5");
+        let stage = stage.value_parser(value_parser!(u8).range(1..=5));
+        command = command.arg(stage.help("Stage; the lowest that is possible unless given"));
+    }
+    command = command
+        .arg(
+            Arg::new("happened-at")
+                .long("happened-at")
+                .value_name("TIME")
+                .value_parser(value_parser!(Timestamp))
+                .help("When it happened, if not now: 2026-11-23T14:50:00Z"),
+        )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"));
+    command.after_help(examples(side, verb, kind))
+}
+
+fn examples(side: Side, verb: &str, kind: EventKind) -> String {
+    let (word, id) = (side.word(), "018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10");
+    let code = codes_of(kind).first().map(|(code, _)| format!(" {code}")).unwrap_or_default();
+    let to = if kind == EventKind::TransferProposed { " --to 316" } else { "" };
+    let mut text = String::from("Examples:");
+    if kind.detail() == Detail::None {
+        let _ = write!(text, "\n  ecaf {word} {verb} {id}{code}");
+    } else {
+        let _ = write!(text, "\n  ecaf {word} {verb} --draft > {verb}.jsonc   (then fill it in)");
+        let _ = write!(text, "\n  ecaf {word} {verb} {id}{code}{to} -d {verb}.jsonc");
+    }
+    if kind.by_a_person() {
+        text.push_str("\n\nOnly a person's own certificate may say this.");
+    }
+    text.push_str(
+        "\n\nSafe to repeat. Exit codes: 0 recorded; 1 refused, or something has to be read first;\n\
+         2 wrong input; 3 no answer: say it again.",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_lines_are_sound() {
+        for side in [Side::School, Side::Authority] {
+            for verb in side.verbs() {
+                subcommand(side, verb).debug_assert();
+            }
+        }
+    }
+}

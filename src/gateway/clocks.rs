@@ -1,0 +1,326 @@
+//! The clocks of a referral as they stand: its thread told as facts to [`crate::domain::clocks`].
+
+use serde::Serialize;
+
+use super::exchange::Exchange;
+use super::known::{Event, Known};
+use super::trouble::Trouble;
+use crate::domain::calendar::Calendars;
+use crate::domain::case::{Decision, EventKind};
+use crate::domain::clocks::{
+    Clock, Dispatch, Fact, Reading, Rung, Setting, Step, Thread, Waiting, What, read,
+};
+use crate::domain::delivery::State;
+use crate::domain::hours::england_text;
+use crate::domain::party::Organisation;
+use crate::domain::referral::Urgency;
+use crate::domain::time::Timestamp;
+use crate::protocol::json::{self, Json};
+use crate::protocol::tokens::Purpose;
+use crate::store::{Document, StoreFault};
+
+impl Exchange {
+    /// How the clocks of a referral stand at `now`.
+    pub(super) async fn reading(&self, known: &Known, now: Timestamp) -> Result<Reading, Trouble> {
+        let thread = self.facts(known).await?;
+        Ok(read(&thread, &self.setting(), now))
+    }
+
+    /// What the directory says of everybody's days.
+    fn setting(&self) -> Setting {
+        let directory = self.directory.last_good();
+        let calendars = directory.map(|d| Calendars::of(d.directory())).unwrap_or_default();
+        Setting { calendars, ..Setting::default() }
+    }
+
+    /// The thread as clocks see it. Documents are opened for what they say of today; of an erased one
+    /// only its codes are known.
+    async fn facts(&self, known: &Known) -> Result<Thread, Trouble> {
+        let stored = &known.thread;
+        let Organisation::School(school) = stored.sender.clone() else {
+            return Err(StoreFault::Corrupt.into());
+        };
+        let mut thread = Thread {
+            school,
+            request_type: known.request_type,
+            children: u32::try_from(known.case.children().len()).unwrap_or(u32::MAX),
+            known_since: None,
+            accused: Vec::new(),
+            facts: Vec::new(),
+        };
+        let sender = || stored.sender.clone();
+        let gateway = || Organisation::Gateway(self.name.clone());
+        for (index, version) in stored.versions.iter().enumerate() {
+            let position = known.versions.get(index).copied().unwrap_or(1);
+            let at = version.recorded_at;
+            let urgency = usize::from(version.urgency);
+            let urgency = Urgency::ALL.get(urgency).copied().unwrap_or(Urgency::U0);
+            let (mut in_school, mut goes_home_at) = (false, None);
+            let document = self.store.document(stored.referral_id, version.payload_sha256).await?;
+            if let Some(Document::Kept(bytes)) = document {
+                let document = json::read(&bytes, bytes.len()).map_err(|_| StoreFault::Corrupt)?;
+                (in_school, goes_home_at) = today(document.root());
+                if index == 0 {
+                    let lado = document.root().at("request").at("lado");
+                    thread.known_since =
+                        lado.at("known_to_school_at").as_str().and_then(|at| at.parse().ok());
+                }
+            }
+            let situation = What::Situation { urgency, in_school, goes_home_at };
+            if index == 0 {
+                let accepted = What::Accepted { to: version.authority };
+                for (by, what) in [(sender(), What::Submitted), (gateway(), accepted)] {
+                    thread.facts.push(Fact { at, position, by, what });
+                }
+            }
+            thread.facts.push(Fact { at, position, by: sender(), what: situation });
+        }
+        for delivery in &stored.deliveries {
+            let (to, by) = (delivery.authority, Organisation::Authority(delivery.authority));
+            let position = delivery.called_by.unwrap_or(1);
+            let why = match Purpose::from_name(&delivery.purpose) {
+                Some(Purpose::Linked) => Some(Dispatch::ChildInArea),
+                Some(Purpose::CaseHolding) => Some(Dispatch::CaseHolding),
+                _ => None,
+            };
+            // A later version goes where the first one went; its delivery starts no clock of its own.
+            if delivery.version > 1 {
+                continue;
+            }
+            if let Some(why) = why {
+                let (at, what) = (delivery.recorded_at, What::Dispatched { to, why });
+                thread.facts.push(Fact { at, position, by: gateway(), what });
+            }
+            let settled = match delivery.state {
+                State::Delivered => Some(What::Delivered { to }),
+                State::ByHand => Some(What::HandedOver { to }),
+                _ => None,
+            };
+            if let (Some(what), Some(at)) = (settled, delivery.settled_at) {
+                thread.facts.push(Fact { at, position: 0, by, what });
+            }
+        }
+        thread.facts.extend(known.events.iter().flat_map(|event| of_event(event, known)));
+        Ok(thread)
+    }
+}
+
+/// Whether the children are at school, and when the first of them goes home.
+fn today(document: Json<'_>) -> (bool, Option<Timestamp>) {
+    let places = document.at("where_now").items();
+    let in_school = places.clone().any(|place| place.at("place").as_str() == Some("school"));
+    let homes = places.filter_map(|place| place.at("goes_home_at").as_str()?.parse().ok());
+    (in_school, homes.min())
+}
+
+/// What one event is to the clocks: one fact, or one for each child.
+fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
+    let (kind, body) = (event.said.kind(), event.said.body());
+    let answered = known.events.iter().find(|e| Some(e.digest()) == body.answers);
+    let answers = answered.map_or(0, |e| e.stored.position);
+    let code = body.code.as_deref().unwrap_or_default();
+    let stage = body.stage.unwrap_or(1);
+    // The author's word for the day on which it happened: it can only make a limit come sooner.
+    let since = event.said.toe.map(|_| event.said.claimed_at().in_england().0);
+    // The matter of a referral about no child counts as its one child.
+    let children = match body.children.is_empty() {
+        true => vec![1],
+        false => body.children.clone(),
+    };
+    let each = |what: &dyn Fn(u32) -> What| children.iter().map(|child| what(*child)).collect();
+    use EventKind as K;
+    let facts: Vec<What> = match kind {
+        K::Opened => vec![What::Opened],
+        K::Acknowledged => vec![What::Acknowledged],
+        K::InformationRequested => vec![What::InformationRequested],
+        K::InformationSupplied => vec![What::InformationSupplied { answers }],
+        K::Interim => vec![What::Interim],
+        K::InterimAnswered => vec![What::InterimAnswered { answers }],
+        K::Decided => {
+            let assessed = Decision::from_code(code).is_some_and(Decision::is_assessed);
+            each(&|child| What::Decided { child, assessed })
+        }
+        K::Allocated => each(&|child| What::Allocated { child }),
+        K::WorkerChanged => each(&|child| What::WorkerChanged { child, since }),
+        K::Progress => {
+            let step = match code {
+                "strategy_discussion" => Step::StrategyDiscussion,
+                "conference_held" => Step::ConferenceHeld,
+                "assessment_completed" => Step::AssessmentCompleted,
+                "enquiry_ended" => Step::EnquiryEnded,
+                "plan_started" | "plan_ended" => Step::PlanChanged,
+                _ => Step::Note,
+            };
+            each(&|child| What::Progress { child, step, since })
+        }
+        K::TransferProposed => {
+            body.to.map(|to| What::TransferProposed { to }).into_iter().collect()
+        }
+        K::TransferWithdrawn => vec![What::TransferWithdrawn { answers }],
+        K::TransferAccepted => vec![What::TransferAccepted { answers }],
+        K::TransferDeclined => vec![What::TransferDeclined { answers }],
+        K::ResponsibilityDisputed => vec![What::ResponsibilityDisputed],
+        K::DisputeResolved => vec![What::DisputeResolved],
+        K::WithdrawalRequested => vec![What::WithdrawalRequested],
+        K::WithdrawalConfirmed => vec![What::WithdrawalConfirmed],
+        K::WithdrawalRefused => vec![What::WithdrawalRefused],
+        K::Misidentified => vec![What::Misidentified],
+        K::Closed => each(&|child| What::Closed { child }),
+        K::Read => vec![What::Read { position: answers }],
+        K::CallRecorded => vec![What::CallRecorded],
+        K::DisagreementRaised => vec![What::DisagreementRaised { stage }],
+        K::DisagreementResponded => vec![What::DisagreementResponded { answers }],
+        K::DisagreementStepped => vec![What::DisagreementStepped { stage }],
+        K::DisagreementResolved => vec![What::DisagreementResolved],
+        K::Filed
+        | K::ContactsChanged
+        | K::ContactsConfirmed
+        | K::ClockWarning
+        | K::ClockBreached => Vec::new(),
+    };
+    let (at, position) = (event.stored.recorded_at, event.stored.position);
+    let by = &event.said.iss.organisation;
+    facts.into_iter().map(|what| Fact { at, position, by: by.clone(), what }).collect()
+}
+
+/// Where the clocks stand, for an answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClocksAnswer {
+    /// `waiting_on_authority`, `waiting_on_school`, `overdue`, `disputed` or `closed`.
+    pub attention: &'static str,
+    /// Who is waited for, until when, and whom to ring next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingAnswer>,
+    /// The stage of a disagreement that the school may raise now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offered_stage: Option<u8>,
+    /// Every clock that has started.
+    pub clocks: Vec<ClockAnswer>,
+}
+
+/// Who is waited for.
+#[derive(Debug, Clone, Serialize)]
+pub struct WaitingAnswer {
+    /// The clock's code.
+    pub clock: &'static str,
+    /// What is waited for.
+    pub name: &'static str,
+    /// By whom, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub party: Option<String>,
+    /// Until when.
+    pub until: String,
+    /// The same for a person.
+    pub words: String,
+    /// Whose turn it is to be rung.
+    pub ring: Vec<ContactAnswer>,
+    /// Whose turn comes next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<ContactAnswer>,
+}
+
+/// A contact of the ladder: a role, whose name and number the directory or the organisation has.
+#[derive(Debug, Clone, Serialize)]
+pub struct ContactAnswer {
+    /// What the person does.
+    pub role: &'static str,
+    /// Where.
+    pub of: String,
+    /// From when on it is their turn.
+    pub from: String,
+}
+
+/// One clock.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClockAnswer {
+    /// Its code.
+    pub clock: &'static str,
+    /// What must happen.
+    pub name: &'static str,
+    /// What it is about: `referral`, `child-1`, `delivery-204-1`, ...
+    pub about: String,
+    /// `statutory`, `procedure` or `scheme`.
+    pub class: &'static str,
+    /// How it stands, in plain English.
+    pub state: &'static str,
+    /// When it started.
+    pub started_at: String,
+    /// Its limit.
+    pub due_at: String,
+    /// Whether there was less time than the rule wants.
+    pub short_notice: bool,
+    /// Whether a calendar had to be assumed.
+    pub assumed: bool,
+    /// How long each authority held it, in minutes.
+    pub held: Vec<HeldAnswer>,
+}
+
+/// How long an authority held what a clock waits for.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeldAnswer {
+    /// DfE code.
+    pub authority: String,
+    /// Whether the exchange still had it on the way there.
+    pub in_transit: bool,
+    /// Minutes, rounded down.
+    pub minutes: i64,
+}
+
+impl ClocksAnswer {
+    /// The answer for a reading at `now`.
+    pub(super) fn of(reading: &Reading, now: Timestamp) -> Self {
+        Self {
+            attention: reading.attention.as_str(),
+            waiting: reading.waiting.as_ref().map(|waiting| WaitingAnswer::of(waiting, now)),
+            offered_stage: reading.offered_stage,
+            clocks: reading.clocks.iter().map(ClockAnswer::of).collect(),
+        }
+    }
+}
+
+impl WaitingAnswer {
+    fn of(waiting: &Waiting, now: Timestamp) -> Self {
+        let (name, until) = (waiting.clock.name(), england_text(waiting.until));
+        let words = match waiting.until < now {
+            true => format!("Overdue since {until}: {name}"),
+            false => format!("Due by {until}: {name}"),
+        };
+        Self {
+            clock: waiting.clock.as_str(),
+            name,
+            party: waiting.party.as_ref().map(ToString::to_string),
+            until: waiting.until.to_string(),
+            words,
+            ring: waiting.ring.iter().map(ContactAnswer::of).collect(),
+            next: waiting.next.as_ref().map(ContactAnswer::of),
+        }
+    }
+}
+
+impl ContactAnswer {
+    fn of(rung: &Rung) -> Self {
+        Self { role: rung.role.as_str(), of: rung.of.to_string(), from: rung.at.to_string() }
+    }
+}
+
+impl ClockAnswer {
+    fn of(clock: &Clock) -> Self {
+        let held = clock.held.iter().map(|held| HeldAnswer {
+            authority: held.authority.to_string(),
+            in_transit: held.in_transit,
+            minutes: held.millis / crate::domain::time::MINUTE,
+        });
+        Self {
+            clock: clock.id.as_str(),
+            name: clock.id.name(),
+            about: clock.about.to_string(),
+            class: clock.class.as_str(),
+            state: clock.state.as_str(),
+            started_at: clock.started_at.to_string(),
+            due_at: clock.due_at.to_string(),
+            short_notice: clock.short_notice,
+            assumed: clock.assumed,
+            held: held.collect(),
+        }
+    }
+}

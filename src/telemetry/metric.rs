@@ -46,6 +46,8 @@ pub const UNDELIVERABLE: &str = "ecaf_deliveries_undeliverable";
 pub const POLLED_TOKENS: &str = "ecaf_polled_tokens_total";
 /// Tokens that a polling party could not take, by its own word.
 pub const POLL_ERRORS: &str = "ecaf_poll_errors_total";
+/// Limits that came near or passed, by `clock` and `event`.
+pub const CLOCKS: &str = "ecaf_clock_events_total";
 /// Dispatches stored by an authority. Repeats count once.
 pub const DISPATCHES_STORED: &str = "ecaf_dispatches_stored_total";
 /// Version of the directory in use.

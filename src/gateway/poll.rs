@@ -36,8 +36,8 @@ const USUAL: u64 = 100;
 const MOST: u64 = STREAM_WINDOW;
 /// Entries of the feed read at a time.
 const PAGE: u32 = 128;
-/// A poll waits this long for something new: less than a client's patience for an answer (30 s).
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// A poll waits this long for something new: less than the patience of clients (15 s unless configured).
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How often one that waits looks by itself: another gateway may hold the sequencer, whose bell is not
 /// heard here.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

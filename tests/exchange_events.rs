@@ -570,8 +570,8 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     // A late decision does not undo it.
     ok(haringey, id, &decision("assessment")).await;
     let state = look(school, id).await.unwrap();
-    let c5 = state.clocks.iter().find(|c| c.clock == "C5").unwrap();
-    assert_eq!(c5.state, "late");
+    let c5: Vec<_> = state.clocks.iter().filter(|c| c.clock == "C5").collect();
+    assert!(c5.iter().any(|c| c.state == "late"), "{c5:?}");
     assert_eq!(about_clock(school, id, "clock_breached", "C5").await, 1);
     follow(school, id).await.unwrap().proven.unwrap();
 }

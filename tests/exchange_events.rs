@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
+use ecaf::gateway::remind;
 use ecaf::party::look::{detail, look};
 use ecaf::party::member::Member;
 use ecaf::party::say::{NotSaid, Said, Saying, say};
@@ -521,4 +522,56 @@ async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
     theirs["referrer"]["school"]["id"] = json!("900002");
     let other_school = &story.stage.schools[LEA_BRIDGE];
     assert_eq!(refused(other_school, theirs).await, "submission.id-unusable");
+}
+
+/// The events of this kind about this clock, as a party sees them.
+async fn about_clock(member: &Member, id: ReferralId, kind: &str, clock: &str) -> usize {
+    let state = look(member, id).await.unwrap();
+    let is_it = |e: &&ecaf::party::look::Event| e.event == kind && e.code.as_deref() == Some(clock);
+    state.events.iter().filter(is_it).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_is_told_when_its_limit_passes_and_once() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    let received = story.stage.clock.now();
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.attention.as_deref(), Some("waiting_on_authority"));
+    let c5 = state.clocks.iter().find(|c| c.clock == "C5").unwrap();
+    assert_eq!(
+        c5.due_at, "2026-11-24T17:00:00.000Z",
+        "one working day, by the end of office hours"
+    );
+    assert_eq!(c5.class, "statutory");
+    ok(haringey, id, &acknowledgement()).await;
+
+    // Another gateway over the same store looks too: each limit is told once.
+    let gateway = &story.stage.gateway.exchange;
+    for hours in [1, 20, 27, 28, 40] {
+        story.stage.hand.set(received.plus(hours * 60 * MINUTE));
+        let one = remind::look(gateway, "one");
+        let other = remind::look(gateway, "other");
+        let (one, other) = tokio::join!(one, other);
+        one.unwrap();
+        other.unwrap();
+    }
+    exchange_support::eventually("the breach", async || {
+        (about_clock(school, id, "clock_breached", "C5").await > 0).then_some(())
+    })
+    .await;
+    assert_eq!(about_clock(school, id, "clock_breached", "C5").await, 1);
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.attention.as_deref(), Some("overdue"));
+    let waiting = state.waiting.unwrap();
+    assert!(waiting.words.starts_with("Overdue since"), "{}", waiting.words);
+    assert_eq!(state.offered_stage, Some(1), "a person may raise it now");
+
+    // A late decision does not undo it.
+    ok(haringey, id, &decision("assessment")).await;
+    let state = look(school, id).await.unwrap();
+    let c5 = state.clocks.iter().find(|c| c.clock == "C5").unwrap();
+    assert_eq!(c5.state, "late");
+    assert_eq!(about_clock(school, id, "clock_breached", "C5").await, 1);
+    follow(school, id).await.unwrap().proven.unwrap();
 }

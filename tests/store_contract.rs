@@ -58,6 +58,7 @@ run_against! {
         counts_follow_what_is_open,
         rights_are_fenced,
         the_sequencer_leaves_no_gap,
+        clocks_are_looked_at_when_they_are_due,
         two_sequencers_never_share_a_place,
         deliveries_are_listed_by_condition,
     ]
@@ -490,6 +491,40 @@ async fn counts_follow_what_is_open(store: Arc<dyn GatewayStore>) {
     assert_eq!((counts.delayed, counts.oldest_open), (1, Some(at(1))));
     store.probe_writable(at(1)).await.unwrap();
     store.probe_writable(at(2)).await.unwrap();
+}
+
+async fn clocks_are_looked_at_when_they_are_due(store: Arc<dyn GatewayStore>) {
+    for n in 0..4 {
+        assert_eq!(store.accept(acceptance(n)).await.unwrap(), AcceptOutcome::Committed);
+    }
+    // Each is to be looked at a minute after its own time.
+    assert!(store.due_referrals(at(59_999), 10).await.unwrap().is_empty());
+    let due = store.due_referrals(at(60_001), 10).await.unwrap();
+    assert_eq!(due, [referral_id(0), referral_id(1)], "longest due first");
+    assert_eq!(store.due_referrals(at(60_001), 10).await.unwrap(), due, "until it is looked at");
+    assert_eq!(store.due_referrals(at(90_000), 3).await.unwrap().len(), 3);
+
+    let head = store.head(referral_id(0)).await.unwrap().unwrap();
+    store.looked_at(referral_id(0), head, Some(at(80_000))).await.unwrap();
+    store.looked_at(referral_id(2), Head { position: 2, ..head }, None).await.unwrap();
+    store
+        .looked_at(referral_id(3), store.head(referral_id(3)).await.unwrap().unwrap(), None)
+        .await
+        .unwrap();
+    let due = store.due_referrals(at(90_000), 10).await.unwrap();
+    assert_eq!(due, [referral_id(1), referral_id(2), referral_id(0)], "not with another head");
+
+    // An event says itself when.
+    let mut event = event(0, "asked", head);
+    event.wake_at = Some(at(70_000));
+    assert_eq!(store.append(event).await.unwrap(), AppendOutcome::Committed);
+    store.looked_at(referral_id(0), head, None).await.unwrap();
+    let due = store.due_referrals(at(75_000), 10).await.unwrap();
+    assert_eq!(
+        due,
+        [referral_id(1), referral_id(2), referral_id(0)],
+        "the old look comes too late"
+    );
 }
 
 async fn rights_are_fenced(store: Arc<dyn GatewayStore>) {

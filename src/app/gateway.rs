@@ -20,7 +20,7 @@ use crate::gateway::api::Api;
 use crate::gateway::courier::MutualTlsCourier;
 use crate::gateway::deliver::{self, DeliverySettings};
 use crate::gateway::exchange::Exchange;
-use crate::gateway::publish;
+use crate::gateway::{publish, remind};
 use crate::http::plain::OperatorListener;
 use crate::http::reload::{ReloadHealth, Reloader};
 use crate::http::tls::ServerTls;
@@ -122,6 +122,8 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         worker.clone(),
         stopping.clone(),
     ));
+    let clocks = remind::run(Arc::clone(&exchange), worker.clone(), stopping.clone());
+    let mut clocks = tokio::spawn(clocks);
     let mut sequencer = tokio::spawn(publish::run(Arc::clone(&exchange), worker, stopping.clone()));
     let every = settings.trust.reload_every;
     let files = tokio::spawn(reloader.run(every, Arc::clone(&reload)));
@@ -138,6 +140,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
             () = exchange.broken.notified() => {}
             _ = &mut deliveries => {}
             _ = &mut sequencer => {}
+            _ = &mut clocks => {}
             () = stopped(stopping.clone()) => {}
         }
         // The workers end too when they are told to stop, perhaps seen first: that is no fault.
@@ -152,7 +155,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     notify_stopping();
     // What was accepted is durable; attempts under way are finished, the rest goes on at the next
     // start. Nothing here waits without end: each attempt is bounded in time.
-    for worker in [deliveries, sequencer] {
+    for worker in [deliveries, sequencer, clocks] {
         if !worker.is_finished() {
             let _ = worker.await;
         }

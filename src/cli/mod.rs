@@ -21,6 +21,7 @@ mod school;
 mod status;
 mod store;
 mod submit;
+mod timeline;
 
 use std::process::ExitCode;
 

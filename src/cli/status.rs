@@ -7,13 +7,14 @@ use serde_json::json;
 
 use super::failure::{Failure, end, plain, print_json};
 use super::receipt::lines;
+use super::say::not_seen;
+use super::timeline::{clocks, standing, timeline};
 use crate::app;
 use crate::config;
 use crate::domain::ids::ReferralId;
-use crate::party::look::NotSeen;
 use crate::school::follow::{Followed, follow};
 
-/// Show where a referral is, and prove it
+/// Show what happened to a referral, who is waited for, and prove it
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Asks the gateway, verifies every token of the answer, and keeps the evidence \
@@ -28,7 +29,7 @@ Examples:
 pub struct Args {
     /// The referral
     referral: ReferralId,
-    /// Configuration; see deploy/school.toml
+    /// Configuration of a school or of a worker; see deploy/
     #[arg(long, value_name = "FILE", default_value = "/etc/ecaf/school.toml")]
     config: PathBuf,
     /// Print JSON
@@ -42,34 +43,32 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn attempt(args: &Args) -> Result<ExitCode, Failure> {
-    let settings = config::load_school(&args.config).map_err(Failure::usage)?;
+    let settings = config::load_member(&args.config).map_err(Failure::usage)?;
     let followed = app::block_on(async {
-        let sender = app::open_member(&settings).await.map_err(Failure::usage)?;
-        follow(&sender, args.referral).await.map_err(|not| match not {
-            NotSeen::Refused(problem) => Failure::no(format_args!(
-                "{}. {} [{}]",
-                problem.title,
-                problem.detail,
-                problem.violations.first().map_or("unspecified", |v| &v.rule)
-            )),
-            NotSeen::NoAnswer(fault) => Failure::fault(fault),
-            NotSeen::Unreadable => Failure::fault("the gateway's answer cannot be read"),
-            NotSeen::Here(fault) => Failure::fault(fault),
-        })
+        let member = app::open_member(&settings).await.map_err(Failure::usage)?;
+        let followed = follow(&member, args.referral).await.map_err(not_seen)?;
+        let timeline = match args.json {
+            true => Vec::new(),
+            false => timeline(&member, &followed.state).await.map_err(not_seen)?,
+        };
+        Ok((followed, timeline))
     });
-    let followed = followed.map_err(Failure::fault)??;
+    let (followed, timeline) = followed.map_err(Failure::fault)??;
     let arrived = followed.has_arrived();
     if args.json {
         print_json(&as_json(&followed))
     } else {
-        tell(&followed)
+        tell(&followed, &timeline)
     }
     Ok(if arrived { ExitCode::SUCCESS } else { ExitCode::from(super::failure::NO) })
 }
 
-fn tell(followed: &Followed) {
+fn tell(followed: &Followed, timeline: &[String]) {
     let state = &followed.state;
     println!("Referral {} version {}, {}", state.referral_id, state.version, state.urgency);
+    for line in standing(state) {
+        println!("  {}", plain(&line));
+    }
     for delivery in &state.deliveries {
         println!("  {}", plain(&delivery.words));
     }
@@ -78,6 +77,19 @@ fn tell(followed: &Followed) {
     }
     for ring in &state.also_ring {
         println!("  Not reached through the exchange: {}", plain(ring));
+    }
+    if !timeline.is_empty() {
+        println!("What happened:");
+    }
+    for line in timeline {
+        println!("  {}", plain(line));
+    }
+    let open = clocks(state);
+    if !open.is_empty() {
+        println!("Clocks:");
+        for line in open {
+            println!("  {}", plain(&line));
+        }
     }
     match &followed.proven {
         Ok(proven) => {

@@ -8,7 +8,7 @@ use super::trouble::Trouble;
 use crate::domain::calendar::Calendars;
 use crate::domain::case::{Decision, EventKind};
 use crate::domain::clocks::{
-    Clock, Dispatch, Fact, Reading, Rung, Setting, Step, Thread, Waiting, What, read,
+    Clock, ClockId, Dispatch, Fact, Reading, Rung, Setting, Step, Thread, Waiting, What, read,
 };
 use crate::domain::delivery::State;
 use crate::domain::hours::england_text;
@@ -43,7 +43,6 @@ impl Exchange {
         let mut thread = Thread {
             school,
             request_type: known.request_type,
-            children: u32::try_from(known.case.children().len()).unwrap_or(u32::MAX),
             known_since: None,
             accused: Vec::new(),
             facts: Vec::new(),
@@ -56,17 +55,24 @@ impl Exchange {
             let urgency = usize::from(version.urgency);
             let urgency = Urgency::ALL.get(urgency).copied().unwrap_or(Urgency::U0);
             let (mut in_school, mut goes_home_at) = (false, None);
+            // What no longer can be read is about as many as the newest was.
+            let mut children = match known.case.is_about_no_child() {
+                true => 0,
+                false => known.case.children().len(),
+            };
             let document = self.store.document(stored.referral_id, version.payload_sha256).await?;
             if let Some(Document::Kept(bytes)) = document {
                 let document = json::read(&bytes, bytes.len()).map_err(|_| StoreFault::Corrupt)?;
                 (in_school, goes_home_at) = today(document.root());
+                children = document.root().at("children").items().count();
                 if index == 0 {
                     let lado = document.root().at("request").at("lado");
                     thread.known_since =
                         lado.at("known_to_school_at").as_str().and_then(|at| at.parse().ok());
                 }
             }
-            let situation = What::Situation { urgency, in_school, goes_home_at };
+            let children = u32::try_from(children).unwrap_or(u32::MAX);
+            let situation = What::Version { children, urgency, in_school, goes_home_at };
             if index == 0 {
                 let accepted = What::Accepted { to: version.authority };
                 for (by, what) in [(sender(), What::Submitted), (gateway(), accepted)] {
@@ -77,23 +83,21 @@ impl Exchange {
         }
         for delivery in &stored.deliveries {
             let (to, by) = (delivery.authority, Organisation::Authority(delivery.authority));
-            let position = delivery.called_by.unwrap_or(1);
+            let version = (delivery.version as usize).saturating_sub(1);
+            let accepted = known.versions.get(version).copied().unwrap_or(1);
+            let position = delivery.called_by.unwrap_or(accepted);
             let why = match Purpose::from_name(&delivery.purpose) {
                 Some(Purpose::Linked) => Some(Dispatch::ChildInArea),
                 Some(Purpose::CaseHolding) => Some(Dispatch::CaseHolding),
                 _ => None,
             };
-            // A later version goes where the first one went; its delivery starts no clock of its own.
-            if delivery.version > 1 {
-                continue;
-            }
             if let Some(why) = why {
                 let (at, what) = (delivery.recorded_at, What::Dispatched { to, why });
                 thread.facts.push(Fact { at, position, by: gateway(), what });
             }
             let settled = match delivery.state {
-                State::Delivered => Some(What::Delivered { to }),
-                State::ByHand => Some(What::HandedOver { to }),
+                State::Delivered => Some(What::Delivered { to, of: position }),
+                State::ByHand => Some(What::HandedOver { to, of: position }),
                 _ => None,
             };
             if let (Some(what), Some(at)) = (settled, delivery.settled_at) {
@@ -122,9 +126,9 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
     let stage = body.stage.unwrap_or(1);
     // The author's word for the day on which it happened: it can only make a limit come sooner.
     let since = event.said.toe.map(|_| event.said.claimed_at().in_england().0);
-    // The matter of a referral about no child counts as its one child.
+    // The matter of a referral about no child has the number 0.
     let children = match body.children.is_empty() {
-        true => vec![1],
+        true => vec![0],
         false => body.children.clone(),
     };
     let each = |what: &dyn Fn(u32) -> What| children.iter().map(|child| what(*child)).collect();
@@ -136,6 +140,8 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
         K::InformationSupplied => vec![What::InformationSupplied { answers }],
         K::Interim => vec![What::Interim],
         K::InterimAnswered => vec![What::InterimAnswered { answers }],
+        // That another authority is responsible decides nothing for the child.
+        K::Decided if Decision::from_code(code) == Some(Decision::OtherAuthority) => Vec::new(),
         K::Decided => {
             let assessed = Decision::from_code(code).is_some_and(Decision::is_assessed);
             each(&|child| What::Decided { child, assessed })
@@ -181,6 +187,12 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
     let (at, position) = (event.stored.recorded_at, event.stored.position);
     let by = &event.said.iss.organisation;
     facts.into_iter().map(|what| Fact { at, position, by: by.clone(), what }).collect()
+}
+
+/// Whether somebody can still do something about a clock's limit. The receipt is given before there is
+/// a thread.
+pub(super) fn answerable(clock: &Clock) -> bool {
+    clock.id != ClockId::C1
 }
 
 /// Where the clocks stand, for an answer.

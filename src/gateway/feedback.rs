@@ -158,6 +158,10 @@ impl Signed {
         }
         let detail = stated.detail.map(|document| Detail { sha256: sha256(&document), document });
         said.agrees_with(detail.as_ref().map(|d| d.sha256))?;
+        // Only a gateway speaks of clocks.
+        if said.body().about.is_some() || said.body().due_at.is_some() {
+            return Err(Refusal::new(Class::Invalid, Violation::whole(FORM)));
+        }
         let digest = token.digest();
         Ok(Self { said, text: stated.text, digest, signer, chain: stated.chain, detail })
     }
@@ -199,7 +203,12 @@ pub async fn record(
     if let Some(before) = before {
         return exchange.answer(&before.stored, false).await;
     }
-    signed.judge(id, &known)?;
+    let holder = Some(known.case.holder());
+    let judged = signed.judge(id, &known);
+    judged.map_err(|trouble| match known.allows(&signed.said.iss, Part::Timeline) {
+        true => trouble.ring(holder),
+        false => trouble,
+    })?;
     let append = append(exchange, &desk, &signed, &known).await?;
     let (recorded, position) = (append.recorded.token.jws.clone(), append.after.position + 1);
     // A crash before the commit: nothing is recorded, nobody was told, its author sends it again. A
@@ -277,6 +286,7 @@ async fn append(
         chains: vec![seen_chain(&signed.chain), seen_chain(desk.identity.chain())],
         crls: desk.seen_crls(),
         recorded_at: desk.now,
+        wake_at: Some(desk.now),
     })
 }
 

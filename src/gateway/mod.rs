@@ -11,6 +11,7 @@
 //! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
 //!                -> transfer              what a proposed transfer calls for
 //!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
+//!   worker       -> remind: the clocks that are near their limit, or past it
 //!   worker       -> publish: log index and feed positions
 //! ```
 //!
@@ -34,6 +35,7 @@ pub mod publish;
 pub mod read;
 pub mod receive;
 pub mod recent;
+pub mod remind;
 pub mod respond;
 pub mod route;
 mod transfer;

@@ -15,6 +15,7 @@ use crate::store::{Acceptance, Head, NewDelivery, NewToken, SeenChain, Token, To
 
 use super::authenticate::Backing;
 use super::exchange::{Desk, Exchange, revocation_word, seen_chain};
+use super::remind::first_look;
 use super::route::Routed;
 use super::trouble::Fault;
 
@@ -113,6 +114,7 @@ impl Noted {
             chains,
             crls: desk.seen_crls(),
             recorded_at: now,
+            wake_at: first_look(now, header.urgency),
         };
         Ok(Self { acceptance, routed, signers: [ours, submitter] })
     }

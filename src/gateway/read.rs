@@ -236,7 +236,8 @@ impl Exchange {
         let is_mine =
             |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
         let deliveries = timeline.deliveries.iter().filter(is_mine).map(|d| {
-            let desk = visible.case.desk(d.authority).unwrap_or_default();
+            let passed_on = visible.case.former_holders().any(|code| code == d.authority);
+            let desk = visible.case.desk(d.authority).filter(|_| !passed_on);
             self.delivery_answer(d, desk, now)
         });
         let clocks = match all {
@@ -364,7 +365,12 @@ impl Exchange {
         if known.allows(viewer, part) { Ok(known) } else { Err(nothing_here()) }
     }
 
-    fn delivery_answer(&self, row: &DeliveryRow, desk: Desk, now: Timestamp) -> DeliveryAnswer {
+    fn delivery_answer(
+        &self,
+        row: &DeliveryRow,
+        desk: Option<Desk>,
+        now: Timestamp,
+    ) -> DeliveryAnswer {
         let authority = self.authority_name(row.authority);
         let name = &authority.name;
         let late = row.state.is_delayed(row.recorded_at, now);
@@ -401,7 +407,16 @@ impl Exchange {
 
     /// What is known of it there. Stored at an inbox that nobody reads now: for an urgent referral
     /// the school is told so at once, with the number to ring.
-    fn stored_words(&self, row: &DeliveryRow, desk: Desk, name: &str, now: Timestamp) -> String {
+    fn stored_words(
+        &self,
+        row: &DeliveryRow,
+        desk: Option<Desk>,
+        name: &str,
+        now: Timestamp,
+    ) -> String {
+        let Some(desk) = desk else {
+            return format!("{name} has no part in it any more");
+        };
         if desk.acknowledged {
             return format!("Acknowledged by a named person at {name}");
         }

@@ -48,9 +48,77 @@ pub struct State {
     /// Whether it was taken out of use.
     #[serde(default)]
     pub misidentified: bool,
+    /// `waiting_on_authority`, `waiting_on_school`, `overdue`, `disputed` or `closed`; for those who may
+    /// know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<String>,
+    /// Who is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// The stage of a disagreement that the school may raise now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered_stage: Option<u8>,
+    /// Every clock that has started.
+    #[serde(default)]
+    pub clocks: Vec<Clock>,
     /// What was said about it, in the order in which it was recorded.
     #[serde(default)]
     pub events: Vec<Event>,
+}
+
+/// Who is waited for, until when, and whom to ring.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Waiting {
+    /// The clock's code.
+    pub clock: String,
+    /// What is waited for.
+    pub name: String,
+    /// Until when.
+    pub until: String,
+    /// The same for a person.
+    pub words: String,
+    /// Whose turn it is to be rung.
+    #[serde(default)]
+    pub ring: Vec<Contact>,
+    /// Whose turn comes next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Contact>,
+}
+
+/// A contact of a clock's ladder.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Contact {
+    /// What the person does.
+    pub role: String,
+    /// Where.
+    pub of: String,
+    /// From when on it is their turn.
+    pub from: String,
+}
+
+/// One clock.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Clock {
+    /// Its code.
+    pub clock: String,
+    /// What must happen.
+    pub name: String,
+    /// What it is about.
+    pub about: String,
+    /// `statutory`, `procedure` or `scheme`.
+    pub class: String,
+    /// How it stands, in plain English.
+    pub state: String,
+    /// When it started.
+    pub started_at: String,
+    /// Its limit.
+    pub due_at: String,
+    /// Whether there was less time than the rule wants.
+    #[serde(default)]
+    pub short_notice: bool,
+    /// Whether a calendar had to be assumed.
+    #[serde(default)]
+    pub assumed: bool,
 }
 
 /// One event, without what is personal.

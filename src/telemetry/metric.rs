@@ -42,6 +42,8 @@ pub const DELIVERIES_WAITING: &str = "ecaf_deliveries_waiting";
 pub const OLDEST_WAITING_SECONDS: &str = "ecaf_oldest_delivery_waiting_seconds";
 /// Deliveries given up: a person must act.
 pub const UNDELIVERABLE: &str = "ecaf_deliveries_undeliverable";
+/// Limits that came near or passed, by `clock` and `event`.
+pub const CLOCKS: &str = "ecaf_clock_events_total";
 /// Dispatches stored by an authority. Repeats count once.
 pub const DISPATCHES_STORED: &str = "ecaf_dispatches_stored_total";
 /// Version of the directory in use.

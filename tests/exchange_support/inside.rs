@@ -15,7 +15,7 @@ use ecaf::effects::{Clock, Entropy, SigningKey, SystemEntropy};
 use ecaf::gateway::courier::MutualTlsCourier;
 use ecaf::gateway::deliver::{self, DeliverySettings};
 use ecaf::gateway::exchange::Exchange;
-use ecaf::gateway::{self, publish};
+use ecaf::gateway::{self, publish, remind};
 use ecaf::http::reload::{IdentityFiles, TrustFiles};
 use ecaf::http::tls::ServerTls;
 use ecaf::http::{Client, ClientLimits, Credentials, Handler, Line, Server, Service, Trust};
@@ -174,6 +174,8 @@ impl Gateway {
             holder.clone(),
             stopping.clone(),
         )));
+        let clocks = remind::run(Arc::clone(&exchange), holder.clone(), stopping.clone());
+        running.tasks.push(tokio::spawn(clocks));
         running.tasks.push(tokio::spawn(publish::run(Arc::clone(&exchange), holder, stopping)));
         Self { exchange, files: files(&settings.trust), running }
     }

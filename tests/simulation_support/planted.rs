@@ -225,6 +225,14 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.append(append)
     }
 
+    fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
+        self.real.due_referrals(now, limit)
+    }
+
+    fn looked_at(&self, id: ReferralId, head: Head, wake_at: Option<Timestamp>) -> Pending<'_, ()> {
+        self.real.looked_at(id, head, wake_at)
+    }
+
     fn thread(&self, id: ReferralId) -> Pending<'_, Option<Thread>> {
         self.real.thread(id)
     }

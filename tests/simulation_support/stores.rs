@@ -182,6 +182,23 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
         scheduled!(self, Write, "append", about, move |s| s.append(append))
     }
 
+    fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
+        scheduled!(self, Read, "due", nothing(), move |s| s.due_referrals(now, limit))
+    }
+
+    fn looked_at(
+        &self,
+        referral_id: ReferralId,
+        head: Head,
+        wake_at: Option<Timestamp>,
+    ) -> Pending<'_, ()> {
+        scheduled!(self, Write, "looked", nothing(), move |s| s.looked_at(
+            referral_id,
+            head,
+            wake_at
+        ))
+    }
+
     fn thread(&self, referral_id: ReferralId) -> Pending<'_, Option<Thread>> {
         scheduled!(self, Read, "thread", nothing(), move |s| s.thread(referral_id))
     }
@@ -518,6 +535,7 @@ words! {
     Vec<DeliveryRow> => |value| value.len(),
     Vec<LogEntry> => |value| value.len(),
     Vec<FeedEntry> => |value| value.len(),
+    Vec<ReferralId> => |value| value.len(),
     Vec<InboxEntry> => |value| value.len(),
     Vec<KeyId> => |value| value.len(),
     Vec<KeyUse> => |value| value.len(),

@@ -139,6 +139,7 @@ pub fn attempt(n: u64, attempt: u64) -> Acceptance {
         chains: vec![chain(&sender), chain(&gateway())],
         crls: vec![crl()],
         recorded_at: at(n as i64),
+        wake_at: at(n as i64 + 60_000),
         sender,
     }
 }
@@ -200,6 +201,7 @@ pub fn event(n: u64, what: &str, after: Head) -> Append {
         chains: vec![chain(&author), chain(&gateway())],
         crls: vec![crl()],
         recorded_at: at(10_000 + i64::from(after.position)),
+        wake_at: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! How long a clock may run, and the instant at which that ends.
 
+use std::fmt;
+
 use super::id::ClockId;
 use crate::domain::calendar::{
     AuthorityHours, BankHolidays, SchoolDays, THREE_PM, after_business_time, office_hours,
@@ -23,6 +25,22 @@ pub enum Limit {
     NextFullSchoolDay,
     /// [`home_time_limit`].
     HomeTime,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Real(millis) if millis % HOUR == 0 => write!(f, "{} h", millis / HOUR),
+            Limit::Real(millis) if millis % MINUTE == 0 => write!(f, "{} min", millis / MINUTE),
+            Limit::Real(millis) => write!(f, "{} s", millis / SECOND),
+            Limit::Open(millis) => write!(f, "{} of business", Limit::Real(*millis)),
+            Limit::WorkingDays(1) => f.write_str("1 working day"),
+            Limit::WorkingDays(days) => write!(f, "{days} working days"),
+            Limit::NextSchoolDay => f.write_str("15:00 of the next school day"),
+            Limit::NextFullSchoolDay => f.write_str("15:00 of the next full school day"),
+            Limit::HomeTime => f.write_str("an hour before home time"),
+        }
+    }
 }
 
 /// Where an authority has promised more than the scheme asks for. It can make a clock faster and

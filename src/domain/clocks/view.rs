@@ -210,6 +210,7 @@ impl<'a> View<'a> {
             waits_for: holder.map(Organisation::Authority),
             authorities: holder.into_iter().collect(),
             school,
+            held_by: None,
             ladder: None,
             due: None,
             stage: None,

@@ -69,6 +69,9 @@ pub struct CaseEventBody {
     /// The stage of a disagreement, 1 to 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u8>,
+    /// What a clock is about, for what a gateway says about one: `child-1`, `delivery-204-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// When a clock runs out, for what a gateway says about one.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
     pub due_at: Option<Timestamp>,
@@ -87,6 +90,7 @@ impl CaseEventBody {
             code: None,
             to: None,
             stage: None,
+            about: None,
             due_at: None,
             detail_sha256: None,
         }

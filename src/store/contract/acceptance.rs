@@ -66,6 +66,8 @@ pub struct Acceptance {
     pub crls: Vec<SeenCrl>,
     /// The recorded-at that the receipt states.
     pub recorded_at: Timestamp,
+    /// When to look at the referral's clocks.
+    pub wake_at: Timestamp,
 }
 
 impl fmt::Debug for Acceptance {

@@ -234,6 +234,19 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// A revocation list that was consulted.
     fn crl(&self, sha256: Digest) -> Pending<'_, Option<Bytes>>;
 
+    /// Referrals whose clocks are to be looked at by `now`, longest due first. They stay due until an
+    /// event or [`GatewayStore::looked_at`] says when the next time is.
+    fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>>;
+
+    /// The clocks of a referral were looked at while its thread stood at `head`: look again at
+    /// `wake_at`, or never if nothing can change any more. No effect if the thread has moved since.
+    fn looked_at(
+        &self,
+        referral_id: ReferralId,
+        head: Head,
+        wake_at: Option<Timestamp>,
+    ) -> Pending<'_, ()>;
+
     /// Figures for metrics and readiness. Their cost depends on what is open, not on what is stored.
     fn counts(&self, now: Timestamp) -> Pending<'_, Counts>;
 

@@ -69,6 +69,8 @@ pub struct Append {
     pub crls: Vec<SeenCrl>,
     /// The recorded-at that `recorded` states.
     pub recorded_at: Timestamp,
+    /// When to look at the referral's clocks again; `None` if none of them can change any more.
+    pub wake_at: Option<Timestamp>,
 }
 
 impl Append {

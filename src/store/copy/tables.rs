@@ -118,6 +118,7 @@ pub const GATEWAY: &[Table] = &[
             int("head_position"),
             bytes("head_digest"),
             text("holder"),
+            int("wake_at"),
         ],
     ),
     TOKENS,

@@ -264,15 +264,16 @@ enum Claim {
 /// Takes the idempotency key, or says who has it. Whoever comes second waits for the first one's
 /// commit, and then finds its row.
 async fn claim(session: &Session, a: &Acceptance) -> Result<Claim, Trouble> {
-    let head = head(a)?;
+    let (head, wake_at) = (head(a)?, a.wake_at.millis());
     if a.version == 1 {
         const INSERT: &str = "INSERT INTO referrals
-                (ref, referral_id, sender, head_position, head_digest)
-            VALUES (nextval('row_numbers'), $1, $2, $3, $4)
+                (ref, referral_id, sender, head_position, head_digest, wake_at)
+            VALUES (nextval('row_numbers'), $1, $2, $3, $4, $5)
             ON CONFLICT (referral_id) DO NOTHING RETURNING ref";
         let (sender, position) = (a.sender.to_string(), small(head.position)?);
         let (id, digest) = (&a.referral_id.as_bytes()[..], &head.digest.as_bytes()[..]);
-        if let Some(row) = session.first(INSERT, &[&id, &sender, &position, &digest]).await? {
+        let values: [Value<'_>; 5] = [&id, &sender, &position, &digest, &wake_at];
+        if let Some(row) = session.first(INSERT, &values).await? {
             return Ok(Claim::Granted(rows::get(&row, 0)?));
         }
     }
@@ -298,9 +299,10 @@ async fn claim(session: &Session, a: &Acceptance) -> Result<Claim, Trouble> {
     if a.after != Some(standing) {
         return Ok(Claim::Answer(AcceptOutcome::HeadMoved(standing)));
     }
-    const MOVE: &str = "UPDATE referrals SET head_position = $2, head_digest = $3 WHERE ref = $1";
+    const MOVE: &str = "UPDATE referrals SET head_position = $2, head_digest = $3, wake_at = $4
+         WHERE ref = $1";
     let (position, digest) = (small(head.position)?, &head.digest.as_bytes()[..]);
-    match session.execute(MOVE, &[&owner, &position, &digest]).await? {
+    match session.execute(MOVE, &[&owner, &position, &digest, &wake_at]).await? {
         1 => Ok(Claim::Granted(owner)),
         _ => Err(StoreFault::Corrupt.into()),
     }

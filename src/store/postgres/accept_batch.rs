@@ -93,9 +93,9 @@ enum Fast {
 }
 
 const INSERT_REFERRALS: Part = Part {
-    sql: "INSERT INTO referrals (ref, referral_id, sender, head_position, head_digest)
+    sql: "INSERT INTO referrals (ref, referral_id, sender, head_position, head_digest, wake_at)
           SELECT * FROM unnest(@)",
-    types: &["bigint[]", "bytea[]", "text[]", "integer[]", "bytea[]"],
+    types: &["bigint[]", "bytea[]", "text[]", "integer[]", "bytea[]", "bigint[]"],
 };
 
 /// Everything of any number of first versions, and numbers for those to come.
@@ -160,6 +160,7 @@ struct Referrals<'a> {
     senders: Vec<String>,
     positions: Vec<i32>,
     digests: Vec<&'a [u8]>,
+    wakes: Vec<i64>,
 }
 
 impl<'a> Referrals<'a> {
@@ -169,11 +170,13 @@ impl<'a> Referrals<'a> {
         self.senders.push(a.sender.to_string());
         self.positions.push(small(accept::head(a)?.position)?);
         self.digests.push(a.accepted.token.sha256.as_bytes());
+        self.wakes.push(a.wake_at.millis());
         Ok(())
     }
 
     /// The parameters of [`INSERT_REFERRALS`].
-    fn values(&self) -> [Value<'_>; 5] {
-        [&self.refs, &self.ids, &self.senders, &self.positions, &self.digests]
+    fn values(&self) -> [Value<'_>; 6] {
+        let Self { refs, ids, senders, positions, digests, wakes } = self;
+        [refs, ids, senders, positions, digests, wakes]
     }
 }

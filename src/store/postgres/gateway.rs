@@ -199,6 +199,21 @@ impl GatewayStore for PostgresGateway {
         })
     }
 
+    fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
+        self.engine.read(move |session| Box::pin(thread::due(session, now, limit)))
+    }
+
+    fn looked_at(
+        &self,
+        referral_id: ReferralId,
+        head: Head,
+        wake_at: Option<Timestamp>,
+    ) -> Pending<'_, ()> {
+        self.engine.write(move |session, _| {
+            Box::pin(thread::looked_at(session, referral_id, head, wake_at))
+        })
+    }
+
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>> {
         self.engine.read(move |session| Box::pin(read::head(session, referral_id)))
     }

@@ -62,11 +62,13 @@ pub(super) const GATEWAY: Kind = Kind {
         "SELECT FROM versions WHERE document = ANY ($1::bigint[]) ORDER BY ref, version FOR UPDATE",
     ),
     end_deliveries: Some(
-        "UPDATE deliveries d
+        // By their numbers: otherwise the server may walk all that are open.
+        "UPDATE deliveries
          SET state = 'undeliverable', due_at = NULL, lease_token = NULL, lease_holder = NULL,
              reason = 'erased', settled_at = $2
-         FROM versions v WHERE v.document = ANY ($1::bigint[])
-             AND d.ref = v.ref AND d.version = v.version AND d.due_at IS NOT NULL",
+         WHERE due_at IS NOT NULL AND id = ANY (ARRAY (
+             SELECT d.id FROM versions v JOIN deliveries d ON d.ref = v.ref AND d.version = v.version
+             WHERE v.document = ANY ($1::bigint[])))",
     ),
 };
 

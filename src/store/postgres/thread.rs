@@ -14,8 +14,9 @@ use super::session::{DRAW, Session, Value};
 use super::together::{NOTHING, Part, together};
 use crate::domain::ids::ReferralId;
 use crate::domain::party::DfeCode;
+use crate::domain::time::Timestamp;
 use crate::store::contract::{
-    Append, AppendOutcome, CaseChange, Cause, DetailRow, StoreFault, StoredEvent, Thread,
+    Append, AppendOutcome, CaseChange, Cause, DetailRow, Head, StoreFault, StoredEvent, Thread,
     VersionRow,
 };
 use crate::store::sealing::{Sealed, Vault};
@@ -134,9 +135,9 @@ const INSERT: Part = Part {
 
 const MOVE: Part = Part {
     sql: "UPDATE referrals r SET head_position = n.position, head_digest = n.digest,
-              holder = coalesce(n.holder, r.holder)
-          FROM (VALUES (@)) AS n (ref, position, digest, holder) WHERE r.ref = n.ref",
-    types: &["bigint", "integer", "bytea", "text"],
+              holder = coalesce(n.holder, r.holder), wake_at = n.wake_at
+          FROM (VALUES (@)) AS n (ref, position, digest, holder, wake_at) WHERE r.ref = n.ref",
+    types: &["bigint", "integer", "bytea", "text", "bigint"],
 };
 
 /// If the version is erased by now, as the purge left its other deliveries.
@@ -201,6 +202,7 @@ struct Rows<'a> {
     detail_sha256: Option<&'a [u8]>,
     document: Option<i64>,
     head: &'a [u8],
+    wake_at: Option<i64>,
     deliveries: Deliveries<'a>,
     closes: Vec<&'a [u8]>,
     closed_at: Vec<i64>,
@@ -248,6 +250,7 @@ impl<'a> Rows<'a> {
             detail_sha256: a.detail.as_ref().map(|detail| &detail.sha256.as_bytes()[..]),
             document: sealed.detail.as_ref().map(|_| document),
             head: a.recorded.token.sha256.as_bytes(),
+            wake_at: a.wake_at.map(Timestamp::millis),
             deliveries: Deliveries::default(),
             closes: Vec::new(),
             closed_at: Vec::new(),
@@ -301,7 +304,8 @@ impl<'a> Rows<'a> {
             &self.detail_sha256,
             &self.document,
         ];
-        let of_head: [Value<'_>; 4] = [&self.owner, &self.position, &self.head, &self.holder];
+        let of_head: [Value<'_>; 5] =
+            [&self.owner, &self.position, &self.head, &self.holder, &self.wake_at];
         let d = &self.deliveries;
         let of_deliveries: [Value<'_>; 10] = [
             &d.ids,
@@ -316,7 +320,7 @@ impl<'a> Rows<'a> {
             &d.notes,
         ];
         let of_case: [Value<'_>; 3] = [&self.closes, &self.closed_at, &self.reopens];
-        let mut all = Vec::with_capacity(44);
+        let mut all = Vec::with_capacity(45);
         all.extend(self.documents.values());
         all.extend(self.tokens.values());
         all.extend(self.unsequenced.values());
@@ -326,6 +330,34 @@ impl<'a> Rows<'a> {
         all.extend(of_case);
         all
     }
+}
+
+/// Referrals whose clocks are to be looked at.
+pub(super) async fn due(
+    session: &Session,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<ReferralId>, Trouble> {
+    let (now, limit) = (now.millis(), i64::from(limit));
+    read_all(session.query(DUE, &[&now, &limit]).await?, |row| rows::referral_id(row, 0))
+}
+
+pub(super) const DUE: &str =
+    "SELECT referral_id FROM referrals WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2";
+
+/// The next time to look, if the thread still stands there. Lost in a crash: it is looked at again.
+pub(super) async fn looked_at(
+    session: &Session,
+    id: ReferralId,
+    head: Head,
+    wake_at: Option<Timestamp>,
+) -> Result<(), Trouble> {
+    const SET: &str = "UPDATE referrals SET wake_at = $4
+        WHERE referral_id = $1 AND head_position = $2 AND head_digest = $3";
+    let (id, digest) = (&id.as_bytes()[..], &head.digest.as_bytes()[..]);
+    let (position, wake_at) = (small(head.position)?, wake_at.map(Timestamp::millis));
+    session.execute(SET, &[&id, &position, &digest, &wake_at]).await?;
+    Ok(())
 }
 
 /// Everything about a thread that the next event is judged by, in one snapshot.

@@ -86,6 +86,13 @@ pub(super) fn move_head(conn: &Connection, owner: i64, head: Head) -> Result<(),
     if changed == 1 { Ok(()) } else { Err(StoreFault::Corrupt) }
 }
 
+/// Says when to look at the clocks of a referral again.
+pub(super) fn wake(conn: &Connection, owner: i64, at: Option<Timestamp>) -> Result<(), StoreFault> {
+    conn.prepare_cached("UPDATE referrals SET wake_at = ?2 WHERE ref = ?1")?
+        .execute(params![owner, at.map(Timestamp::millis)])?;
+    Ok(())
+}
+
 enum Claim {
     /// The key is free and the referral's row stands at the new head.
     Granted(i64),
@@ -101,14 +108,15 @@ fn claim(conn: &Connection, a: &Acceptance, head: Head) -> Result<Claim, StoreFa
             return Ok(Claim::Answer(AcceptOutcome::PreviousMismatch));
         }
         conn.prepare_cached(
-            "INSERT INTO referrals (referral_id, sender, head_position, head_digest)
-             VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO referrals (referral_id, sender, head_position, head_digest, wake_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![
             a.referral_id.as_bytes(),
             a.sender.to_string(),
             head.position,
             head.digest.as_bytes(),
+            a.wake_at.millis(),
         ])?;
         return Ok(Claim::Granted(conn.last_insert_rowid()));
     };
@@ -130,6 +138,7 @@ fn claim(conn: &Connection, a: &Acceptance, head: Head) -> Result<Claim, StoreFa
         return Ok(Claim::Answer(AcceptOutcome::HeadMoved(standing)));
     }
     move_head(conn, owner, head)?;
+    wake(conn, owner, Some(a.wake_at))?;
     Ok(Claim::Granted(owner))
 }
 

@@ -151,13 +151,15 @@ fn load_one(
     }))
 }
 
+pub(super) const CAUSE: &str =
+    "SELECT event, recorded FROM events WHERE ref = ?1 AND position = ?2";
+
 /// The event that called for a delivery, by its position; 0 for none.
 fn cause(conn: &Connection, owner: i64, position: u32) -> Result<Option<Cause>, StoreFault> {
     if position == 0 {
         return Ok(None);
     }
-    let mut find =
-        conn.prepare_cached("SELECT event, recorded FROM events WHERE ref = ?1 AND position = ?2")?;
+    let mut find = conn.prepare_cached(CAUSE)?;
     let (event, recorded) =
         find.query_row(params![owner, position], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (event, recorded) = (token_by_row(conn, event)?, token_by_row(conn, recorded)?);

@@ -122,6 +122,19 @@ impl GatewayStore for SqliteGateway {
         self.engine.read(move |conn| read::next_due(conn, &excluded))
     }
 
+    fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
+        self.engine.read(move |conn| thread::due(conn, now, limit))
+    }
+
+    fn looked_at(
+        &self,
+        referral_id: ReferralId,
+        head: Head,
+        wake_at: Option<Timestamp>,
+    ) -> Pending<'_, ()> {
+        self.engine.write(move |conn| thread::looked_at(conn, referral_id, head, wake_at))
+    }
+
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>> {
         self.engine
             .read(move |conn| Ok(read::thread_row(conn, referral_id)?.map(|thread| thread.head)))

@@ -25,6 +25,8 @@ mod engine;
 mod faults;
 mod gateway;
 mod inbox;
+#[cfg(test)]
+mod plans;
 mod read;
 mod retention;
 mod rows;

@@ -26,14 +26,15 @@ pub(super) fn thread_row(
     conn: &Connection,
     id: ReferralId,
 ) -> Result<Option<ThreadRow>, StoreFault> {
-    let mut find = conn.prepare_cached(
-        "SELECT ref, sender, head_position, head_digest FROM referrals WHERE referral_id = ?1",
-    )?;
+    let mut find = conn.prepare_cached(THREAD)?;
     let mut found = find.query([id.as_bytes()])?;
     let Some(row) = found.next()? else { return Ok(None) };
     let head = Head { position: row.get(2)?, digest: rows::digest(row, 3)? };
     Ok(Some(ThreadRow { owner: row.get(0)?, sender: rows::organisation(row, 1)?, head }))
 }
+
+pub(super) const THREAD: &str =
+    "SELECT ref, sender, head_position, head_digest FROM referrals WHERE referral_id = ?1";
 
 /// A stored version with its receipt.
 pub(super) fn acceptance(
@@ -110,19 +111,20 @@ pub(super) fn timeline(
     }))
 }
 
+pub(super) const VERSIONS: &str =
+    "SELECT v.version, v.payload_sha256, v.request_type, v.urgency, v.authority, s.sha256,
+                a.sha256, v.recorded_at, v.erased_at, v.erased_why, d.key_id
+         FROM versions v JOIN tokens s ON s.id = v.submission JOIN tokens a ON a.id = v.accepted
+         LEFT JOIN documents d ON d.id = v.document
+         WHERE v.ref = ?1 ORDER BY v.version";
+
 pub(super) fn versions(
     conn: &Connection,
     vault: &Vault,
     id: ReferralId,
     owner: i64,
 ) -> Result<Vec<VersionRow>, StoreFault> {
-    let mut find = conn.prepare_cached(
-        "SELECT v.version, v.payload_sha256, v.request_type, v.urgency, v.authority, s.sha256,
-                a.sha256, v.recorded_at, v.erased_at, v.erased_why, d.key_id
-         FROM versions v JOIN tokens s ON s.id = v.submission JOIN tokens a ON a.id = v.accepted
-         LEFT JOIN documents d ON d.id = v.document
-         WHERE v.ref = ?1 ORDER BY v.version",
-    )?;
+    let mut find = conn.prepare_cached(VERSIONS)?;
     collect(find.query([owner])?, |row| {
         let payload_sha256 = rows::digest(row, 1)?;
         let key = rows::key_id(row, 10)?;
@@ -141,11 +143,11 @@ pub(super) fn versions(
     })
 }
 
+pub(super) const TOKENS: &str =
+    "SELECT kind, sha256, issuer, position, recorded_at FROM tokens WHERE owner = ?1 ORDER BY id";
+
 fn tokens(conn: &Connection, owner: i64) -> Result<Vec<TokenRow>, StoreFault> {
-    let mut find = conn.prepare_cached(
-        "SELECT kind, sha256, issuer, position, recorded_at FROM tokens WHERE owner = ?1
-         ORDER BY id",
-    )?;
+    let mut find = conn.prepare_cached(TOKENS)?;
     collect(find.query([owner])?, |row| {
         Ok(TokenRow {
             kind: rows::kind(row, 0)?,
@@ -266,17 +268,19 @@ pub(super) fn documents(
     })
 }
 
+pub(super) const TOKEN: &str = concat!(
+    "SELECT ",
+    token_columns!("t"),
+    " FROM referrals r JOIN tokens t ON t.owner = r.ref
+     WHERE r.referral_id = ?1 AND t.sha256 = ?2"
+);
+
 pub(super) fn token(
     conn: &Connection,
     id: ReferralId,
     sha256: Digest,
 ) -> Result<Option<StoredToken>, StoreFault> {
-    let mut find = conn.prepare_cached(concat!(
-        "SELECT ",
-        token_columns!("t"),
-        " FROM referrals r JOIN tokens t ON t.owner = r.ref
-         WHERE r.referral_id = ?1 AND t.sha256 = ?2"
-    ))?;
+    let mut find = conn.prepare_cached(TOKEN)?;
     let mut found = find.query(params![id.as_bytes(), sha256.as_bytes()])?;
     found.next()?.map(|row| rows::token(row, 0)).transpose()
 }

@@ -26,6 +26,25 @@ pub(super) struct Kind {
     end_deliveries: Option<&'static str>,
 }
 
+impl Kind {
+    /// The documents under a key, ?1, after a number, ?2, at most ?3.
+    fn under(&self) -> String {
+        format!("{} WHERE d.key_id = ?1 AND d.id > ?2 ORDER BY d.id LIMIT ?3", self.wrapped)
+    }
+
+    /// The documents of a referral, ?1.
+    fn of_referral(&self) -> String {
+        format!("{} WHERE {} ORDER BY d.id", self.wrapped, self.of)
+    }
+
+    /// Every statement that goes to a document's owner, for the tests of their plans.
+    #[cfg(test)]
+    pub fn statements(&self) -> Vec<String> {
+        let fixed = self.marks.iter().copied().chain(self.end_deliveries).chain([self.known]);
+        [self.under(), self.of_referral()].into_iter().chain(fixed.map(str::to_owned)).collect()
+    }
+}
+
 pub(super) const GATEWAY: Kind = Kind {
     store: StoreKind::Gateway,
     wrapped: "SELECT d.id, d.key_id, d.wrapped, r.referral_id, coalesce(v.version, e.position),
@@ -168,8 +187,7 @@ pub(super) fn wrapped_under(
     after: Option<DocumentId>,
     limit: u32,
 ) -> Result<Vec<WrappedDocument>, StoreFault> {
-    let sql = format!("{} WHERE d.key_id = ?1 AND d.id > ?2 ORDER BY d.id LIMIT ?3", kind.wrapped);
-    let mut find = conn.prepare_cached(&sql)?;
+    let mut find = conn.prepare_cached(&kind.under())?;
     let after = after.map_or(i64::MIN, |id| id.0);
     collect(find.query(params![key.as_bytes(), after, limit])?, |row| wrapped(kind, row))
 }
@@ -179,8 +197,7 @@ pub(super) fn wrapped_of(
     kind: &Kind,
     referral_id: ReferralId,
 ) -> Result<Vec<WrappedDocument>, StoreFault> {
-    let sql = format!("{} WHERE {} ORDER BY d.id", kind.wrapped, kind.of);
-    let mut find = conn.prepare_cached(&sql)?;
+    let mut find = conn.prepare_cached(&kind.of_referral())?;
     collect(find.query([referral_id.as_bytes()])?, |row| wrapped(kind, row))
 }
 

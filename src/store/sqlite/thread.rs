@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::accept::{insert_token, move_head};
+use super::accept::{insert_token, move_head, wake};
 use super::read::{self, collect};
 use super::rows::{self, token_columns};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::DfeCode;
+use crate::domain::time::Timestamp;
 use crate::store::contract::{
     Append, AppendOutcome, CaseChange, DetailRow, Head, NewDelivery, StoreFault, StoredEvent,
     Thread, VersionRow,
@@ -49,6 +50,7 @@ pub(super) fn append(
         document,
     ])?;
     move_head(conn, owner, next)?;
+    wake(conn, owner, a.wake_at)?;
     if let Some(holder) = a.holder {
         conn.prepare_cached(HOLD)?.execute(params![owner, holder.as_str()])?;
     }
@@ -68,15 +70,15 @@ pub(super) fn append(
     Ok(AppendOutcome::Committed)
 }
 
-const INSERT: &str =
+pub(super) const INSERT: &str =
     "INSERT INTO events (ref, position, sha256, event, recorded, holder, detail_sha256, document)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const HOLD: &str = "UPDATE referrals SET holder = ?2 WHERE ref = ?1";
-const CLOSE: &str = "INSERT INTO closures (referral_id, closed_at) VALUES (?1, ?2)
+pub(super) const HOLD: &str = "UPDATE referrals SET holder = ?2 WHERE ref = ?1";
+pub(super) const CLOSE: &str = "INSERT INTO closures (referral_id, closed_at) VALUES (?1, ?2)
      ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at";
-const REOPEN: &str = "DELETE FROM closures WHERE referral_id = ?1";
+pub(super) const REOPEN: &str = "DELETE FROM closures WHERE referral_id = ?1";
 /// Of the newest version; if that is erased by now, as the purge left its other deliveries.
-const DELIVER: &str =
+pub(super) const DELIVER: &str =
     "INSERT INTO deliveries (ref, version, authority, purpose, called_by, urgency, state, due_at,
                              reason, recorded_at, settled_at, note)
      SELECT ref, version, ?2, ?3, ?4, urgency, iif(document IS NULL, 'undeliverable', 'held'),
@@ -101,6 +103,39 @@ fn insert_delivery(
         note,
     ])?;
     if inserted == 1 { Ok(()) } else { Err(StoreFault::Corrupt) }
+}
+
+/// Referrals whose clocks are to be looked at.
+pub(super) fn due(
+    conn: &Connection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<ReferralId>, StoreFault> {
+    let mut find = conn.prepare_cached(DUE)?;
+    collect(find.query(params![now.millis(), limit])?, |row| rows::referral_id(row, 0))
+}
+
+pub(super) const DUE: &str =
+    "SELECT referral_id FROM referrals WHERE wake_at <= ?1 ORDER BY wake_at LIMIT ?2";
+
+/// The next time to look, if the thread still stands there. Lost in a crash: it is looked at again.
+pub(super) fn looked_at(
+    conn: &Connection,
+    id: ReferralId,
+    head: Head,
+    wake_at: Option<Timestamp>,
+) -> Result<(), StoreFault> {
+    conn.prepare_cached(
+        "UPDATE referrals SET wake_at = ?4
+         WHERE referral_id = ?1 AND head_position = ?2 AND head_digest = ?3",
+    )?
+    .execute(params![
+        id.as_bytes(),
+        head.position,
+        head.digest.as_bytes(),
+        wake_at.map(Timestamp::millis)
+    ])?;
+    Ok(())
 }
 
 /// Everything about a thread that the next event is judged by, in one snapshot.
@@ -137,7 +172,7 @@ pub(super) fn holder(
     transferred.or(routed).ok_or(StoreFault::Corrupt)
 }
 
-const HOLDER: &str = "SELECT holder FROM referrals WHERE ref = ?1";
+pub(super) const HOLDER: &str = "SELECT holder FROM referrals WHERE ref = ?1";
 
 /// The columns that [`event`] reads.
 macro_rules! events {
@@ -154,8 +189,8 @@ macro_rules! events {
     };
 }
 
-const EVENTS: &str = events!("WHERE e.ref = ?1 ORDER BY e.position");
-const EVENT: &str = events!("WHERE e.ref = ?1 AND e.sha256 = ?2");
+pub(super) const EVENTS: &str = events!("WHERE e.ref = ?1 ORDER BY e.position");
+pub(super) const EVENT: &str = events!("WHERE e.ref = ?1 AND e.sha256 = ?2");
 
 fn events(
     conn: &Connection,

@@ -1,0 +1,182 @@
+//! What happened to a referral, line by line as a person reads it.
+
+use serde_json::Value;
+
+use crate::domain::case::EventKind;
+use crate::domain::hours::england_text;
+use crate::domain::ids::ReferralId;
+use crate::domain::time::Timestamp;
+use crate::party::look::{Event, NotSeen, State, detail};
+use crate::party::member::Member;
+use crate::protocol::schema::Shape;
+
+/// Who holds it, who is waited for, and whom to ring next.
+pub(super) fn standing(state: &State) -> Vec<String> {
+    let mut lines = vec![format!("With {}", state.authority.name)];
+    if state.misidentified {
+        return vec!["Taken out of use: wrong child or wrong recipient".into()];
+    }
+    if let Some(asked) = &state.transfer_proposed_to {
+        lines.push(format!("{} is asked to take it over", asked.name));
+    }
+    if state.disputed {
+        let holder = &state.authority.name;
+        lines.push(format!("Authorities do not agree who is responsible; {holder} acts meanwhile"));
+    }
+    if let Some(waiting) = &state.waiting {
+        lines.push(waiting.words.clone());
+        let turn = |role: &str, of: &str| format!("{} ({of})", role.replace('_', " "));
+        let ring: Vec<_> = waiting.ring.iter().map(|c| turn(&c.role, &c.of)).collect();
+        if !ring.is_empty() {
+            lines.push(format!("Now: {}", ring.join(", ")));
+        }
+        if let Some(next) = &waiting.next {
+            let whom = turn(&next.role, &next.of);
+            lines.push(format!("From {}: {whom}", local(&next.from)));
+        }
+    }
+    if let Some(stage) = state.offered_stage {
+        lines
+            .push(format!("You may raise a disagreement at stage {stage} (ecaf school challenge)"));
+    }
+    let unread = state.events.iter().filter(|event| event.unread).count();
+    if unread > 0 {
+        lines.push(format!("{unread} not read by the school (ecaf school read)"));
+    }
+    lines
+}
+
+/// Everything that happened, oldest first, with what the documents of events say.
+pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<String>, NotSeen> {
+    let Ok(id) = state.referral_id.parse::<ReferralId>() else { return Err(NotSeen::Unreadable) };
+    let mut entries = vec![(state.recorded_at.clone(), vec!["Held by the exchange".to_owned()])];
+    for delivery in &state.deliveries {
+        if let Some(at) = &delivery.stored_at {
+            let name = &delivery.authority.name;
+            entries.push((at.clone(), vec![format!("Stored at {name}")]));
+        }
+    }
+    for event in &state.events {
+        let mut lines = vec![first_line(event)];
+        if let Some(named) = &event.detail_sha256 {
+            match detail(member, id, named).await? {
+                Some(document) => lines.extend(members(&event.event, &document)),
+                None => lines.push("(what it said is erased)".into()),
+            }
+        }
+        entries.push((event.recorded_at.clone(), lines));
+    }
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut all = Vec::new();
+    for (at, lines) in entries {
+        let mut time = local(&at);
+        for line in lines {
+            all.push(format!("{time:<17} {line}"));
+            time = String::new();
+        }
+    }
+    Ok(all)
+}
+
+/// The clocks that are open or were late.
+pub(super) fn clocks(state: &State) -> Vec<String> {
+    let shown = |state: &str| !matches!(state, "in time" | "ended");
+    let open = state.clocks.iter().filter(|clock| shown(&clock.state));
+    open.map(|clock| {
+        let mut line = format!(
+            "{:<4} {:<17} {:<18} {}",
+            clock.clock,
+            local(&clock.due_at),
+            clock.state,
+            clock.name
+        );
+        if let Some(about) = about_words(&clock.about) {
+            line.push_str(&format!(" ({about})"));
+        }
+        if clock.short_notice {
+            line.push_str("; short notice");
+        }
+        if clock.assumed {
+            line.push_str("; term dates are not known");
+        }
+        line
+    })
+    .collect()
+}
+
+/// What a clock is about, for a person: `child-1`, `delivery-316-10`, `stage-9-1`, ...
+fn about_words(about: &str) -> Option<String> {
+    let parts: Vec<&str> = about.split('-').collect();
+    match parts[..] {
+        ["child", "0", ..] => None,
+        ["child", child, ..] => Some(format!("child {child}")),
+        ["note", child, note] => Some(format!("child {child}, note {note}")),
+        ["delivery", authority, _] => Some(format!("authority {authority}")),
+        ["event", position] => Some(format!("to position {position}")),
+        ["told", position, ..] => Some(format!("of position {position}")),
+        ["stage", _, stage] => Some(format!("stage {stage}")),
+        ["disagreement", _] => Some("as a whole".into()),
+        _ => None,
+    }
+}
+
+/// What is said and by whom, without what is personal.
+pub(super) fn first_line(event: &Event) -> String {
+    let by = event.by.strip_prefix("spiffe://").and_then(|by| by.split_once('/'));
+    let by = by.map_or(event.by.as_str(), |(_, by)| by);
+    let kind = event.event.replace('_', " ");
+    let mut line = format!("{}{}, by {by}", kind[..1].to_uppercase(), &kind[1..]);
+    if let Some(words) = event.words.as_ref().or(event.code.as_ref()) {
+        line.push_str(&format!(": {words}"));
+    }
+    if let Some(to) = &event.to {
+        line.push_str(&format!(", to authority {to}"));
+    }
+    if let Some(stage) = event.stage {
+        line.push_str(&format!(", stage {stage}"));
+    }
+    if !event.children.is_empty() {
+        let children: Vec<_> = event.children.iter().map(ToString::to_string).collect();
+        line.push_str(&format!(" (child {})", children.join(", ")));
+    }
+    line
+}
+
+/// What every document has, and what stands in its token too.
+const COMMON: [&str; 4] = ["event", "referral_id", "salt", "code"];
+
+/// The answers of a document in the order of its schema, under their titles.
+fn members(event: &str, document: &Value) -> Vec<String> {
+    let kind = EventKind::from_name(event).map(EventKind::name);
+    let Some(shape) = kind.and_then(Shape::event) else { return Vec::new() };
+    let names = shape.members().into_iter().filter(|name| !COMMON.contains(name));
+    names
+        .filter_map(|name| {
+            let value = document.get(name)?;
+            let title = shape.member(name)?.title();
+            Some(format!("  {title}: {}", said(value)))
+        })
+        .collect()
+}
+
+fn said(value: &Value) -> String {
+    match value {
+        Value::String(text) => match text.parse::<Timestamp>() {
+            Ok(at) => england_text(at),
+            Err(_) => text.clone(),
+        },
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::Array(items) => items.iter().map(said).collect::<Vec<_>>().join("; "),
+        Value::Object(person) => {
+            let order = ["name", "role", "team", "phone", "email"];
+            let parts = order.iter().filter_map(|part| person.get(*part)?.as_str());
+            parts.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn local(at: &str) -> String {
+    at.parse::<Timestamp>().map_or_else(|_| at.to_owned(), england_text)
+}

@@ -1,0 +1,210 @@
+//! Looks at the clocks of referrals when they may have changed, and records what a person has to know:
+//! that a limit comes near, or has passed.
+//!
+//! Nothing about a clock is stored but the time of the next look: the clocks themselves follow from the
+//! thread, so a restart loses nothing. Any number of gateways may run it over one store. A named right
+//! lets one of them work at a time, to save work; that each warning and each breach is recorded once
+//! rests on the thread alone, whose position is compared and swapped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::clocks::answerable;
+use super::exchange::{Desk, Exchange, seen_chain};
+use super::known::Known;
+use super::trouble::{Fault, Trouble};
+use crate::domain::case::EventKind;
+use crate::domain::clocks::{Clock, ClockId, Limit, Reading, State, standard_limit};
+use crate::domain::ids::ReferralId;
+use crate::domain::party::Organisation;
+use crate::domain::referral::Urgency;
+use crate::domain::time::{SECOND, Timestamp};
+use crate::protocol::hash::sha256;
+use crate::protocol::signing::{Signed, SigningFault, token_id};
+use crate::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Recorded, Subject};
+use crate::store::{Append, AppendOutcome, TokenKind};
+use crate::telemetry::metric;
+
+/// Name of the right to look.
+const RIGHT: &str = "clocks";
+/// How long one holding lasts, in milliseconds, unless it is renewed.
+const HOLD_MS: i64 = 30_000;
+/// Referrals per look at the store.
+const BATCH: u32 = 64;
+/// How often to look at the store.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// When to look at a referral that was accepted at `at`: when it should have been delivered.
+pub(super) fn first_look(at: Timestamp, urgency: Urgency) -> Timestamp {
+    match standard_limit(ClockId::C2, urgency) {
+        Limit::Real(millis) => at.plus(millis),
+        _ => at.plus(SECOND),
+    }
+}
+
+/// Runs until `stop` says so.
+pub async fn run(exchange: Arc<Exchange>, holder: String, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        if let Err(fault) = look(&exchange, &holder).await {
+            tracing::warn!(fault = fault.label(), "the clocks could not be looked at");
+            if fault.is_final() {
+                exchange.broken.notify_one();
+            }
+        }
+        tokio::select! {
+            biased;
+            _ = stop.changed() => {}
+            () = exchange.clock.sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Looks at every referral that is due. How many there were.
+pub async fn look(exchange: &Exchange, holder: &str) -> Result<u64, Fault> {
+    let store = &exchange.store;
+    let mut looked = 0;
+    loop {
+        let now = exchange.now();
+        let right = store.acquire(RIGHT, holder.to_owned(), now, HOLD_MS).await?;
+        if right.is_none() {
+            return Ok(looked);
+        }
+        let due = store.due_referrals(now, BATCH).await?;
+        let count = due.len();
+        for id in due {
+            look_at(exchange, id).await?;
+            looked += 1;
+        }
+        if count < BATCH as usize {
+            return Ok(looked);
+        }
+    }
+}
+
+/// Records what is new about the clocks of one referral, and when to look again. If others say something
+/// meanwhile it stays due, and the next look sees that too.
+async fn look_at(exchange: &Exchange, id: ReferralId) -> Result<(), Fault> {
+    // Each turn records one event; there are never more than the clocks have changes.
+    loop {
+        let now = exchange.now();
+        let known = match exchange.known(id).await {
+            Ok(Some(known)) => known,
+            Ok(None) => return Ok(()),
+            Err(trouble) => return Err(fault_of(trouble)),
+        };
+        let reading = exchange.reading(&known, now).await.map_err(fault_of)?;
+        let Some((kind, clock)) = news(&known, &reading) else {
+            let next = (!known.case.is_misidentified()).then_some(reading.next_change).flatten();
+            // Later than now, so that one look is not the cause of the next at once.
+            let next = next.map(|at| at.max(now.plus(1)));
+            return Ok(exchange.store.looked_at(id, known.thread.head, next).await?);
+        };
+        let desk = exchange.desk(exchange.trust.store(), now)?;
+        let append = event(exchange, &desk, &known, kind, clock)?;
+        // A crash before the commit: it is found to be missing again. After it: it is found.
+        match exchange.store.append(append).await? {
+            AppendOutcome::Committed => {
+                let (code, word) = (clock.id.as_str(), kind.name());
+                metrics::counter!(metric::CLOCKS, "clock" => code, "event" => word).increment(1);
+                tracing::info!(referral = %id, what = code, kind = word, "a limit");
+                exchange.new_tokens.notify_one();
+            }
+            AppendOutcome::HeadMoved(_) => return Ok(()),
+            AppendOutcome::Already(_) | AppendOutcome::Unknown => return Ok(()),
+        }
+    }
+}
+
+/// The first thing about a clock that is not recorded yet.
+fn news<'a>(known: &Known, reading: &'a Reading) -> Option<(EventKind, &'a Clock)> {
+    if known.case.is_misidentified() {
+        return None;
+    }
+    let is_recorded = |kind: EventKind, clock: &Clock| {
+        known.events.iter().any(|event| {
+            let body = event.said.body();
+            event.said.kind() == kind
+                && body.code.as_deref() == Some(clock.id.as_str())
+                && body.about.as_deref() == Some(&clock.about.to_string())
+        })
+    };
+    reading.clocks.iter().find_map(|clock| {
+        let kind = match clock.state {
+            State::Warned => EventKind::ClockWarning,
+            State::Breached { .. } => EventKind::ClockBreached,
+            _ => return None,
+        };
+        (answerable(clock) && !is_recorded(kind, clock)).then_some((kind, clock))
+    })
+}
+
+/// Our own statement about a clock, with our record of it.
+fn event(
+    exchange: &Exchange,
+    desk: &Desk,
+    known: &Known,
+    kind: EventKind,
+    clock: &Clock,
+) -> Result<Append, Fault> {
+    let (id, after, now) = (known.thread.referral_id, known.thread.head, desk.now);
+    let identity = &desk.identity;
+    let everyone = Audience::Scheme(identity.party().trust_domain.clone());
+    let said = CaseEvent {
+        iss: identity.party().clone(),
+        aud: everyone.clone(),
+        iat: now.seconds(),
+        jti: token_id(&*exchange.entropy)?,
+        sub_id: Subject(id),
+        toe: None,
+        said: (
+            kind,
+            CaseEventBody {
+                code: Some(clock.id.as_str().into()),
+                about: Some(clock.about.to_string()),
+                due_at: Some(clock.due_at),
+                ..CaseEventBody::seen(u64::from(after.position))
+            },
+        ),
+    };
+    let jws = said.sign(identity.signer(), identity.x5t()).map_err(SigningFault::Key)?;
+    let signed = Signed { sha256: sha256(jws.as_bytes()), jws };
+    let audience = known.readers(kind, &Organisation::Gateway(exchange.name.clone()));
+    let recorded = Recorded {
+        position: u64::from(after.position) + 1,
+        event_sha256: signed.sha256,
+        previous_sha256: after.digest,
+        recorded_at: now,
+    };
+    let recorded = desk.state(
+        &*exchange.entropy,
+        TokenKind::Recorded,
+        everyone,
+        id,
+        recorded,
+        audience.clone(),
+    )?;
+    Ok(Append {
+        referral_id: id,
+        after,
+        event: desk.own_token(TokenKind::Event, signed, audience),
+        recorded,
+        detail: None,
+        holder: None,
+        deliveries: Vec::new(),
+        case: None,
+        chains: vec![seen_chain(identity.chain())],
+        crls: desk.seen_crls(),
+        recorded_at: now,
+        wake_at: Some(now),
+    })
+}
+
+fn fault_of(trouble: Trouble) -> Fault {
+    match trouble {
+        Trouble::Fault(fault) => fault,
+        // Nobody asked, so nobody is refused: what is stored cannot be read.
+        Trouble::Refused(_) => Fault::Store(crate::store::StoreFault::Corrupt),
+    }
+}

@@ -378,6 +378,9 @@ impl Exchange {
         let late = row.state.is_delayed(row.recorded_at, now);
         let (state, words) = match row.state {
             State::Delivered => ("stored", self.stored_words(row, desk, name, now)),
+            State::Undeliverable if row.reason.as_deref() == Some("misidentified") => {
+                ("undeliverable", format!("Not brought to {name}: taken out of use before"))
+            }
             State::Undeliverable => (
                 "undeliverable",
                 format!(

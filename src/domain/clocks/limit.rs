@@ -91,9 +91,9 @@ pub(super) struct Count<'a> {
     pub bank_holidays: &'a BankHolidays,
     pub hours: &'a AuthorityHours,
     pub school: SchoolDays<'a>,
-    /// Whether the authority's cut-off moves the day of the start: only what comes in, only where
-    /// nobody is in danger.
-    pub cut_off: bool,
+    /// Until when the authority's cut-off moves the day of a start: until somebody says that a child
+    /// is in danger; `None` for all but what comes in.
+    pub cut_off_before: Option<Timestamp>,
     /// When the child goes home, where the school has said so.
     pub goes_home_at: Option<Timestamp>,
 }
@@ -121,7 +121,8 @@ impl Count<'_> {
 
     /// The day that is not counted.
     pub fn day_0(&self, start: Timestamp) -> Date {
-        let cut_off = if self.cut_off { self.hours.cut_off() } else { None };
+        let cut_off = self.cut_off_before.filter(|until| start < *until);
+        let cut_off = cut_off.and_then(|_| self.hours.cut_off());
         self.bank_holidays.day_of_receipt(start, cut_off)
     }
 

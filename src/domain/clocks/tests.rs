@@ -266,6 +266,18 @@ fn a_cut_off_is_for_what_can_wait() {
 }
 
 #[test]
+fn no_cut_off_once_somebody_is_in_danger() {
+    let mut story = Story::sent("11-20 16:30", Urgency::U2);
+    let hours = story.setting.calendars.authorities.get_mut(&newham()).unwrap();
+    hours.cut_off = Some(16 * 60);
+    assert_eq!(story.shows("C5 child-1", "11-20 17:00"), "due Tue 24 Nov 17:00, running");
+    let urgent =
+        What::Version { children: 1, urgency: Urgency::U1, in_school: false, goes_home_at: None };
+    story.school("11-20 17:30", urgent);
+    assert_eq!(story.shows("C5 child-1", "11-20 18:00"), "due Mon 23 Nov 17:00, running");
+}
+
+#[test]
 fn a2_a_transfer_keeps_the_clock_and_says_who_held_it() {
     let mut story = Story::sent("11-23 10:00", Urgency::U2);
     story.newham("11-23 10:30", What::Acknowledged);

@@ -56,10 +56,14 @@ fn any_story() -> impl Strategy<Value = Story> {
     let author = 0usize..3;
     let fact = (0i64..20_000, author, any_what());
     let urgency = prop::sample::select(Urgency::ALL.to_vec());
-    (0i64..400_000, urgency, prop::collection::vec(fact, 0..12)).prop_map(
-        |(minute, urgency, facts)| {
+    (0i64..400_000, urgency, any::<bool>(), prop::collection::vec(fact, 0..12)).prop_map(
+        |(minute, urgency, cut_off, facts)| {
             let from = t("01-05 00:00").plus(minute * MINUTE);
             let mut story = Story::sent("11-23 10:00", urgency);
+            if cut_off {
+                let hours = story.setting.calendars.authorities.get_mut(&newham()).unwrap();
+                hours.cut_off = Some(16 * 60 + 30);
+            }
             for fact in &mut story.thread.facts {
                 fact.at = from;
             }

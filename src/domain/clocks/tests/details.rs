@@ -183,3 +183,137 @@ fn an_unopened_referral_offers_a_disagreement() {
     assert_eq!(story.read("11-23 14:00").offered_stage, None);
     assert_eq!(story.read("11-23 14:01").offered_stage, Some(1));
 }
+
+#[test]
+fn home_time_and_what_comes_after_the_answer() {
+    let leaves = |at: &str| What::Version {
+        children: 1,
+        urgency: Urgency::U1,
+        in_school: true,
+        goes_home_at: Some(t(at)),
+    };
+    let mut story = Story::sent("11-23 09:00", Urgency::U1);
+    story.thread.facts[2].what = leaves("11-23 15:15");
+    story.newham("11-23 10:00", What::Interim);
+    story.school("11-23 11:00", leaves("11-23 12:30"));
+    assert_eq!(story.shows("C4 referral", "11-23 12:00"), "due Mon 23 Nov 14:15, in time");
+    let mut sooner = Story::sent("11-23 09:00", Urgency::U1);
+    sooner.thread.facts[2].what = leaves("11-23 15:15");
+    sooner.school("11-23 09:30", leaves("11-23 12:30"));
+    sooner.newham("11-23 10:00", What::Interim);
+    assert_eq!(sooner.shows("C4 referral", "11-23 12:00"), "due Mon 23 Nov 11:30, in time");
+    let profile = Profile { head_of_service: true, ..Profile::default() };
+    sooner.setting.profiles.insert(newham(), profile);
+    sooner.thread.facts.pop();
+    assert_eq!(sooner.rings("C4 referral", "11-23 11:44").len(), 2);
+    assert_eq!(sooner.rings("C4 referral", "11-23 11:45"), ["head of service"]);
+}
+
+#[test]
+fn who_wrote_a_request_for_today_is_told_that_nobody_reads_it() {
+    let mut story = sent(1, Urgency::U1);
+    story.then("11-23 11:00", &by(hackney()), What::Interim);
+    let e10 = story.clock("E10 event-5", "11-23 11:06");
+    assert!(e10.ladder.iter().all(|rung| rung.of == by(hackney())));
+}
+
+#[test]
+fn one_disagreement_after_another() {
+    let mut story = sent(1, Urgency::U2);
+    story.school("11-23 11:00", What::DisagreementRaised { stage: 1 });
+    story.school("11-23 12:00", What::DisagreementResolved);
+    story.school("11-24 11:00", What::DisagreementRaised { stage: 2 });
+    story.school("11-24 12:00", What::DisagreementStepped { stage: 3 });
+    let elevens = |story: &Story| {
+        let clocks = story.read("11-24 13:00").clocks;
+        let elevens = clocks.into_iter().filter(|c| c.id == ClockId::C11);
+        elevens.map(|c| format!("{} {}", c.about, c.state.as_str())).collect::<Vec<_>>()
+    };
+    let expected = [
+        "stage-5-1 in time",
+        "disagreement-5 in time",
+        "stage-7-2 ended",
+        "disagreement-7 running",
+        "stage-8-3 running",
+    ];
+    assert_eq!(elevens(&story), expected);
+    story.newham("11-24 13:00", What::Misidentified);
+    assert_eq!(elevens(&story)[3..], ["disagreement-7 ended", "stage-8-3 ended"]);
+    let mut twice = sent(1, Urgency::U2);
+    twice.school("11-23 11:00", What::DisagreementRaised { stage: 1 });
+    twice.school("11-23 12:00", What::DisagreementRaised { stage: 1 });
+    twice.school("11-23 13:00", What::DisagreementResolved);
+    let expected =
+        ["stage-5-1 ended", "disagreement-5 ended", "stage-6-1 in time", "disagreement-6 in time"];
+    assert_eq!(elevens(&twice), expected);
+}
+
+#[test]
+fn whose_time_it_was() {
+    let spans = |story: &Story, now: &str| {
+        let found = segments(&story.thread, &story.setting, t(now));
+        let text = |s: &Segment| {
+            let way = if s.in_transit { "to " } else { "" };
+            let (from, to) = (england_text(s.from), england_text(s.to));
+            format!("{way}{} {}-{}", s.authority, &from[11..], &to[11..])
+        };
+        found.iter().map(text).collect::<Vec<_>>().join(", ")
+    };
+    let mut story = sent(1, Urgency::U2);
+    story.thread.facts.pop();
+    story.then("11-23 10:10", &by(hackney()), What::Delivered { to: hackney(), of: 2 });
+    assert_eq!(spans(&story, "11-23 10:20"), "to 316 10:00-10:20");
+    story.newham("11-23 10:30", What::Delivered { to: newham(), of: 2 });
+    story.newham("11-23 10:40", What::Delivered { to: newham(), of: 2 });
+    story.newham("11-23 10:50", What::TransferAccepted { answers: 0 });
+    assert_eq!(spans(&story, "11-23 11:00"), "to 316 10:00-10:30, 316 10:30-11:00");
+    let kent: DfeCode = "886".parse().unwrap();
+    story.then("11-23 11:00", &by(kent), What::TransferAccepted { answers: 0 });
+    story.then("11-23 11:30", &by(kent), What::Delivered { to: kent, of: 0 });
+    story.newham("11-23 12:00", What::TransferAccepted { answers: 0 });
+    let whole =
+        "to 316 10:00-10:30, 316 10:30-11:00, to 886 11:00-11:30, 886 11:30-12:00, 316 12:00-13:00";
+    assert_eq!(spans(&story, "11-23 13:00"), whole);
+    let found = segments(&story.thread, &story.setting, t("11-23 13:00"));
+    let held = held_between(&found, t("11-23 10:15"), t("11-23 12:45"));
+    let minutes: Vec<_> = held.iter().map(|h| h.millis / MINUTE).collect();
+    assert_eq!(minutes, [15, 75, 30, 30], "Newham's two turns are one sum");
+    let mut withdrawn = sent(1, Urgency::U2);
+    withdrawn.thread.facts.pop();
+    withdrawn.newham("11-23 11:00", What::WithdrawalConfirmed);
+    withdrawn.newham("11-23 12:00", What::Delivered { to: newham(), of: 2 });
+    assert_eq!(spans(&withdrawn, "11-23 13:00"), "to 316 10:00-11:00");
+}
+
+#[test]
+fn limits_turns_and_classes_in_words() {
+    let words =
+        |limits: &[Limit]| limits.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let real = [Limit::Real(2 * HOUR), Limit::Real(90 * MINUTE), Limit::Real(90 * SECOND)];
+    assert_eq!(words(&real), "2 h, 90 min, 90 s");
+    let counted = [Limit::Open(4 * HOUR), Limit::WorkingDays(1), Limit::WorkingDays(45)];
+    assert_eq!(words(&counted), "4 h of business, 1 working day, 45 working days");
+    let school = [Limit::NextSchoolDay, Limit::NextFullSchoolDay, Limit::HomeTime];
+    let school_words = "15:00 of the next school day, 15:00 of the next full school day, \
+                        an hour before home time";
+    assert_eq!(words(&school), school_words);
+    let turns = [
+        Turn::AtBreach,
+        Turn::Since(5 * MINUTE),
+        Turn::After(15 * MINUTE),
+        Turn::Again,
+        Turn::WorkingDays(5),
+    ];
+    assert_eq!(
+        turns.map(|turn| turn.to_string()).join(", "),
+        "at the limit, 5 min after the start, 15 min after the limit, after the same time again, \
+         5 working days later"
+    );
+    let of = |class| {
+        let all = ClockId::ALL.into_iter().filter(move |id| id.class() == class);
+        all.map(ClockId::as_str).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(of(Class::Statutory), "C5 C9 C10");
+    assert_eq!(of(Class::Procedure), "C4 C11 C13");
+    assert_eq!(of(Class::Scheme), "C1 C2 C3 C6 C7 C8 C12 C15 E10");
+}

@@ -61,6 +61,9 @@ run_against! {
         clocks_are_looked_at_when_they_are_due,
         two_sequencers_never_share_a_place,
         deliveries_are_listed_by_condition,
+        a_stream_keeps_what_is_done_and_no_more,
+        concurrent_acknowledgements_lose_none,
+        a_party_has_so_many_streams,
     ]
 }
 
@@ -625,6 +628,96 @@ async fn deliveries_are_listed_by_condition(store: Arc<dyn GatewayStore>) {
     assert_eq!(rest.len(), 6);
     let one = DeliveryFilter { referral_id: Some(referral_id(3)), ..Default::default() };
     assert_eq!(list(one).await.unwrap().len(), 1);
+}
+
+/// A feed of twenty tokens, and a stream of it.
+async fn fed(store: &Arc<dyn GatewayStore>) -> StreamId {
+    let mut party = None;
+    for version in 0..10_u64 {
+        let mut a = acceptance(version);
+        let sender = party.get_or_insert_with(|| a.sender.clone()).clone();
+        a.accepted.audience = vec![sender.clone()];
+        a.submission.audience = vec![sender];
+        commit(store, &a).await;
+    }
+    let fence = store.acquire("sequencer", "a".into(), NOON, 1_000).await.unwrap().unwrap();
+    store.sequence(&fence, 1_000, NOON).await.unwrap();
+    let party = party.unwrap();
+    assert_eq!(store.feed(&party, 0, 100).await.unwrap().len(), 20);
+    StreamId { party, person: String::new(), name: StreamName::default() }
+}
+
+fn acks(id: &StreamId, positions: &[u64]) -> StreamAcks {
+    StreamAcks { id: id.clone(), positions: positions.to_vec(), errors: Vec::new(), now: NOON }
+}
+
+fn stands(done: u64, beyond: &[u64]) -> StreamStanding {
+    StreamStanding { done, beyond: beyond.iter().copied().collect() }
+}
+
+async fn a_stream_keeps_what_is_done_and_no_more(store: Arc<dyn GatewayStore>) {
+    let id = fed(&store).await;
+    assert_eq!(store.stream(&id).await, Ok(stands(0, &[])));
+    let told = |positions: &[u64]| store.acknowledge(acks(&id, positions));
+    let expect = |done, beyond: &[u64]| Ok(StreamOutcome::Standing(stands(done, beyond)));
+    assert_eq!(told(&[3, 5]).await, expect(0, &[3, 5]));
+    assert_eq!(told(&[3]).await, expect(0, &[3, 5]), "again changes nothing");
+    assert_eq!(told(&[1]).await, expect(1, &[3, 5]));
+    assert_eq!(told(&[2, 20]).await, expect(3, &[5, 20]));
+    assert_eq!(store.stream(&id).await, Ok(stands(3, &[5, 20])));
+    assert_eq!(told(&[1, 2, 3]).await, expect(3, &[5, 20]), "what was done long ago");
+    for misuse in [0, 3 + STREAM_WINDOW + 1] {
+        assert_eq!(told(&[4, misuse]).await, Err(StoreFault::Misuse));
+    }
+    assert_eq!(store.stream(&id).await, Ok(stands(3, &[5, 20])), "nothing of it");
+    // What a reader could not take is done too, and said once.
+    let error = (4, "invalid_key".parse().unwrap());
+    let wrong = StreamAcks { errors: vec![error], ..acks(&id, &[4]) };
+    assert_eq!(store.acknowledge(wrong.clone()).await, expect(5, &[20]));
+    assert_eq!(store.acknowledge(wrong).await, expect(5, &[20]));
+    // Other streams of the party, and a person's, stand where they stand.
+    let other = StreamId { name: "mis".parse().unwrap(), ..id.clone() };
+    let person = StreamId { person: "w7".into(), ..id.clone() };
+    for id in [&other, &person] {
+        assert_eq!(store.stream(id).await, Ok(stands(0, &[])));
+        let done = store.acknowledge(acks(id, &[1, 2])).await;
+        assert_eq!(done, Ok(StreamOutcome::Standing(stands(2, &[]))));
+    }
+    assert_eq!(store.stream(&id).await, Ok(stands(5, &[20])));
+}
+
+async fn concurrent_acknowledgements_lose_none(store: Arc<dyn GatewayStore>) {
+    let id = fed(&store).await;
+    let mut tasks = JoinSet::new();
+    for position in 1..=20 {
+        let (store, acks) = (store.clone(), acks(&id, &[position]));
+        tasks.spawn(async move { store.acknowledge(acks).await });
+    }
+    for outcome in tasks.join_all().await {
+        assert!(matches!(outcome, Ok(StreamOutcome::Standing(_))), "{outcome:?}");
+    }
+    assert_eq!(store.stream(&id).await, Ok(stands(20, &[])));
+}
+
+async fn a_party_has_so_many_streams(store: Arc<dyn GatewayStore>) {
+    let id = fed(&store).await;
+    let named = |n: i64| StreamId { name: format!("s{n}").parse().unwrap(), ..id.clone() };
+    let mut tasks = JoinSet::new();
+    for n in 0..MOST_STREAMS + 4 {
+        let (store, acks) = (store.clone(), acks(&named(n), &[1]));
+        tasks.spawn(async move { store.acknowledge(acks).await.unwrap() });
+    }
+    let outcomes = tasks.join_all().await;
+    let refused = outcomes.iter().filter(|o| **o == StreamOutcome::TooMany).count();
+    assert_eq!(refused, 4);
+    let mut known = 0;
+    for n in 0..MOST_STREAMS + 4 {
+        known += store.stream(&named(n)).await.unwrap().done;
+    }
+    assert_eq!(known, 16, "those that are there go on");
+    let person = StreamId { person: "w7".into(), ..named(0) };
+    let own = store.acknowledge(acks(&person, &[1])).await;
+    assert_eq!(own, Ok(StreamOutcome::Standing(stands(1, &[]))), "a person has their own");
 }
 
 async fn a_dispatch_is_stored_whole(store: Arc<dyn AuthorityStore>) {

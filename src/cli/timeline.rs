@@ -57,7 +57,7 @@ pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<Strin
         }
     }
     for event in &state.events {
-        let mut lines = vec![first_line(event)];
+        let mut lines = vec![first_line(event, &state.events)];
         if let Some(named) = &event.detail_sha256 {
             match detail(member, id, named).await? {
                 Some(document) => lines.extend(members(&event.event, &document)),
@@ -120,12 +120,16 @@ fn about_words(about: &str) -> Option<String> {
     }
 }
 
-/// What is said and by whom, without what is personal.
-pub(super) fn first_line(event: &Event) -> String {
+/// What is said and by whom, without what is personal; `all` has the event that it answers.
+pub(super) fn first_line(event: &Event, all: &[Event]) -> String {
     let by = event.by.strip_prefix("spiffe://").and_then(|by| by.split_once('/'));
     let by = by.map_or(event.by.as_str(), |(_, by)| by);
     let kind = event.event.replace('_', " ");
     let mut line = format!("{}{}, by {by}", kind[..1].to_uppercase(), &kind[1..]);
+    let answered = all.iter().find(|other| Some(other.position) == event.answers);
+    if let Some(answered) = answered.filter(|_| event.event == "read") {
+        line.push_str(&format!(": {}", answered.event.replace('_', " ")));
+    }
     if let Some(words) = event.words.as_ref().or(event.code.as_ref()) {
         line.push_str(&format!(": {words}"));
     }

@@ -203,15 +203,14 @@ pub struct DeliveryAnswer {
     pub stored_at: Option<String>,
 }
 
-/// Whether a token is our record of one of `others`.
-fn records(token: &StoredToken, others: &BTreeSet<Digest>) -> bool {
-    let claims = unverified_claims(&token.token.jws).unwrap_or_default();
-    let recorded = claims["events"][tokens::Recorded::URI]["event_sha256"].as_str();
-    recorded.and_then(|digest| digest.parse().ok()).is_some_and(|digest| others.contains(&digest))
+/// What a token is our record of, if it is one.
+pub(super) fn recorded_by(token: &StoredToken) -> Option<Digest> {
+    let claims = unverified_claims(&token.token.jws)?;
+    claims["events"][tokens::Recorded::URI]["event_sha256"].as_str()?.parse().ok()
 }
 
 /// Whether a token is another authority's business: a note to it, or its receipt.
-fn concerns_another(token: &StoredToken, viewer: &Party) -> bool {
+pub(super) fn concerns_another(token: &StoredToken, viewer: &Party) -> bool {
     let claims = unverified_claims(&token.token.jws).unwrap_or_default();
     let another = |party: &str| {
         let organisation = party.parse::<Party>().map(|p| p.organisation);
@@ -323,7 +322,10 @@ impl Exchange {
             let is_event = row.kind == TokenKind::Event;
             let hidden = match is_event {
                 true => others.contains(&row.sha256),
-                false => records(&token, &others) || (!all && concerns_another(&token, viewer)),
+                false => {
+                    recorded_by(&token).is_some_and(|of| others.contains(&of))
+                        || (!all && concerns_another(&token, viewer))
+                }
             };
             if hidden {
                 others.insert(row.sha256);
@@ -376,6 +378,9 @@ impl Exchange {
         let late = row.state.is_delayed(row.recorded_at, now);
         let (state, words) = match row.state {
             State::Delivered => ("stored", self.stored_words(row, desk, name, now)),
+            State::Undeliverable if row.reason.as_deref() == Some("misidentified") => {
+                ("undeliverable", format!("Not brought to {name}: taken out of use before"))
+            }
             State::Undeliverable => (
                 "undeliverable",
                 format!(

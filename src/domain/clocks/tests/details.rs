@@ -317,3 +317,97 @@ fn limits_turns_and_classes_in_words() {
     assert_eq!(of(Class::Procedure), "C4 C11 C13");
     assert_eq!(of(Class::Scheme), "C1 C2 C3 C6 C7 C8 C12 C15 E10");
 }
+
+#[test]
+fn what_rests_on_days_that_nobody_told() {
+    let assumed = |story: &Story, name: &str, at: Timestamp| {
+        let clocks = read(&story.thread, &story.setting, at).clocks;
+        clocks.into_iter().find(|c| c.name() == name).unwrap().assumed
+    };
+    let opened = "C3 delivery-316-2";
+    let story = sent(1, Urgency::U2);
+    assert!(!assumed(&story, opened, t("11-23 10:00")));
+    let mut unknown = sent(1, Urgency::U2);
+    unknown.setting.calendars.authorities.clear();
+    assert!(assumed(&unknown, opened, t("11-23 10:00")));
+    assert_eq!(unknown.shows(opened, "11-23 10:00"), "due Mon 23 Nov 14:00, running");
+    let mut far = sent(1, Urgency::U2);
+    let at = england_instant("2029-11-26".parse().unwrap(), 600);
+    for fact in &mut far.thread.facts {
+        fact.at = at;
+    }
+    assert!(assumed(&far, opened, at) && assumed(&far, "C5 child-1", at), "computed holidays");
+
+    let mut story = Story::sent("11-23 09:00", Urgency::U1);
+    story.thread.facts[2].what =
+        What::Version { children: 1, urgency: Urgency::U1, in_school: true, goes_home_at: None };
+    let mut home = |known: bool, home_time| {
+        let terms = [Term { first: d("11-02"), last: d("12-18") }];
+        let terms = if known { terms.to_vec() } else { Vec::new() };
+        let calendar = SchoolCalendar { terms, home_time, ..SchoolCalendar::default() };
+        story.setting.calendars.schools.insert(school_id("900001"), calendar);
+        assumed(&story, "C4 referral", t("11-23 09:00"))
+    };
+    assert!(home(true, None) && home(false, Some(900)) && !home(true, Some(900)));
+}
+
+#[test]
+fn where_a_clock_stands_still() {
+    let mut story = sent(1, Urgency::U2);
+    let still = |story: &Story, name: &str, at: &str| story.clock(name, at).still_until;
+    assert_eq!(still(&story, "C5 child-1", "11-24 10:00"), None);
+    assert_eq!(still(&story, "C3 delivery-316-2", "11-23 13:00"), None);
+    story.newham("11-23 11:00", What::Acknowledged);
+    story.newham("11-23 12:00", decided(true));
+    assert_eq!(still(&story, "C9 child-1", "11-28 10:00"), Some(t("11-30 00:00")), "Saturday");
+    assert_eq!(still(&story, "C9 child-1", "11-30 10:00"), None);
+    assert_eq!(still(&story, "C12 event-6", "11-23 12:00"), None);
+    let started = story.clock("C1 referral", "11-23 10:00");
+    assert_eq!(started.due_at.since(started.started_at), 5 * SECOND);
+    let (due, short) = home_time_limit(t("11-23 13:55"), t("11-23 15:15"));
+    assert_eq!((due, short), (t("11-23 14:15"), false), "twenty minutes are enough");
+}
+
+#[test]
+fn what_a_linked_school_hears() {
+    let mut story = sent(1, Urgency::U2);
+    let hears = |story: &Story| {
+        let clocks = story.read("11-24 10:00").clocks;
+        let told = clocks.into_iter().filter(|c| c.id == ClockId::C15).map(|c| c.about.to_string());
+        told.collect::<Vec<_>>()
+    };
+    story.newham("11-23 11:00", step(Step::Note));
+    assert_eq!(hears(&story), [""; 0]);
+    story.newham("11-23 12:00", step(Step::PlanChanged));
+    story.newham("11-23 13:00", step(Step::ConferenceHeld));
+    story.newham("11-23 14:00", What::Closed { child: 1 });
+    assert_eq!(hears(&story), ["told-6-900001", "told-7-900001", "told-8-900001"]);
+}
+
+#[test]
+fn a_notice_goes_by_the_days_and_people_of_the_school_that_gets_it() {
+    let mut story = sent(1, Urgency::U2);
+    let other = school_id("900002");
+    let calendar =
+        SchoolCalendar { closures: vec![(d("11-24"), d("11-25"))], ..SchoolCalendar::default() };
+    story.setting.calendars.schools.insert(other.clone(), calendar);
+    let since = None;
+    let notice = What::Notice { school: other.clone(), since };
+    story.newham("11-23 11:00", notice);
+    assert_eq!(story.shows("C12 event-5", "11-23 12:00"), "due Thu 26 Nov 15:00, running");
+    assert_eq!(story.shows("C15 told-5-900002", "11-23 12:00"), "due Thu 26 Nov 15:00, running");
+    for name in ["C12 event-5", "C15 told-5-900002"] {
+        let clock = story.clock(name, "11-23 12:00");
+        let of = Organisation::School(other.clone());
+        assert_eq!(clock.waits_for, Some(of.clone()), "{name}");
+        let schools = clock.ladder.iter().filter(|r| r.role.at_school()).collect::<Vec<_>>();
+        assert!(!schools.is_empty() && schools.iter().all(|r| r.of == of), "{name}");
+    }
+    // Somebody else's reading is not that school's.
+    story.school("11-23 13:00", What::Read { position: 5 });
+    assert!(story.clock("C12 event-5", "11-23 14:00").state.is_open());
+    assert!(story.clock("C15 told-5-900002", "11-23 14:00").state.is_open());
+    let what = What::Reached { school: school_id("900001"), position: 5 };
+    story.then("11-23 13:00", &exchange(), what);
+    assert!(story.clock("C15 told-5-900002", "11-23 14:00").state.is_open());
+}

@@ -4,7 +4,7 @@
 use super::clock::{About, Clock, Draft, Mark, WhyEnded, answers};
 use super::fact::{Fact, What};
 use super::id::{Class, ClockId};
-use super::limit::{Limit, home_time_limit};
+use super::limit::home_time_limit;
 use super::transfer::proposals;
 use super::view::{View, is_by};
 use crate::domain::party::{DfeCode, Organisation};
@@ -142,14 +142,8 @@ fn before_home_time(view: &View<'_>, found: &mut Vec<Clock>) {
     let draft = view.draft(ClockId::C4, About::Referral, (start, accepted.position));
     let mut count = view.count(view.holder(view.now), &view.thread.school);
     count.goes_home_at = goes_home_at;
-    let draft = Draft {
-        limits: vec![(start, Limit::HomeTime)],
-        count,
-        due: Some((due, short)),
-        met: met.map(Mark::from),
-        ..draft
-    };
-    found.push(draft.finish(view));
+    let met = met.map(Mark::from);
+    found.push(Draft { count, due: Some((due, short)), met, ..draft }.finish(view));
 }
 
 /// E10. The school is waited for; whoever wrote it is told to phone.

@@ -45,8 +45,7 @@ fn stages(
     };
     for fact in view.facts.iter().copied().filter(within) {
         let stage = match fact.what {
-            What::DisagreementStepped { stage } => stage,
-            What::DisagreementRaised { stage } if fact.position == raised.position => stage,
+            What::DisagreementStepped { stage } | What::DisagreementRaised { stage } => stage,
             _ => continue,
         };
         let responded = after(view, fact, |what| answers(what, fact.position)).map(Mark::from);

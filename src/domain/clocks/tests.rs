@@ -1,5 +1,6 @@
 //! Threads as stories: what happened, and how every clock then stands.
 
+mod details;
 mod properties;
 
 use super::*;

@@ -26,7 +26,7 @@ mod faults;
 mod gateway;
 mod inbox;
 #[cfg(test)]
-mod plans;
+mod test_plans;
 mod read;
 mod retention;
 mod rows;

@@ -25,14 +25,14 @@ mod engine;
 mod faults;
 mod gateway;
 mod inbox;
-#[cfg(test)]
-mod test_plans;
 mod read;
 mod retention;
 mod rows;
 mod schema;
 mod sequence;
 mod streams;
+#[cfg(test)]
+mod test_plans;
 mod thread;
 mod writer;
 

@@ -181,6 +181,22 @@ async fn the_same_event_twice_is_one_and_brings_the_same_record() {
     let after = look(worker, id).await.unwrap();
     assert_eq!((after.position, after.events.len()), (state.position, 1));
     assert_eq!(again.position, state.position);
+
+    // What had no answer is settled first, and is not taken for something else of its kind.
+    let call = |words: &str| {
+        let document = json!({"at": "2026-11-23T14:25:00Z", "words": words});
+        coded(EventKind::CallRecorded, "front_door", &[], document)
+    };
+    ok(worker, id, &call("one")).await;
+    let lost = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path());
+    for file in lost.filter(|f| f.to_str().unwrap().ends_with(".recorded.json")) {
+        std::fs::remove_file(file).unwrap();
+    }
+    ok(worker, id, &call("two")).await;
+    let state = look(worker, id).await.unwrap();
+    assert_eq!(state.events.len(), 3, "the same acknowledgement, one call, and the other");
+    let last = state.events[2].detail_sha256.as_ref().unwrap();
+    assert_eq!(detail(worker, id, last).await.unwrap().unwrap()["words"], "two");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use crate::domain::ids::ReferralId;
 use crate::domain::time::Timestamp;
 use crate::party::look::{Event, NotSeen, State, detail};
 use crate::party::member::Member;
-use crate::protocol::schema::Shape;
+use crate::protocol::schema::{DETAIL_COMMON, Shape};
 
 /// Who holds it, who is waited for, and whom to ring next.
 pub(super) fn standing(state: &State) -> Vec<String> {
@@ -146,14 +146,11 @@ pub(super) fn first_line(event: &Event, all: &[Event]) -> String {
     line
 }
 
-/// What every document has, and what stands in its token too.
-const COMMON: [&str; 4] = ["event", "referral_id", "salt", "code"];
-
 /// The answers of a document in the order of its schema, under their titles.
 fn members(event: &str, document: &Value) -> Vec<String> {
     let kind = EventKind::from_name(event).map(EventKind::name);
     let Some(shape) = kind.and_then(Shape::event) else { return Vec::new() };
-    let names = shape.members().into_iter().filter(|name| !COMMON.contains(name));
+    let names = shape.members().into_iter().filter(|name| !DETAIL_COMMON.contains(name));
     names
         .filter_map(|name| {
             let value = document.get(name)?;

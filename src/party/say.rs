@@ -26,7 +26,7 @@ use crate::protocol::hash::sha256;
 use crate::protocol::jws::Unverified;
 use crate::protocol::message::{CERTIFICATES, TOKEN};
 use crate::protocol::problem::ProblemDocument;
-use crate::protocol::schema::check_detail;
+use crate::protocol::schema::{DETAIL_COMMON, check_detail};
 use crate::protocol::signing::{SigningFault, token_id};
 use crate::protocol::tokens::{
     self, Audience, CaseEvent, CaseEventBody, Recorded, SET_TYPE, SecurityEvent, Subject,
@@ -119,15 +119,20 @@ const MOST_TURNS: usize = 8;
 /// not said twice.
 pub async fn say(member: &Member, id: ReferralId, saying: &Saying) -> Result<Said, NotSaid> {
     let outbox = Outbox::new(&member.state, id);
-    for pending in outbox.pending()? {
-        let same = is_same(&pending, saying);
+    let mut state = look::look(member, id).await.map_err(NotSaid::NotSeen)?;
+    let pending = outbox.pending()?;
+    let settles = !pending.is_empty();
+    for pending in pending {
+        let same = is_same(&pending, saying, &state);
         match send(member, &outbox, id, &pending).await {
             Ok(said) if same => return Ok(said),
             Ok(_) | Err(NotSaid::Refused(_)) => {}
             Err(unknown) => return Err(unknown),
         }
     }
-    let mut state = look::look(member, id).await.map_err(NotSaid::NotSeen)?;
+    if settles {
+        state = look::look(member, id).await.map_err(NotSaid::NotSeen)?;
+    }
     for _ in 0..MOST_TURNS {
         let outgoing = sign(member, id, saying, &state)?;
         outbox.keep(&outgoing)?;
@@ -168,7 +173,8 @@ fn was_overtaken(problem: &ProblemDocument) -> bool {
     problem.violations.iter().any(|v| v.rule == "event.not-seen")
 }
 
-fn is_same(pending: &Outgoing, saying: &Saying) -> bool {
+/// Whether an event that has no answer yet says exactly this: every code, and every word.
+fn is_same(pending: &Outgoing, saying: &Saying, state: &State) -> bool {
     let claims = Unverified::parse(&pending.token).ok().and_then(|t| t.peek::<CaseEvent>());
     claims.is_some_and(|claims| {
         let body = claims.body();
@@ -177,7 +183,24 @@ fn is_same(pending: &Outgoing, saying: &Saying) -> bool {
             && body.children == saying.children
             && body.to == saying.to
             && body.stage == saying.stage
+            && answered(saying, state).is_ok_and(|digest| digest == body.answers)
+            && pending.detail.as_deref().and_then(own_members) == saying.detail
     })
+}
+
+/// The members of a document that its author gave.
+fn own_members(document: &str) -> Option<Map<String, Value>> {
+    let mut members: Map<String, Value> = serde_json::from_str(document).ok()?;
+    members.retain(|name, _| !DETAIL_COMMON.contains(&name.as_str()));
+    Some(members)
+}
+
+/// The digest of the event that is answered.
+fn answered(saying: &Saying, state: &State) -> Result<Option<Digest>, NotSaid> {
+    let Some(position) = saying.answers else { return Ok(None) };
+    let event = state.events.iter().find(|event| event.position == position);
+    let digest = event.and_then(|event| event.sha256.parse().ok());
+    digest.map(Some).ok_or(NotSaid::NothingToAnswer)
 }
 
 /// The event with its document, signed on top of `state`.
@@ -188,14 +211,7 @@ fn sign(
     state: &State,
 ) -> Result<Outgoing, NotSaid> {
     let identity = member.signing.as_ref().ok_or(NotSaid::NoKey)?;
-    let answered = match saying.answers {
-        None => None,
-        Some(position) => {
-            let event = state.events.iter().find(|e| e.position == position);
-            let digest = event.and_then(|e| e.sha256.parse::<Digest>().ok());
-            Some(digest.ok_or(NotSaid::NothingToAnswer)?)
-        }
-    };
+    let answered = answered(saying, state)?;
     let entropy = |fault: NoEntropy| NotSaid::Signing(SigningFault::Entropy(fault));
     let detail = match &saying.detail {
         None => None,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::failure::Failure;
 use crate::domain::case::EventKind;
 use crate::protocol::json;
-use crate::protocol::schema::{LARGEST_DETAIL, Shape};
+use crate::protocol::schema::{DETAIL_COMMON, LARGEST_DETAIL, Shape};
 
 /// A draft that is filled in: JSON with `//` comments.
 pub(super) fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
@@ -29,16 +29,13 @@ pub(super) fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-/// What every document has; written by the program.
-const COMMON: [&str; 4] = ["event", "referral_id", "salt", "code"];
-
 /// The document of an event as a draft with notes.
 pub(super) fn draft(kind: EventKind) -> String {
     let Some(shape) = Shape::event(kind.name()) else { return String::new() };
     let required = shape.keyword("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut text =
         format!("// {}: {}\n{{\n", shape.title(), shape.text("description").unwrap_or_default());
-    let members = shape.members().into_iter().filter(|name| !COMMON.contains(name));
+    let members = shape.members().into_iter().filter(|name| !DETAIL_COMMON.contains(name));
     // What is optional comes last, each line with its own comma, so that any of them can be switched on.
     let (needed, optional): (Vec<_>, Vec<_>) = members.partition(|m| required.contains(&json!(m)));
     for (place, name) in needed.iter().chain(&optional).enumerate() {

@@ -12,6 +12,9 @@ use crate::protocol::json;
 /// The largest document of an event, in bytes: several long texts.
 pub const LARGEST_DETAIL: usize = 128 * 1024;
 
+/// What every document of an event has, written by the program: all else is its author's.
+pub const DETAIL_COMMON: [&str; 4] = ["event", "referral_id", "salt", "code"];
+
 /// The document belongs to another event or another referral than its token.
 pub const OTHER_EVENT: Rule = Rule {
     id: "event.other-document",

@@ -27,7 +27,7 @@ use crate::protocol::json::Json;
 
 pub use checked::{Checked, check, check_read, findings};
 pub use codes::{CodeList, label, list, list_of_system};
-pub use detail::{LARGEST_DETAIL, OTHER_EVENT, check_detail};
+pub use detail::{DETAIL_COMMON, LARGEST_DETAIL, OTHER_EVENT, check_detail};
 pub use draft::Draft;
 pub use fields::reference as field_reference;
 pub use minimal::minimal_from;

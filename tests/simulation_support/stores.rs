@@ -537,6 +537,7 @@ words! {
     Vec<FeedEntry> => |value| value.len(),
     Vec<InboxEntry> => |value| value.len(),
     Vec<KeyId> => |value| value.len(),
+    Vec<ReferralId> => |value| value.len(),
     Vec<KeyUse> => |value| value.len(),
     Vec<WrappedDocument> => |value| value.len(),
     Vec<Hold> => |value| value.len(),

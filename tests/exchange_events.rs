@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
+use ecaf::gateway::remind;
 use ecaf::party::look::{detail, look};
 use ecaf::party::member::Member;
 use ecaf::party::say::{NotSaid, Said, Saying, say};
@@ -521,4 +522,218 @@ async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
     theirs["referrer"]["school"]["id"] = json!("900002");
     let other_school = &story.stage.schools[LEA_BRIDGE];
     assert_eq!(refused(other_school, theirs).await, "submission.id-unusable");
+}
+
+/// The events of this kind about this clock, as a party sees them.
+async fn about_clock(member: &Member, id: ReferralId, kind: &str, clock: &str) -> usize {
+    let state = look(member, id).await.unwrap();
+    let is_it = |e: &&ecaf::party::look::Event| e.event == kind && e.code.as_deref() == Some(clock);
+    state.events.iter().filter(is_it).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_is_told_when_its_limit_passes_and_once() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    let received = story.stage.clock.now();
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.attention.as_deref(), Some("waiting_on_authority"));
+    let c5 = state.clocks.iter().find(|c| c.clock == "C5").unwrap();
+    assert_eq!(
+        c5.due_at, "2026-11-24T17:00:00.000Z",
+        "one working day, by the end of office hours"
+    );
+    assert_eq!(c5.class, "statutory");
+    ok(haringey, id, &acknowledgement()).await;
+
+    // Another gateway over the same store looks too: each limit is told once.
+    let gateway = &story.stage.gateway.exchange;
+    for hours in [1, 20, 27, 28, 40] {
+        story.stage.hand.set(received.plus(hours * 60 * MINUTE));
+        let one = remind::look(gateway, "one");
+        let other = remind::look(gateway, "other");
+        let (one, other) = tokio::join!(one, other);
+        one.unwrap();
+        other.unwrap();
+    }
+    exchange_support::eventually("the breach", async || {
+        (about_clock(school, id, "clock_breached", "C5").await > 0).then_some(())
+    })
+    .await;
+    assert_eq!(about_clock(school, id, "clock_breached", "C5").await, 1);
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.attention.as_deref(), Some("overdue"));
+    let waiting = state.waiting.unwrap();
+    assert!(waiting.words.starts_with("Overdue since"), "{}", waiting.words);
+    assert_eq!(state.offered_stage, Some(1), "a person may raise it now");
+
+    // A late decision does not undo it.
+    ok(haringey, id, &decision("assessment")).await;
+    let state = look(school, id).await.unwrap();
+    let c5: Vec<_> = state.clocks.iter().filter(|c| c.clock == "C5").collect();
+    assert!(c5.iter().any(|c| c.state == "late"), "{c5:?}");
+    assert_eq!(about_clock(school, id, "clock_breached", "C5").await, 1);
+    follow(school, id).await.unwrap().proven.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_taken_out_of_use_is_not_delivered_any_more() {
+    let mut stage = Stage::now().await;
+    let document = stage.stream.document(MARSH_LANE, HARINGEY);
+    let sent = stage.accepted(document).await;
+    stage.attempts(&sent, 1).await;
+    let wrong = Saying { code: Some("wrong_recipient".into()), ..bare(EventKind::Misidentified) };
+    ok(&stage.schools[MARSH_LANE], sent.document.id, &wrong).await;
+    let authority = stage.authority(HARINGEY).await;
+    stage.hand.advance(SECOND);
+    let state = stage.until(&sent, "undeliverable").await;
+    assert_eq!(state["deliveries"][0]["words"], "Not brought to Haringey: taken out of use before");
+    let inbox = authority.station.store.inbox(InboxFilter::default()).await.unwrap();
+    assert!(inbox.is_empty(), "{inbox:?}");
+}
+
+/// Scenario A1: 14:20, a child has disclosed, home time is 15:15.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a1_an_answer_before_the_bell() {
+    let mut stage = Stage::at("2026-11-23T14:20:00Z".parse().unwrap()).await;
+    let _authority = stage.authority(HARINGEY).await;
+    let document = stage.stream.document(MARSH_LANE, HARINGEY).changed(|referral| {
+        referral["where_now"] = json!([{
+            "children": ["c1"], "place": "school", "goes_home_at": "2026-11-23T15:15:00Z"
+        }]);
+    });
+    let sent = stage.accepted(document).await;
+    stage.until(&sent, "stored").await;
+    let (id, school) = (sent.document.id, &stage.schools[MARSH_LANE]);
+    let state = look(school, id).await.unwrap();
+    let c4 = state.clocks.iter().find(|clock| clock.clock == "C4").unwrap();
+    assert_eq!(c4.due_at, "2026-11-23T14:40:00.000Z");
+    assert!(c4.short_notice);
+    assert!(state.authority.help.contains("020 7946 0309"), "{}", state.authority.help);
+    let haringey = stage.worker(HARINGEY).await;
+    ok(&haringey, id, &bare(EventKind::Opened)).await;
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.deliveries[0].words, "Opened by a person at Haringey");
+    assert!(state.events[0].by.ends_with("/authority/309/person/worker-1"));
+    // What the school is asked to do today, and that nobody has read it after five minutes.
+    let request = json!({"worker": worker(), "request": "Please keep him until I ring at 15:00."});
+    let interim =
+        ok(&haringey, id, &coded(EventKind::Interim, "keep_at_school", &[], request)).await;
+    stage.hand.advance(5 * MINUTE + SECOND);
+    exchange_support::eventually("the breach", async || {
+        (about_clock(school, id, "clock_breached", "E10").await == 1).then_some(())
+    })
+    .await;
+    let read = Saying { answers: Some(interim.position), ..bare(EventKind::Read) };
+    ok(school, id, &read).await;
+    let reply = Saying {
+        answers: Some(interim.position),
+        code: Some("understood".into()),
+        ..bare(EventKind::InterimAnswered)
+    };
+    ok(school, id, &reply).await;
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.clocks.iter().find(|c| c.clock == "C4").unwrap().state, "in time");
+}
+
+/// Scenario A11: no further action, and the school disagrees, in the same thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a11_the_school_disagrees_with_no_further_action() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    ok(haringey, id, &acknowledgement()).await;
+    let decided = ok(haringey, id, &decision("not_proceeding")).await;
+    let document = look(school, id).await.unwrap().events[1].detail_sha256.clone().unwrap();
+    let document = detail(school, id, &document).await.unwrap().unwrap();
+    for why in ["reason", "what_would_change", "other_support", "how_to_challenge"] {
+        assert!(document[why].is_string(), "{why}");
+    }
+    ok(school, id, &Saying { answers: Some(decided.position), ..bare(EventKind::Read) }).await;
+    let disagreement = |kind, stage| Saying {
+        stage: Some(stage),
+        ..coded(
+            kind,
+            "below_threshold",
+            &[],
+            json!({"reason": "He is not safe.", "wanted": "An assessment."}),
+        )
+    };
+    let raised = ok(school, id, &disagreement(EventKind::DisagreementRaised, 1)).await;
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.attention.as_deref(), Some("disputed"));
+    assert!(state.clocks.iter().any(|c| c.clock == "C11" && c.state == "running"));
+    let again = disagreement(EventKind::DisagreementRaised, 1);
+    assert_eq!(rule(school, id, &again).await, "event.not-now", "one at a time");
+    let response = Saying {
+        answers: Some(raised.position),
+        ..with(
+            EventKind::DisagreementResponded,
+            json!({"worker": worker(), "response": "We looked again."}),
+        )
+    };
+    ok(haringey, id, &response).await;
+    assert_eq!(
+        rule(school, id, &disagreement(EventKind::DisagreementStepped, 1)).await,
+        "event.not-now"
+    );
+    ok(school, id, &disagreement(EventKind::DisagreementStepped, 2)).await;
+    let over = Saying { code: Some("agreed".into()), ..bare(EventKind::DisagreementResolved) };
+    ok(school, id, &over).await;
+    assert_ne!(look(school, id).await.unwrap().attention.as_deref(), Some("disputed"));
+    follow(school, id).await.unwrap().proven.unwrap();
+}
+
+/// Scenario A12: the worker leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a12_the_school_is_told_who_works_with_the_child_now() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    ok(haringey, id, &acknowledgement()).await;
+    ok(haringey, id, &decision("assessment")).await;
+    let one = |kind, document| Saying { children: vec![1], ..with(kind, document) };
+    let allocated = json!({"worker": worker_of("Ben Example"), "from": "2026-11-24"});
+    ok(haringey, id, &one(EventKind::Allocated, allocated.clone())).await;
+    let again = one(EventKind::Allocated, allocated);
+    assert_eq!(rule(haringey, id, &again).await, "event.not-now", "has a worker already");
+    let changed = json!({
+        "worker": worker_of("Cai Example"), "previous": "Ben Example", "from": "2026-12-01"
+    });
+    ok(haringey, id, &one(EventKind::WorkerChanged, changed)).await;
+    let state = look(school, id).await.unwrap();
+    let last = state.events.last().unwrap();
+    assert_eq!((last.event.as_str(), last.unread), ("worker_changed", true));
+    let document = detail(school, id, last.detail_sha256.as_ref().unwrap()).await.unwrap().unwrap();
+    assert_eq!(
+        (&document["previous"], &document["worker"]["name"]),
+        (&json!("Ben Example"), &json!("Cai Example"))
+    );
+}
+
+/// Scenario A18: the child is already open to a worker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a18_it_is_added_to_an_open_case_and_may_go_once_it_is_filed() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    ok(haringey, id, &acknowledgement()).await;
+    let mut added = decision("open_case_added");
+    added.detail.as_mut().unwrap().insert("worker".into(), worker_of("Ben Example"));
+    ok(haringey, id, &added).await;
+    let state = look(school, id).await.unwrap();
+    assert_eq!(
+        state.events[1].words.as_deref(),
+        Some("The child has a worker already, who now has this")
+    );
+    let document = detail(school, id, state.events[1].detail_sha256.as_ref().unwrap()).await;
+    assert_eq!(document.unwrap().unwrap()["worker"]["phone"], "01632 960124");
+    // Closed for good only when it is filed too.
+    let closed =
+        coded(EventKind::Closed, "RC7", &[1], json!({"reason": "Goes on under the open case."}));
+    ok(haringey, id, &closed).await;
+    assert_eq!(look(school, id).await.unwrap().children, ["closed"]);
+    ok(haringey, id, &bare(EventKind::Filed)).await;
+    assert_eq!(
+        look(school, id).await.unwrap().attention.as_deref(),
+        Some("waiting_on_school"),
+        "unread"
+    );
 }

@@ -58,8 +58,12 @@ run_against! {
         counts_follow_what_is_open,
         rights_are_fenced,
         the_sequencer_leaves_no_gap,
+        clocks_are_looked_at_when_they_are_due,
         two_sequencers_never_share_a_place,
         deliveries_are_listed_by_condition,
+        a_stream_keeps_what_is_done_and_no_more,
+        concurrent_acknowledgements_lose_none,
+        a_party_has_so_many_streams,
     ]
 }
 
@@ -492,6 +496,40 @@ async fn counts_follow_what_is_open(store: Arc<dyn GatewayStore>) {
     store.probe_writable(at(2)).await.unwrap();
 }
 
+async fn clocks_are_looked_at_when_they_are_due(store: Arc<dyn GatewayStore>) {
+    for n in 0..4 {
+        assert_eq!(store.accept(acceptance(n)).await.unwrap(), AcceptOutcome::Committed);
+    }
+    // Each is to be looked at a minute after its own time.
+    assert!(store.due_referrals(at(59_999), 10).await.unwrap().is_empty());
+    let due = store.due_referrals(at(60_001), 10).await.unwrap();
+    assert_eq!(due, [referral_id(0), referral_id(1)], "longest due first");
+    assert_eq!(store.due_referrals(at(60_001), 10).await.unwrap(), due, "until it is looked at");
+    assert_eq!(store.due_referrals(at(90_000), 3).await.unwrap().len(), 3);
+
+    let head = store.head(referral_id(0)).await.unwrap().unwrap();
+    store.looked_at(referral_id(0), head, Some(at(80_000))).await.unwrap();
+    store.looked_at(referral_id(2), Head { position: 2, ..head }, None).await.unwrap();
+    store
+        .looked_at(referral_id(3), store.head(referral_id(3)).await.unwrap().unwrap(), None)
+        .await
+        .unwrap();
+    let due = store.due_referrals(at(90_000), 10).await.unwrap();
+    assert_eq!(due, [referral_id(1), referral_id(2), referral_id(0)], "not with another head");
+
+    // An event says itself when.
+    let mut event = event(0, "asked", head);
+    event.wake_at = Some(at(70_000));
+    assert_eq!(store.append(event).await.unwrap(), AppendOutcome::Committed);
+    store.looked_at(referral_id(0), head, None).await.unwrap();
+    let due = store.due_referrals(at(75_000), 10).await.unwrap();
+    assert_eq!(
+        due,
+        [referral_id(1), referral_id(2), referral_id(0)],
+        "the old look comes too late"
+    );
+}
+
 async fn rights_are_fenced(store: Arc<dyn GatewayStore>) {
     let acquire = |holder: &str, ms, ttl| store.acquire("sequencer", holder.into(), at(ms), ttl);
     let first = acquire("a", 0, 100).await.unwrap().unwrap();
@@ -590,6 +628,96 @@ async fn deliveries_are_listed_by_condition(store: Arc<dyn GatewayStore>) {
     assert_eq!(rest.len(), 6);
     let one = DeliveryFilter { referral_id: Some(referral_id(3)), ..Default::default() };
     assert_eq!(list(one).await.unwrap().len(), 1);
+}
+
+/// A feed of twenty tokens, and a stream of it.
+async fn fed(store: &Arc<dyn GatewayStore>) -> StreamId {
+    let mut party = None;
+    for version in 0..10_u64 {
+        let mut a = acceptance(version);
+        let sender = party.get_or_insert_with(|| a.sender.clone()).clone();
+        a.accepted.audience = vec![sender.clone()];
+        a.submission.audience = vec![sender];
+        commit(store, &a).await;
+    }
+    let fence = store.acquire("sequencer", "a".into(), NOON, 1_000).await.unwrap().unwrap();
+    store.sequence(&fence, 1_000, NOON).await.unwrap();
+    let party = party.unwrap();
+    assert_eq!(store.feed(&party, 0, 100).await.unwrap().len(), 20);
+    StreamId { party, person: String::new(), name: StreamName::default() }
+}
+
+fn acks(id: &StreamId, positions: &[u64]) -> StreamAcks {
+    StreamAcks { id: id.clone(), positions: positions.to_vec(), errors: Vec::new(), now: NOON }
+}
+
+fn stands(done: u64, beyond: &[u64]) -> StreamStanding {
+    StreamStanding { done, beyond: beyond.iter().copied().collect() }
+}
+
+async fn a_stream_keeps_what_is_done_and_no_more(store: Arc<dyn GatewayStore>) {
+    let id = fed(&store).await;
+    assert_eq!(store.stream(&id).await, Ok(stands(0, &[])));
+    let told = |positions: &[u64]| store.acknowledge(acks(&id, positions));
+    let expect = |done, beyond: &[u64]| Ok(StreamOutcome::Standing(stands(done, beyond)));
+    assert_eq!(told(&[3, 5]).await, expect(0, &[3, 5]));
+    assert_eq!(told(&[3]).await, expect(0, &[3, 5]), "again changes nothing");
+    assert_eq!(told(&[1]).await, expect(1, &[3, 5]));
+    assert_eq!(told(&[2, 20]).await, expect(3, &[5, 20]));
+    assert_eq!(store.stream(&id).await, Ok(stands(3, &[5, 20])));
+    assert_eq!(told(&[1, 2, 3]).await, expect(3, &[5, 20]), "what was done long ago");
+    for misuse in [0, 3 + STREAM_WINDOW + 1] {
+        assert_eq!(told(&[4, misuse]).await, Err(StoreFault::Misuse));
+    }
+    assert_eq!(store.stream(&id).await, Ok(stands(3, &[5, 20])), "nothing of it");
+    // What a reader could not take is done too, and said once.
+    let error = (4, "invalid_key".parse().unwrap());
+    let wrong = StreamAcks { errors: vec![error], ..acks(&id, &[4]) };
+    assert_eq!(store.acknowledge(wrong.clone()).await, expect(5, &[20]));
+    assert_eq!(store.acknowledge(wrong).await, expect(5, &[20]));
+    // Other streams of the party, and a person's, stand where they stand.
+    let other = StreamId { name: "mis".parse().unwrap(), ..id.clone() };
+    let person = StreamId { person: "w7".into(), ..id.clone() };
+    for id in [&other, &person] {
+        assert_eq!(store.stream(id).await, Ok(stands(0, &[])));
+        let done = store.acknowledge(acks(id, &[1, 2])).await;
+        assert_eq!(done, Ok(StreamOutcome::Standing(stands(2, &[]))));
+    }
+    assert_eq!(store.stream(&id).await, Ok(stands(5, &[20])));
+}
+
+async fn concurrent_acknowledgements_lose_none(store: Arc<dyn GatewayStore>) {
+    let id = fed(&store).await;
+    let mut tasks = JoinSet::new();
+    for position in 1..=20 {
+        let (store, acks) = (store.clone(), acks(&id, &[position]));
+        tasks.spawn(async move { store.acknowledge(acks).await });
+    }
+    for outcome in tasks.join_all().await {
+        assert!(matches!(outcome, Ok(StreamOutcome::Standing(_))), "{outcome:?}");
+    }
+    assert_eq!(store.stream(&id).await, Ok(stands(20, &[])));
+}
+
+async fn a_party_has_so_many_streams(store: Arc<dyn GatewayStore>) {
+    let id = fed(&store).await;
+    let named = |n: i64| StreamId { name: format!("s{n}").parse().unwrap(), ..id.clone() };
+    let mut tasks = JoinSet::new();
+    for n in 0..MOST_STREAMS + 4 {
+        let (store, acks) = (store.clone(), acks(&named(n), &[1]));
+        tasks.spawn(async move { store.acknowledge(acks).await.unwrap() });
+    }
+    let outcomes = tasks.join_all().await;
+    let refused = outcomes.iter().filter(|o| **o == StreamOutcome::TooMany).count();
+    assert_eq!(refused, 4);
+    let mut known = 0;
+    for n in 0..MOST_STREAMS + 4 {
+        known += store.stream(&named(n)).await.unwrap().done;
+    }
+    assert_eq!(known, 16, "those that are there go on");
+    let person = StreamId { person: "w7".into(), ..named(0) };
+    let own = store.acknowledge(acks(&person, &[1])).await;
+    assert_eq!(own, Ok(StreamOutcome::Standing(stands(1, &[]))), "a person has their own");
 }
 
 async fn a_dispatch_is_stored_whole(store: Arc<dyn AuthorityStore>) {

@@ -57,6 +57,18 @@ async fn fill(path: &Path) {
     let fence =
         store.acquire("sequencer", "london-1".into(), at(0), 60_000).await.unwrap().unwrap();
     store.sequence(&fence, 500, at(1)).await.unwrap();
+    // A stream with a gap, and with a token that its reader could not take.
+    let acks = StreamAcks {
+        id: StreamId {
+            party: acceptance(0).sender,
+            person: "w7".into(),
+            name: StreamName::default(),
+        },
+        positions: vec![1, 2, 4, 7],
+        errors: vec![(4, "invalid_key".parse().unwrap())],
+        now: NOON,
+    };
+    store.acknowledge(acks).await.unwrap();
 }
 
 /// The referral of [`fill`] whose documents are erased.

@@ -362,7 +362,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(raw);
     let before = fs::read(&path).unwrap();
     let refused = open_gateway(&Settings::owner(&path)).err();
-    assert_eq!(refused, Some(StoreFault::UnknownSchema { found: 99, known: 2 }));
+    assert_eq!(refused, Some(StoreFault::UnknownSchema { found: 99, known: 3 }));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -396,6 +396,11 @@ async fn the_check_finds_every_kind_of_damage() {
     }
     let fence = store.acquire("sequencer", "a".into(), NOON, 1_000).await.unwrap().unwrap();
     store.sequence(&fence, 8, NOON).await.unwrap();
+    // A stream with the second token done, and not the first.
+    let party = acceptance(0).sender;
+    let id = StreamId { party, person: String::new(), name: StreamName::default() };
+    let acks = StreamAcks { id, positions: vec![2], errors: Vec::new(), now: NOON };
+    store.acknowledge(acks).await.unwrap();
     let report = assert_sound_gateway(&store).await;
     assert_eq!((report.referrals, report.documents), (3, 3));
     assert_eq!((report.tokens, report.log_entries), (13, 8));
@@ -429,6 +434,9 @@ async fn the_check_finds_every_kind_of_damage() {
         "UPDATE log SET sha256 = zeroblob(32) WHERE idx = 3",
         "UPDATE log SET idx = -idx - 1; UPDATE log SET idx = 8 + idx",
         "DELETE FROM feeds WHERE position = 1",
+        "UPDATE streams SET done = 9",
+        "UPDATE streams SET done = 1",
+        "UPDATE stream_acks SET position = 9",
     ] {
         let path = folder.path().join("damaged.db");
         fs::copy(&sound, &path).unwrap();

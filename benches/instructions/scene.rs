@@ -89,6 +89,7 @@ impl Scene {
             entropy,
             new_deliveries: Notify::new(),
             new_tokens: Notify::new(),
+            waiting: Default::default(),
             broken: Notify::new(),
         });
         let school = config::load_school(&world.school_config(0)).map_err(|e| e.to_string())?;

@@ -73,6 +73,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         entropy: Arc::clone(&entropy),
         new_deliveries: Notify::new(),
         new_tokens: Notify::new(),
+        waiting: Default::default(),
         broken: Notify::new(),
     });
     let reloader = Reloader::new(

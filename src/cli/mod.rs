@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod directory;
 mod failure;
+mod follow;
 mod gateway;
 mod keys;
 mod pki;
@@ -41,6 +42,7 @@ enum Command {
     Referral(referral::Args),
     Submit(submit::Args),
     Status(status::Args),
+    Follow(follow::Args),
     School(school::Args),
     Receipt(receipt::Args),
     Gateway(gateway::Args),
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Referral(args) => referral::run(args),
         Command::Submit(args) => submit::run(args),
         Command::Status(args) => status::run(args),
+        Command::Follow(args) => follow::run(args),
         Command::School(args) => school::run(args),
         Command::Receipt(args) => receipt::run(args),
         Command::Gateway(args) => gateway::run(args),

@@ -57,7 +57,7 @@ pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<Strin
         }
     }
     for event in &state.events {
-        let mut lines = vec![first_line(event)];
+        let mut lines = vec![first_line(event, &state.events)];
         if let Some(named) = &event.detail_sha256 {
             match detail(member, id, named).await? {
                 Some(document) => lines.extend(members(&event.event, &document)),
@@ -90,8 +90,8 @@ pub(super) fn clocks(state: &State) -> Vec<String> {
             clock.state,
             clock.name
         );
-        if clock.about != "referral" {
-            line.push_str(&format!(" ({})", clock.about.replace('-', " ")));
+        if let Some(about) = about_words(&clock.about) {
+            line.push_str(&format!(" ({about})"));
         }
         if clock.short_notice {
             line.push_str("; short notice");
@@ -104,12 +104,32 @@ pub(super) fn clocks(state: &State) -> Vec<String> {
     .collect()
 }
 
-/// What is said and by whom, without what is personal.
-pub(super) fn first_line(event: &Event) -> String {
+/// What a clock is about, for a person: `child-1`, `delivery-316-10`, `stage-9-1`, ...
+fn about_words(about: &str) -> Option<String> {
+    let parts: Vec<&str> = about.split('-').collect();
+    match parts[..] {
+        ["child", "0", ..] => None,
+        ["child", child, ..] => Some(format!("child {child}")),
+        ["note", child, note] => Some(format!("child {child}, note {note}")),
+        ["delivery", authority, _] => Some(format!("authority {authority}")),
+        ["event", position] => Some(format!("to position {position}")),
+        ["told", position, ..] => Some(format!("of position {position}")),
+        ["stage", _, stage] => Some(format!("stage {stage}")),
+        ["disagreement", _] => Some("as a whole".into()),
+        _ => None,
+    }
+}
+
+/// What is said and by whom, without what is personal; `all` has the event that it answers.
+pub(super) fn first_line(event: &Event, all: &[Event]) -> String {
     let by = event.by.strip_prefix("spiffe://").and_then(|by| by.split_once('/'));
     let by = by.map_or(event.by.as_str(), |(_, by)| by);
     let kind = event.event.replace('_', " ");
     let mut line = format!("{}{}, by {by}", kind[..1].to_uppercase(), &kind[1..]);
+    let answered = all.iter().find(|other| Some(other.position) == event.answers);
+    if let Some(answered) = answered.filter(|_| event.event == "read") {
+        line.push_str(&format!(": {}", answered.event.replace('_', " ")));
+    }
     if let Some(words) = event.words.as_ref().or(event.code.as_ref()) {
         line.push_str(&format!(": {words}"));
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::exchange::Exchange;
 use super::respond::{JSON, json_response};
 use super::trouble::Trouble;
-use super::{accept, check, feedback, versions};
+use super::{accept, check, feedback, poll, versions};
 use crate::domain::ids::Digest;
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Refusal, Violation};
@@ -43,6 +43,7 @@ enum Call<'a> {
     Event(&'a str),
     Version(&'a str),
     Evidence(&'a str),
+    Poll,
     Certificates(&'a str),
     WellKnown,
     Schema(&'a str),
@@ -60,6 +61,7 @@ impl<'a> Call<'a> {
             ["v1", "referrals", id, "events"] => Some(Call::Event(id)),
             ["v1", "referrals", id, "versions"] => Some(Call::Version(id)),
             ["v1", "referrals", id, "evidence"] => Some(Call::Evidence(id)),
+            ["v1", "events", "poll"] => Some(Call::Poll),
             ["v1", "certificates", x5t] => Some(Call::Certificates(x5t)),
             [".well-known", "ecaf"] => Some(Call::WellKnown),
             ["schemas", ..] => Some(Call::Schema(&path[1..])),
@@ -69,7 +71,12 @@ impl<'a> Call<'a> {
 
     fn method(self) -> &'static str {
         match self {
-            Call::Submit | Call::Check | Call::Routes | Call::Event(_) | Call::Version(_) => "POST",
+            Call::Submit
+            | Call::Check
+            | Call::Routes
+            | Call::Event(_)
+            | Call::Version(_)
+            | Call::Poll => "POST",
             _ => "GET",
         }
     }
@@ -112,6 +119,7 @@ impl Api {
                 let status = if answer.new { StatusCode::CREATED } else { StatusCode::OK };
                 Ok(json_response(status, &answer))
             }
+            Call::Poll => Ok(json_response(StatusCode::OK, &poll::poll(exchange, request).await?)),
             Call::Evidence(id) => {
                 Ok(json_response(StatusCode::OK, &exchange.evidence(parse(id)?, viewer).await?))
             }
@@ -186,6 +194,7 @@ impl Handler for Api {
             Call::Submit | Call::Check | Call::Version(_) => self.largest_document,
             Call::Routes => SMALL,
             Call::Event(_) => LARGEST_DETAIL,
+            Call::Poll => poll::LARGEST_POLL,
             _ => 0,
         })
     }

@@ -49,6 +49,8 @@ pub enum Failure {
     },
     /// The answer was not a receipt for this dispatch; the rule that it broke.
     BadReceipt(&'static str),
+    /// It was said to be about the wrong child or to the wrong recipient: nobody gets it any more.
+    Misidentified,
 }
 
 impl Failure {
@@ -60,13 +62,14 @@ impl Failure {
             Failure::Unreachable { .. } => "unreachable",
             Failure::Refused { .. } => "refused",
             Failure::BadReceipt(_) => "bad_receipt",
+            Failure::Misidentified => "misidentified",
         }
     }
 
     /// A word more for the log.
     pub fn detail(&self) -> String {
         match self {
-            Failure::NoDirectory | Failure::NoEndpoint => String::new(),
+            Failure::NoDirectory | Failure::NoEndpoint | Failure::Misidentified => String::new(),
             Failure::Unreachable { cause } => (*cause).into(),
             Failure::Refused { status, rule } => format!("{status} {rule}"),
             Failure::BadReceipt(rule) => (*rule).into(),

@@ -15,7 +15,7 @@ use super::acknowledge::Acknowledged;
 use super::courier::{Courier, Failure};
 use super::exchange::{Desk, Exchange, seen_chain};
 use super::remind::first_look;
-use super::trouble::Fault;
+use super::trouble::{Fault, Trouble};
 use crate::domain::delivery::{Breaker, BreakerPolicy, Next, RetryPolicy};
 use crate::domain::directory::Connection;
 use crate::domain::party::{DfeCode, Organisation};
@@ -264,6 +264,9 @@ impl Worker {
             Some(Connection::Push { endpoint }) => endpoint.clone(),
             _ => return Err(Stopped::Failed(Failure::NoEndpoint)),
         };
+        if self.is_misidentified(delivery).await? {
+            return Err(Stopped::Failed(Failure::Misidentified));
+        }
         let answer = self.courier.bring(delivery, &endpoint).await.map_err(Stopped::Failed)?;
         let (trust, now) = (self.exchange.trust.store(), self.exchange.now());
         let desk = self.exchange.desk(trust, now).map_err(Stopped::Fault)?;
@@ -280,6 +283,19 @@ impl Worker {
             Stopped::Failed(Failure::BadReceipt(refusal.rule().map_or("unknown", |r| r.id)))
         })?;
         self.settle(delivery, acknowledged, &desk).await.map_err(Stopped::Fault)
+    }
+
+    /// Whether the referral was taken out of use before this attempt. Nothing was said about one whose
+    /// thread stands at its acceptance.
+    async fn is_misidentified(&self, delivery: &LeasedDelivery) -> Result<bool, Stopped> {
+        if delivery.head.position <= 1 {
+            return Ok(false);
+        }
+        match self.exchange.known(delivery.referral_id).await {
+            Ok(known) => Ok(known.is_some_and(|known| known.case.is_misidentified())),
+            Err(Trouble::Fault(fault)) => Err(Stopped::Fault(fault)),
+            Err(Trouble::Refused(_)) => Err(Stopped::Fault(StoreFault::Corrupt.into())),
+        }
     }
 
     /// Stores the authority's receipt with our record of it. A crash before it is committed: the lease
@@ -353,6 +369,9 @@ impl Worker {
             retry.max_ms = retry.max_ms.min(LONGEST_URGENT_WAIT_MS);
         }
         let mut next = retry.next(attempt, delivery.first_tried_at, now, jitter);
+        if *failure == Failure::Misidentified {
+            next = Next::GiveUp;
+        }
         // Not the authority's silence but our own lack of a directory: no reason to give up.
         if *failure == Failure::NoDirectory {
             next = Next::RetryAt(now.plus(retry.wait_ms(attempt, jitter)));

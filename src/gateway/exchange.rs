@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::recent::Recent;
 use super::trouble::Fault;
+use super::waiting::Waiting;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{Name, Organisation, Party};
 use crate::domain::time::Timestamp;
@@ -45,6 +46,8 @@ pub struct Exchange {
     pub new_deliveries: Notify,
     /// Rung when there is something to sequence.
     pub new_tokens: Notify,
+    /// Those who wait for something new in their feeds.
+    pub waiting: Waiting,
     /// Rung when this process can do no more and should end: see [`Fault::is_final`].
     pub broken: Notify,
 }

@@ -29,7 +29,9 @@ use crate::protocol::message::{CERTIFICATES, TOKEN, chain_field, json_body, text
 use crate::protocol::schema::check_detail;
 use crate::protocol::tokens::{Audience, CaseEvent, Recorded, SET_TYPE};
 use crate::protocol::trust::{Chain, Purpose, VerifiedChain};
-use crate::store::{Append, AppendOutcome, Detail, NewToken, StoredEvent, Token, TokenKind};
+use crate::store::{
+    Append, AppendOutcome, CaseChange, Detail, NewToken, StoredEvent, Token, TokenKind,
+};
 
 /// Only the parties of a referral speak about it.
 pub const NOT_A_PARTY: Rule = Rule {
@@ -203,7 +205,12 @@ pub async fn record(
     if let Some(before) = before {
         return exchange.answer(&before.stored, false).await;
     }
-    signed.judge(id, &known)?;
+    let holder = Some(known.case.holder());
+    let judged = signed.judge(id, &known);
+    judged.map_err(|trouble| match known.allows(&signed.said.iss, Part::Timeline) {
+        true => trouble.ring(holder),
+        false => trouble,
+    })?;
     let append = append(exchange, &desk, &signed, &known).await?;
     let (recorded, position) = (append.recorded.token.jws.clone(), append.after.position + 1);
     // A crash before the commit: nothing is recorded, nobody was told, its author sends it again. A
@@ -277,12 +284,27 @@ async fn append(
         detail: signed.detail.clone(),
         holder: accepted.map(|open| open.to),
         deliveries,
-        case: None,
+        case: change_of_case(signed, known),
         chains: vec![seen_chain(&signed.chain), seen_chain(desk.identity.chain())],
         crls: desk.seen_crls(),
         recorded_at: desk.now,
         wake_at: Some(desk.now),
     })
+}
+
+/// Whether the documents may go from now on, or must stay again: every child closed, filed by the holder,
+/// and nothing open.
+fn change_of_case(signed: &Signed, known: &Known) -> Option<CaseChange> {
+    let body = signed.said.body();
+    let answered = body.answers.and_then(|digest| known.kind_of(digest));
+    let position = known.thread.head.position + 1;
+    let mut after = known.case.clone();
+    after.apply(&signed.said.statement(signed.digest, position, answered));
+    match (known.case.may_be_erased(), after.may_be_erased()) {
+        (false, true) => Some(CaseChange::Closed),
+        (true, false) => Some(CaseChange::Reopened),
+        _ => None,
+    }
 }
 
 impl Exchange {

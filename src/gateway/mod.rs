@@ -13,6 +13,7 @@
 //!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
 //!   worker       -> remind: the clocks that are near their limit, or past it
 //!   worker       -> publish: log index and feed positions
+//! a poll         -> poll: what of its feed a party has not acknowledged; waits in `waiting`
 //! ```
 //!
 //! Each arrow is a type with private fields, made only by the file that performs the check: a
@@ -31,6 +32,7 @@ pub mod exchange;
 pub mod feedback;
 mod known;
 pub mod note;
+pub mod poll;
 pub mod publish;
 pub mod read;
 pub mod receive;
@@ -42,3 +44,4 @@ mod transfer;
 pub mod trouble;
 pub mod validate;
 mod versions;
+pub mod waiting;

@@ -23,7 +23,7 @@ const GATHER: Duration = Duration::from_millis(25);
 /// How often to look for work that another gateway stored.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Runs until `stop` says so.
+/// Runs until `stop` says so, and lets go of those who wait for what it does.
 pub async fn run(exchange: Arc<Exchange>, holder: String, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         if let Err(fault) = sequence_all(&exchange, &holder).await {
@@ -39,6 +39,7 @@ pub async fn run(exchange: Arc<Exchange>, holder: String, mut stop: watch::Recei
             () = exchange.clock.sleep(LOOK_EVERY) => {}
         }
     }
+    exchange.waiting.close();
 }
 
 /// Sequences whatever waits. A crash between two batches leaves the rest unsequenced, and the next
@@ -53,6 +54,9 @@ pub async fn sequence_all(exchange: &Exchange, holder: &str) -> Result<u64, Stor
         };
         match store.sequence(&fence, BATCH, now).await? {
             Sequencing::Done { count, .. } => {
+                if count > 0 {
+                    exchange.waiting.ring();
+                }
                 total += u64::from(count);
                 if count < BATCH {
                     return Ok(total);

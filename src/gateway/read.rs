@@ -203,15 +203,14 @@ pub struct DeliveryAnswer {
     pub stored_at: Option<String>,
 }
 
-/// Whether a token is our record of one of `others`.
-fn records(token: &StoredToken, others: &BTreeSet<Digest>) -> bool {
-    let claims = unverified_claims(&token.token.jws).unwrap_or_default();
-    let recorded = claims["events"][tokens::Recorded::URI]["event_sha256"].as_str();
-    recorded.and_then(|digest| digest.parse().ok()).is_some_and(|digest| others.contains(&digest))
+/// What a token is our record of, if it is one.
+pub(super) fn recorded_by(token: &StoredToken) -> Option<Digest> {
+    let claims = unverified_claims(&token.token.jws)?;
+    claims["events"][tokens::Recorded::URI]["event_sha256"].as_str()?.parse().ok()
 }
 
 /// Whether a token is another authority's business: a note to it, or its receipt.
-fn concerns_another(token: &StoredToken, viewer: &Party) -> bool {
+pub(super) fn concerns_another(token: &StoredToken, viewer: &Party) -> bool {
     let claims = unverified_claims(&token.token.jws).unwrap_or_default();
     let another = |party: &str| {
         let organisation = party.parse::<Party>().map(|p| p.organisation);
@@ -236,7 +235,8 @@ impl Exchange {
         let is_mine =
             |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
         let deliveries = timeline.deliveries.iter().filter(is_mine).map(|d| {
-            let desk = visible.case.desk(d.authority).unwrap_or_default();
+            let passed_on = visible.case.former_holders().any(|code| code == d.authority);
+            let desk = visible.case.desk(d.authority).filter(|_| !passed_on);
             self.delivery_answer(d, desk, now)
         });
         let clocks = match all {
@@ -322,7 +322,10 @@ impl Exchange {
             let is_event = row.kind == TokenKind::Event;
             let hidden = match is_event {
                 true => others.contains(&row.sha256),
-                false => records(&token, &others) || (!all && concerns_another(&token, viewer)),
+                false => {
+                    recorded_by(&token).is_some_and(|of| others.contains(&of))
+                        || (!all && concerns_another(&token, viewer))
+                }
             };
             if hidden {
                 others.insert(row.sha256);
@@ -364,12 +367,20 @@ impl Exchange {
         if known.allows(viewer, part) { Ok(known) } else { Err(nothing_here()) }
     }
 
-    fn delivery_answer(&self, row: &DeliveryRow, desk: Desk, now: Timestamp) -> DeliveryAnswer {
+    fn delivery_answer(
+        &self,
+        row: &DeliveryRow,
+        desk: Option<Desk>,
+        now: Timestamp,
+    ) -> DeliveryAnswer {
         let authority = self.authority_name(row.authority);
         let name = &authority.name;
         let late = row.state.is_delayed(row.recorded_at, now);
         let (state, words) = match row.state {
             State::Delivered => ("stored", self.stored_words(row, desk, name, now)),
+            State::Undeliverable if row.reason.as_deref() == Some("misidentified") => {
+                ("undeliverable", format!("Not brought to {name}: taken out of use before"))
+            }
             State::Undeliverable => (
                 "undeliverable",
                 format!(
@@ -401,7 +412,16 @@ impl Exchange {
 
     /// What is known of it there. Stored at an inbox that nobody reads now: for an urgent referral
     /// the school is told so at once, with the number to ring.
-    fn stored_words(&self, row: &DeliveryRow, desk: Desk, name: &str, now: Timestamp) -> String {
+    fn stored_words(
+        &self,
+        row: &DeliveryRow,
+        desk: Option<Desk>,
+        name: &str,
+        now: Timestamp,
+    ) -> String {
+        let Some(desk) = desk else {
+            return format!("{name} has no part in it any more");
+        };
         if desk.acknowledged {
             return format!("Acknowledged by a named person at {name}");
         }

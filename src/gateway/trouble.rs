@@ -126,3 +126,30 @@ impl Trouble {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::refusal::{Class, Violation};
+    use crate::domain::routing::decide::rules;
+    use crate::effects::NoEntropy;
+
+    #[test]
+    fn a_refusal_is_shown_by_its_rule_and_without_anything_personal() {
+        let violation = Violation::at(rules::NO_CHILD, "/children");
+        let refused = Refused {
+            minimal_document: Some(b"Ann".to_vec()),
+            readable: Some("Ann".to_owned()),
+            ..Refused::of(Refusal::new(Class::Invalid, violation))
+        };
+        assert_eq!(format!("{refused:?}"), format!("Refused(Some({:?}))", rules::NO_CHILD.id));
+    }
+
+    #[test]
+    fn only_a_store_that_stopped_ends_the_process() {
+        assert!(Fault::from(StoreFault::Stopped).is_final());
+        assert!(!Fault::from(StoreFault::Full).is_final());
+        assert!(!Fault::Signing(SigningFault::Entropy(NoEntropy)).is_final());
+        assert!(!Fault::OwnCertificate("certificate/expired").is_final());
+    }
+}

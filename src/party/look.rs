@@ -252,6 +252,6 @@ pub async fn get<T: DeserializeOwned>(member: &Member, path: &str) -> Result<T, 
     }
 }
 
-fn refused(response: &ClientResponse) -> NotSeen {
+pub(super) fn refused(response: &ClientResponse) -> NotSeen {
     serde_json::from_slice(&response.body).map_or(NotSeen::Unreadable, NotSeen::Refused)
 }

@@ -4,6 +4,7 @@
 //! member   who speaks, with which keys, to which gateway
 //! look     where a referral stands, and what was said about it
 //! say      an event: composed, signed on top of what was seen, kept, sent until an answer is certain
+//! poll     a stream of everything that concerns this party, proved as it comes
 //! persist  the same bytes, until an answer is certain
 //! outbox   what was signed, kept before it is sent and until it is recorded
 //! ```
@@ -12,4 +13,5 @@ pub mod look;
 pub mod member;
 pub mod outbox;
 pub mod persist;
+pub mod poll;
 pub mod say;

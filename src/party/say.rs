@@ -321,6 +321,6 @@ fn verify(
     }
 }
 
-fn refuse(rule: Rule) -> Refusal {
+pub(super) fn refuse(rule: Rule) -> Refusal {
     Refusal::new(Class::Forbidden, Violation::whole(rule))
 }

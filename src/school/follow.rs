@@ -35,8 +35,10 @@ impl Followed {
 
 /// Asks the gateway, verifies the evidence, and keeps it beside the receipt.
 pub async fn follow(sender: &Member, id: ReferralId) -> Result<Followed, NotSeen> {
-    let state = look(sender, id).await?;
+    // In this order the words are never older than the proof: what is proved to be stored there must
+    // not be said to be on its way.
     let bundle: Bundle = get(sender, &format!("/v1/referrals/{id}/evidence")).await?;
+    let state = look(sender, id).await?;
     let proven = prove(sender, id, &bundle);
     let kept = state::newest(&sender.state, id).map_err(NotSeen::Here)?;
     if let Some((_, folder)) = kept.filter(|_| proven.is_ok()) {

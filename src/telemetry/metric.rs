@@ -42,6 +42,10 @@ pub const DELIVERIES_WAITING: &str = "ecaf_deliveries_waiting";
 pub const OLDEST_WAITING_SECONDS: &str = "ecaf_oldest_delivery_waiting_seconds";
 /// Deliveries given up: a person must act.
 pub const UNDELIVERABLE: &str = "ecaf_deliveries_undeliverable";
+/// Tokens given to parties that poll; those given again count again.
+pub const POLLED_TOKENS: &str = "ecaf_polled_tokens_total";
+/// Tokens that a polling party could not take, by its own word.
+pub const POLL_ERRORS: &str = "ecaf_poll_errors_total";
 /// Limits that came near or passed, by `clock` and `event`.
 pub const CLOCKS: &str = "ecaf_clock_events_total";
 /// Dispatches stored by an authority. Repeats count once.

@@ -120,6 +120,10 @@ fn what_is_issued_never_outlives_its_issuer() {
     assert_eq!(described.not_after, world.issuing.period().not_after);
     request.period = Period::of_days(made().plus(6 * 365 * DAY), 397);
     assert!(world.issuing.leaf(&request, &key, &world.entropy).is_err());
+    // A single common second is not a period.
+    let end = world.issuing.period().not_after;
+    request.period = Period { not_before: end, not_after: end.plus(DAY) };
+    assert!(world.issuing.leaf(&request, &key, &world.entropy).is_err());
 }
 
 #[test]

@@ -149,6 +149,7 @@ impl Gateway {
             entropy: Arc::clone(&entropy),
             new_deliveries: Notify::new(),
             new_tokens: Notify::new(),
+            waiting: Default::default(),
             broken: Notify::new(),
         });
         let roles = [Role::School, Role::Authority, Role::Gateway, Role::Operator];

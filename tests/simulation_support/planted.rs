@@ -332,6 +332,14 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.feed(party, after, limit)
     }
 
+    fn stream(&self, id: &StreamId) -> Pending<'_, StreamStanding> {
+        self.real.stream(id)
+    }
+
+    fn acknowledge(&self, acks: StreamAcks) -> Pending<'_, StreamOutcome> {
+        self.real.acknowledge(acks)
+    }
+
     fn probe_writable(&self, now: Timestamp) -> Pending<'_, ()> {
         self.real.probe_writable(now)
     }

@@ -204,6 +204,7 @@ impl Site {
             entropy: Arc::clone(&entropy),
             new_deliveries: Notify::new(),
             new_tokens: Notify::new(),
+            waiting: Default::default(),
             broken: Notify::new(),
         });
         let api = ecaf::gateway::api::Api::new(Arc::clone(&exchange), 1_048_576);

@@ -315,6 +315,18 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
         }))
     }
 
+    fn stream(&self, id: &StreamId) -> Pending<'_, StreamStanding> {
+        let id = id.clone();
+        scheduled!(self, Read, "stream", nothing(), move |s| Box::pin(async move {
+            s.stream(&id).await
+        }))
+    }
+
+    fn acknowledge(&self, acks: StreamAcks) -> Pending<'_, StreamOutcome> {
+        let about = acks.to_string();
+        scheduled!(self, Write, "acknowledge", about, move |s| s.acknowledge(acks))
+    }
+
     fn probe_writable(&self, now: Timestamp) -> Pending<'_, ()> {
         scheduled!(self, Write, "probe", nothing(), move |s| s.probe_writable(now))
     }
@@ -521,6 +533,8 @@ words! {
     Seen => |_value| "seen",
     Counts => |_value| "counts",
     CheckReport => |_value| "checked",
+    StreamStanding => |value| value.done,
+    StreamOutcome => |value| matches!(value, StreamOutcome::Standing(_)),
     Option<Timestamp> => |value| value.is_some(),
     Option<Head> => |value| value.is_some(),
     Option<Timeline> => |value| value.is_some(),
@@ -535,6 +549,7 @@ words! {
     Vec<DeliveryRow> => |value| value.len(),
     Vec<LogEntry> => |value| value.len(),
     Vec<FeedEntry> => |value| value.len(),
+    Vec<ReferralId> => |value| value.len(),
     Vec<InboxEntry> => |value| value.len(),
     Vec<KeyId> => |value| value.len(),
     Vec<ReferralId> => |value| value.len(),

@@ -67,6 +67,7 @@ impl<'a> Gateway<'a> {
             entropy,
             new_deliveries: Notify::new(),
             new_tokens: Notify::new(),
+            waiting: Default::default(),
             broken: Notify::new(),
         });
         let api = Api::new(Arc::clone(&exchange), LARGEST_DOCUMENT);

@@ -125,6 +125,24 @@ async fn second(store: &Store, wording: u64) -> Answer {
     accept(store, next).await
 }
 
+/// The first referral, in its sender's feed.
+async fn with_feed(store: &Store) -> Context {
+    let context = with_one(store).await;
+    let fence = store.acquire("sequencer", "a".into(), at(1_000), 9).await.unwrap().unwrap();
+    store.sequence(&fence, 100, at(1_000)).await.unwrap();
+    context
+}
+
+async fn acknowledge(store: &Store, position: u64) -> Answer {
+    let party = acceptance(1).sender;
+    let id = StreamId { party, person: String::new(), name: StreamName::default() };
+    let acks = StreamAcks { id, positions: vec![position], errors: Vec::new(), now: at(1_000) };
+    Ok(match store.acknowledge(acks).await? {
+        StreamOutcome::Standing(s) => format!("{} done, {} beyond", s.done, s.beyond.len()),
+        StreamOutcome::TooMany => "too many".into(),
+    })
+}
+
 async fn append(store: &Store, event: Append) -> Answer {
     let own = event.recorded.token.jws.clone();
     Ok(match store.append(event).await? {
@@ -242,6 +260,17 @@ pub fn steps() -> Vec<Step<Store, Context>> {
             other_first: "committed",
             other_after: "head moved to 2",
             beaten: "head moved to 2",
+        },
+        Step {
+            name: "acknowledge, and another token of the stream",
+            prepare: |s| Box::pin(with_feed(s)),
+            same: |s, _| boxed(acknowledge(s, 1)),
+            other: |s, _| boxed(acknowledge(s, 2)),
+            first: "1 done, 0 beyond",
+            again: "1 done, 0 beyond",
+            other_first: "0 done, 1 beyond",
+            other_after: "2 done, 0 beyond",
+            beaten: "2 done, 0 beyond",
         },
         Step {
             name: "append, and version 2",

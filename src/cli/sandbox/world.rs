@@ -104,6 +104,10 @@ pub const SCHOOLS: [SandboxSchool; 4] = [
 /// The opaque id of the one worker of each authority who has certificates of their own.
 pub const WORKER: &str = "worker-1";
 
+/// Who speaks there: invented.
+const PERSON: &str = "[person]\nname = \"Ada Example\"\nrole = \"Social worker\"\n\
+                      phone = \"020 7946 0123\"\n";
+
 /// Months of keys in a sandbox's key rings.
 const KEYS_MONTHS: i32 = 24;
 
@@ -391,7 +395,7 @@ impl World {
             files::create(&self.school_config(index), text.as_bytes(), PUBLIC)?;
         }
         for index in 0..AUTHORITIES.len() {
-            let text = member("worker", signing);
+            let text = format!("{}{PERSON}", member("worker", signing));
             files::create(&self.worker_config(index), text.as_bytes(), PUBLIC)?;
         }
         Ok(())

@@ -38,24 +38,28 @@ pub(super) fn draft(kind: EventKind) -> String {
     let required = shape.keyword("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut text =
         format!("// {}: {}\n{{\n", shape.title(), shape.text("description").unwrap_or_default());
-    let members: Vec<_> = shape.members().into_iter().filter(|m| !COMMON.contains(m)).collect();
-    let needed: Vec<_> = members.iter().filter(|m| required.contains(&json!(m))).collect();
-    for name in &members {
+    let members = shape.members().into_iter().filter(|name| !COMMON.contains(name));
+    // What is optional comes last, each line with its own comma, so that any of them can be switched on.
+    let (needed, optional): (Vec<_>, Vec<_>) = members.partition(|m| required.contains(&json!(m)));
+    for (place, name) in needed.iter().chain(&optional).enumerate() {
         let Some(member) = shape.member(name) else { continue };
-        let (is_needed, when) =
-            (needed.contains(&name), member.text("x-required").unwrap_or_default());
         let _ = writeln!(
             text,
-            "  // {}. {} {when}",
+            "  // {}. {} {}",
             member.title(),
-            member.text("description").unwrap_or_default()
+            member.text("description").unwrap_or_default(),
+            member.text("x-required").unwrap_or_default()
         );
         if let Some(codes) = member.target().and_then(|t| t.keyword("enum")) {
             let _ = writeln!(text, "  // One of {codes}");
         }
-        let comma = if needed.last() == Some(&name) { "" } else { "," };
-        let mark = if is_needed { "" } else { "// " };
-        let _ = writeln!(text, "  {mark}\"{name}\": {}{comma}", blank(&member));
+        let before = match place {
+            place if place < needed.len() => "",
+            0 => "// ",
+            _ => "// , ",
+        };
+        let comma = if place + 1 < needed.len() { "," } else { "" };
+        let _ = writeln!(text, "  {before}\"{name}\": {}{comma}", blank(&member));
     }
     text.push_str("}\n");
     text
@@ -71,7 +75,8 @@ fn blank(member: &Shape) -> String {
     }
     match member.text("type") {
         Some("array") => format!("[{worker}]"),
-        Some("boolean") => "false".to_owned(),
+        // Refused until somebody says which.
+        Some("boolean") => "\"true or false\"".to_owned(),
         _ => "\"\"".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! Bank holidays of England and Wales: the published ones, and for later years those that the law
 //! lets one compute, marked as provisional.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::easter::easter_sunday;
@@ -28,9 +28,9 @@ pub struct BankHolidays {
 }
 
 impl Default for BankHolidays {
-    /// Without a directory.
+    /// Without a directory: the published ones, and computed ones for all other years.
     fn default() -> Self {
-        static SHIPPED: LazyLock<BankHolidays> = LazyLock::new(|| BankHolidays::new(&[]));
+        static SHIPPED: LazyLock<BankHolidays> = LazyLock::new(shipped);
         SHIPPED.clone()
     }
 }
@@ -40,21 +40,15 @@ impl BankHolidays {
     /// alone counts; days of other years stand beside the published or computed ones, so that one
     /// proclaimed day does not turn the rest of its year into working days.
     pub fn new(directory: &[Date]) -> Self {
-        let known: Vec<Date> = published().collect();
-        let mut days: Vec<Date> = directory.to_vec();
-        let mut provisional = BTreeSet::new();
-        for year in YEARS {
-            let of_year = |list: &[Date]| list.iter().filter(|d| d.year() == year).count();
-            if of_year(directory) >= FULL_YEAR {
-                continue;
-            }
-            if of_year(&known) > 0 {
-                days.extend(known.iter().filter(|day| day.year() == year));
-            } else {
-                days.extend(computed(year));
-                provisional.insert(year);
-            }
+        let Self { mut days, mut provisional } = Self::default();
+        let mut own: BTreeMap<i32, BTreeSet<Date>> = BTreeMap::new();
+        for day in directory {
+            own.entry(day.year()).or_default().insert(*day);
         }
+        let covered = |year: i32| own.get(&year).is_some_and(|days| days.len() >= FULL_YEAR);
+        days.retain(|day| !covered(day.year()));
+        provisional.retain(|year| !covered(*year));
+        days.extend(own.into_values().flatten());
         days.sort_unstable();
         days.dedup();
         Self { days, provisional }
@@ -74,6 +68,15 @@ impl BankHolidays {
     pub fn days(&self) -> &[Date] {
         &self.days
     }
+}
+
+fn shipped() -> BankHolidays {
+    let mut days: Vec<Date> = published().collect();
+    let known: BTreeSet<i32> = days.iter().map(|day| day.year()).collect();
+    let provisional: BTreeSet<i32> = YEARS.filter(|year| !known.contains(year)).collect();
+    days.extend(provisional.iter().flat_map(|year| computed(*year)));
+    days.sort_unstable();
+    BankHolidays { days, provisional }
 }
 
 /// What gov.uk has published, 2012 to [`LAST_PUBLISHED`], sorted.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::bank_holidays::BankHolidays;
 use super::school::{SchoolCalendar, UNKNOWN_SCHOOL};
 use super::school_days::SchoolDays;
-use crate::domain::directory::{Directory, OutOfHours};
+use crate::domain::directory::{AuthorityEntry, Directory, OutOfHours};
 use crate::domain::hours::Hours;
 use crate::domain::party::{DfeCode, SchoolId};
 use crate::domain::time::Timestamp;
@@ -25,7 +25,7 @@ pub struct Calendars {
     pub terms: BTreeMap<DfeCode, SchoolCalendar>,
     /// The calendars that schools themselves have told.
     pub schools: BTreeMap<SchoolId, SchoolCalendar>,
-    /// In whose area each school is.
+    /// In whose area each school is, for authorities in `terms`.
     pub areas: BTreeMap<SchoolId, DfeCode>,
 }
 
@@ -67,9 +67,10 @@ impl AuthorityHours {
 }
 
 impl Calendars {
-    /// What a directory says: bank holidays, staffed hours, and where schools are.
+    /// What a directory says: bank holidays and staffed hours. Make it once for each issue of the
+    /// directory, not for each question.
     pub fn of(directory: &Directory) -> Self {
-        let hours = |entry: &crate::domain::directory::AuthorityEntry| AuthorityHours {
+        let hours = |entry: &AuthorityEntry| AuthorityHours {
             staffed: entry.staffed.clone(),
             round_the_clock: entry.connection.is_live()
                 && entry.out_of_hours == OutOfHours::Endpoint,
@@ -78,9 +79,20 @@ impl Calendars {
         Self {
             bank_holidays: BankHolidays::new(&directory.bank_holidays),
             authorities: directory.authorities.iter().map(|(k, e)| (*k, hours(e))).collect(),
-            areas: directory.schools.iter().map(|(k, e)| (k.clone(), e.authority)).collect(),
             ..Self::default()
         }
+    }
+
+    /// With the terms that authorities publish for the schools in their areas.
+    pub fn with_terms(
+        mut self,
+        terms: BTreeMap<DfeCode, SchoolCalendar>,
+        directory: &Directory,
+    ) -> Self {
+        let there = directory.schools.iter().filter(|(_, e)| terms.contains_key(&e.authority));
+        self.areas = there.map(|(id, entry)| (id.clone(), entry.authority)).collect();
+        self.terms = terms;
+        self
     }
 
     /// The hours of an authority; all unknown if it is.
@@ -100,6 +112,7 @@ impl Calendars {
 mod tests {
     use super::super::school::{DayKind, Term};
     use super::*;
+    use crate::domain::directory::{Connection, SchoolEntry, Signing};
 
     #[test]
     fn a_schools_own_calendar_comes_before_its_areas_and_that_before_a_guess() {
@@ -144,5 +157,61 @@ mod tests {
         assert_eq!((early.cut_off(), unknown.cut_off()), (Some(EARLIEST_CUT_OFF), None));
         let late = AuthorityHours { cut_off: Some(17 * 60), ..Default::default() };
         assert_eq!(late.cut_off(), Some(17 * 60));
+    }
+
+    #[test]
+    fn what_a_directory_says() {
+        let (hackney, newham): (DfeCode, DfeCode) =
+            ("204".parse().unwrap(), "316".parse().unwrap());
+        let entry = |code: DfeCode, out_of_hours, connection| AuthorityEntry {
+            code,
+            name: "Somewhere".to_owned(),
+            areas: Vec::new(),
+            valid_from: None,
+            valid_to: None,
+            connection,
+            staffed: Some(super::super::office_hours().clone()),
+            out_of_hours,
+            contacts: Vec::new(),
+        };
+        let school = |id: &str, authority| SchoolEntry {
+            id: id.parse().unwrap(),
+            name: "A school".to_owned(),
+            authority,
+            signing: Signing::Signed,
+            valid_from: None,
+            valid_to: None,
+        };
+        let schools = [school("900001", hackney), school("900002", newham)];
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let directory = Directory {
+            version: 1,
+            issued_at: at("2026-11-01T00:00:00Z"),
+            expires_at: at("2026-12-01T00:00:00Z"),
+            trust_domain: "demo.ecaf.example".parse().unwrap(),
+            bank_holidays: vec!["2026-11-23".parse().unwrap()],
+            authorities: [
+                (hackney, entry(hackney, OutOfHours::Endpoint, Connection::Pull)),
+                (newham, entry(newham, OutOfHours::Endpoint, Connection::NotConnected)),
+            ]
+            .into(),
+            schools: schools.map(|entry| (entry.id.clone(), entry)).into(),
+            gateways: BTreeMap::new(),
+        };
+        let known = Calendars::of(&directory);
+        assert!(known.bank_holidays.contains("2026-11-23".parse().unwrap()));
+        assert!(known.bank_holidays.contains("2026-12-25".parse().unwrap()));
+        assert!(known.authority(hackney).round_the_clock);
+        assert!(!known.authority(newham).round_the_clock, "nothing reaches it");
+        assert_eq!(known.authority(newham).staffed.as_ref(), Some(super::super::office_hours()));
+        assert_eq!(known.authority("886".parse().unwrap()), &UNKNOWN_HOURS);
+        let terms = SchoolCalendar { home_time: Some(900), ..SchoolCalendar::default() };
+        let known = known.with_terms([(hackney, terms)].into(), &directory);
+        let home = |id: &str| {
+            let id = id.parse().unwrap();
+            known.school(&id).calendar.home_time
+        };
+        assert_eq!((home("900001"), home("900002"), home("900003")), (Some(900), None, None));
+        assert_eq!(known.areas.len(), 1);
     }
 }

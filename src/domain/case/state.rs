@@ -235,7 +235,8 @@ impl Case {
         if K::Read.answers().contains(&event.kind) {
             self.unread.insert(event.digest, event.kind);
         }
-        if let Some(answered) = event.answers {
+        // To have read it is not to have answered it.
+        if let Some(answered) = event.answers.filter(|_| event.kind != K::Read) {
             self.unanswered.remove(&answered);
         }
         match event.kind {

@@ -66,7 +66,7 @@ fn c5(
         limits = view.with_promise(limits, ClockId::C5, start.at, first);
     }
     let mut count = view.count(first, &view.thread.school);
-    count.cut_off = !view.urgency(start.at).is_urgent();
+    count.cut_off_before = view.cut_off_before();
     Draft { limits, count, met, class, over, ..draft }.finish(view)
 }
 
@@ -136,7 +136,7 @@ fn allegation(view: &View<'_>, accepted: &Fact, found: &mut Vec<Clock>) {
     }
     let answer = |f: &Fact| matches!(f.what, What::Acknowledged | What::Decided { .. });
     let mut draft = view.draft(ClockId::C13, About::Referral, accepted.place());
-    draft.count.cut_off = !view.urgency(accepted.at).is_urgent();
+    draft.count.cut_off_before = view.cut_off_before();
     draft.ladder = Some(vec![(Role::LadoManager, Turn::AtBreach)]);
     draft.met = view.first(answer).map(Mark::from);
     found.push(draft.finish(view));

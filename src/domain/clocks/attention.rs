@@ -5,7 +5,7 @@ use super::fact::{Setting, Thread, What};
 use super::held::Segment;
 use super::id::ClockId;
 use super::ladder::Rung;
-use super::view::View;
+use super::view::{View, is_by};
 use super::{answer, case, delivery, disagreement, school, transfer};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::time::Timestamp;
@@ -97,11 +97,12 @@ pub fn read(thread: &Thread, setting: &Setting, now: Timestamp) -> Reading {
     let started = |id: &ClockId| clocks.iter().any(|clock| clock.id == *id);
     let unattended = unattended(&view);
     let opening = unattended.and_then(|found| found.until);
-    let waiting = waiting(&clocks, now);
+    let attention = attention(&view, &clocks);
+    let waiting = waiting(&clocks, attention, now);
     Reading {
         not_started: ClockId::ALL.into_iter().filter(|id| !started(id)).collect(),
         segments: view.segments.clone(),
-        attention: attention(&view, &clocks, waiting.as_ref()),
+        attention,
         waiting,
         unattended,
         offered_stage: clocks.iter().filter_map(|clock| clock.offered_stage(now)).max(),
@@ -111,7 +112,7 @@ pub fn read(thread: &Thread, setting: &Setting, now: Timestamp) -> Reading {
 }
 
 /// Overdue before anything else; then a dispute; then whatever the school can do itself.
-fn attention(view: &View<'_>, clocks: &[Clock], waiting: Option<&Waiting>) -> Attention {
+fn attention(view: &View<'_>, clocks: &[Clock]) -> Attention {
     if view.misidentified().is_some() {
         return Attention::Closed;
     }
@@ -130,25 +131,31 @@ fn attention(view: &View<'_>, clocks: &[Clock], waiting: Option<&Waiting>) -> At
         ],
         |what| *what == What::DisagreementResolved,
     );
-    let schools_turn = clocks.iter().any(|clock| {
-        clock.state.is_open() && matches!(clock.waits_for, Some(Organisation::School(_)))
-    });
+    let any_open = clocks.iter().any(|clock| clock.state.is_open());
     if clocks.iter().any(Clock::is_overdue) {
         Attention::Overdue
     } else if disagreement || (responsibility && view.is_over().is_none()) {
         Attention::Disputed
-    } else if schools_turn {
+    } else if clocks.iter().any(waits_for_a_school) {
         Attention::WaitingOnSchool
-    } else if view.is_over().is_some() || (waiting.is_none() && view.accepted().is_none()) {
+    } else if view.is_over().is_some() || (view.accepted().is_none() && !any_open) {
         Attention::Closed
     } else {
         Attention::WaitingOnAuthority
     }
 }
 
-/// The open clock that is overdue for longest, or due first.
-fn waiting(clocks: &[Clock], now: Timestamp) -> Option<Waiting> {
-    let clock = clocks.iter().filter(|c| c.state.is_open()).min_by_key(|clock| clock.due_at)?;
+fn waits_for_a_school(clock: &Clock) -> bool {
+    clock.state.is_open() && matches!(clock.waits_for, Some(Organisation::School(_)))
+}
+
+/// The open clock that is overdue for longest, or due first; the school's where it is its turn.
+fn waiting(clocks: &[Clock], attention: Attention, now: Timestamp) -> Option<Waiting> {
+    let fits = |clock: &&Clock| {
+        let its_turn = attention != Attention::WaitingOnSchool || waits_for_a_school(clock);
+        clock.state.is_open() && its_turn
+    };
+    let clock = clocks.iter().filter(fits).min_by_key(|clock| clock.due_at)?;
     Some(Waiting {
         clock: clock.id,
         party: clock.waits_for.clone(),
@@ -163,9 +170,15 @@ fn unattended(view: &View<'_>) -> Option<Unattended> {
     let authority = view.holder(view.now)?;
     let calendars = &view.setting.calendars;
     let hours = calendars.authority(authority);
-    let settled = view.first(|f| {
-        let seen = matches!(f.what, What::Opened | What::Acknowledged | What::CallRecorded);
-        seen && f.at >= accepted.at
+    let taken_over =
+        view.facts.iter().rev().find(|fact| {
+            matches!(fact.what, What::TransferAccepted { .. }) && is_by(fact, authority)
+        });
+    let since = taken_over.map_or(accepted.place(), |fact| fact.place());
+    let settled = view.first(|f| match f.what {
+        What::Opened | What::Acknowledged => is_by(f, authority),
+        What::CallRecorded => f.place() >= since,
+        _ => false,
     });
     let urgent = view.urgency(view.now).is_urgent();
     let on_duty = hours.on_duty(view.now, &calendars.bank_holidays);

@@ -44,7 +44,8 @@ pub struct Clock {
     pub offers: Vec<(Timestamp, u8)>,
     /// Whether a breach pages who is on duty.
     pub pages: bool,
-    /// How long each authority held the referral while this clock ran.
+    /// Whose time it was, as far as an authority was waited for: the holders of the referral in
+    /// turn, or the one that a delivery or proposal went to. What a school takes is nobody's.
     pub held: Vec<Held>,
 }
 
@@ -228,6 +229,8 @@ pub(super) struct Draft<'a> {
     /// Whose people are on the ladder.
     pub authorities: Vec<DfeCode>,
     pub school: SchoolId,
+    /// Whose time it is, where it is not the holder's.
+    pub held_by: Option<DfeCode>,
     /// In place of the clock's own ladder.
     pub ladder: Option<Vec<(Role, Turn)>>,
     /// For a clock that counts to another end than its limit's: the end, and what else is special.
@@ -253,7 +256,7 @@ impl Draft<'_> {
             ladder: self.rungs(view, due_at, limit),
             offers: self.offers(due_at, limit),
             pages: self.id.pages(urgent),
-            held: super::held_between(&view.segments, self.start, stop.unwrap_or(view.now)),
+            held: self.held(view, stop.unwrap_or(view.now)),
             id: self.id,
             about: self.about,
             class: self.class,
@@ -275,6 +278,19 @@ impl Draft<'_> {
             (None, None) if now > due => State::Breached { late: None, ended: None },
             (None, None) if warn.is_some_and(|warn| warn <= now) => State::Warned,
             (None, None) => State::Running,
+        }
+    }
+
+    fn held(&self, view: &View<'_>, stop: Timestamp) -> Vec<Held> {
+        match (&self.waits_for, self.held_by) {
+            (Some(Organisation::Authority(_)), None) => {
+                super::held_between(&view.segments, self.start, stop)
+            }
+            (Some(Organisation::Authority(_)), Some(authority)) => {
+                let millis = stop.since(self.start).max(0);
+                vec![Held { authority, in_transit: self.id == ClockId::C2, millis }]
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -47,9 +47,14 @@ fn receipt(view: &View<'_>, found: &mut Vec<Clock>) {
 }
 
 fn deliveries<'a>(view: &View<'a>) -> Vec<Delivery<'a>> {
+    let had_one = |code: DfeCode, fact: &Fact| {
+        let linked = |f: &Fact| matches!(f.what, What::Dispatched { to, .. } if to == code);
+        view.first(linked).is_some_and(|first| first.position < fact.position)
+    };
     let begun = |fact: &&'a Fact| {
         let (to, kind) = match fact.what {
             What::Accepted { to } => (to, Kind::Referral),
+            What::Dispatched { to, .. } if had_one(to, fact) => (to, Kind::Supplement),
             What::Dispatched { to, .. } => (to, Kind::Linked),
             What::Version { .. } if view.accepted()?.0.position < fact.position => {
                 (view.holder(fact.at)?, Kind::Supplement)
@@ -81,6 +86,7 @@ fn delivered_and_opened(view: &View<'_>, delivery: &Delivery<'_>, found: &mut Ve
             over: delivery.over,
             waits_for: Some(Organisation::Authority(to)),
             authorities: vec![to],
+            held_by: Some(to),
             ..draft
         }
     };
@@ -96,7 +102,11 @@ fn delivered_and_opened(view: &View<'_>, delivery: &Delivery<'_>, found: &mut Ve
     }
     if let Some(stored) = stored {
         let seen = |what: &What| matches!(what, What::Opened | What::Acknowledged);
-        let opened = view.after(begun, |f| is_by(f, to) && seen(&f.what));
+        // Who had a linked delivery of it has read it before it is asked to take it over.
+        let linked =
+            view.first(|f| matches!(f.what, What::Dispatched { to: code, .. } if code == to));
+        let from = linked.map_or(begun, |fact| fact.place().min(begun));
+        let opened = view.after(from, |f| is_by(f, to) && seen(&f.what));
         found.push(clock(ClockId::C3, stored.at, opened.map(Mark::from)).finish(view));
     }
     if delivery.kind == Kind::Linked {

@@ -4,7 +4,7 @@
 use super::clock::{About, Clock, Draft, Mark, WhyEnded, answers};
 use super::fact::{Fact, What};
 use super::id::ClockId;
-use super::ladder::{Turn, next_stage};
+use super::ladder::{Role, Turn, next_stage};
 use super::limit::whole_disagreement;
 use super::view::View;
 use crate::domain::time::Timestamp;
@@ -56,6 +56,13 @@ fn stages(
         };
         let stepped = after(view, fact, further);
         let overtaken = stepped.map(|f| (Mark::from(f), WhyEnded::Overtaken));
+        let holder = view.holder(view.now);
+        let next = match next_stage(stage) {
+            Role::HeadOfService if !holder.is_some_and(|code| view.head_of_service(code)) => {
+                Role::ServiceManager
+            }
+            role => role,
+        };
         let draft = view.draft(ClockId::C11, About::Stage(fact.position, stage), fact.place());
         let limits = view.limits(ClockId::C11, fact.at, met);
         let stage_end = limits.iter().map(|(from, limit)| draft.count.end(*from, *limit)).min();
@@ -63,7 +70,7 @@ fn stages(
             limits,
             // A stage does not outlast the week of the whole in which it began.
             due: stage_end.map(|end| (if fact.at < by_day { end.min(by_day) } else { end }, false)),
-            ladder: Some(vec![(next_stage(stage), Turn::AtBreach)]),
+            ladder: Some(vec![(next, Turn::AtBreach)]),
             met,
             over: [overtaken, view.misidentified()]
                 .into_iter()

@@ -125,7 +125,7 @@ pub enum Step {
     ConferenceHeld,
     /// The assessment is complete.
     AssessmentCompleted,
-    /// A plan started, changed or ended.
+    /// Something else changed on a plan or enquiry: it began, is planned, or ended.
     PlanChanged,
     /// A note, or a step that no clock waits for.
     Note,

@@ -1,6 +1,9 @@
 //! Who is asked, in which order, when something has not happened by its limit.
 
+use std::fmt;
+
 use super::id::ClockId;
+use super::limit::Limit;
 use crate::domain::party::Organisation;
 use crate::domain::referral::Urgency;
 use crate::domain::time::{MINUTE, Timestamp};
@@ -99,7 +102,7 @@ impl Role {
 
 /// When it becomes a contact's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub enum Turn {
     /// When the limit has passed.
     AtBreach,
     /// So many milliseconds after the start.
@@ -112,8 +115,21 @@ pub(super) enum Turn {
     WorkingDays(u16),
 }
 
-/// The ladder of a clock. C11's next stage depends on the stage, see [`next_stage`].
-pub(super) const fn ladder(id: ClockId, urgency: Urgency) -> &'static [(Role, Turn)] {
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Turn::AtBreach => f.write_str("at the limit"),
+            Turn::Since(millis) => write!(f, "{} after the start", Limit::Real(*millis)),
+            Turn::After(millis) => write!(f, "{} after the limit", Limit::Real(*millis)),
+            Turn::Again => f.write_str("after the same time again"),
+            Turn::WorkingDays(days) => write!(f, "{} later", Limit::WorkingDays(*days)),
+        }
+    }
+}
+
+/// The ladder of a clock. Whose turn it is after a stage of C11 depends on the stage: the team manager
+/// after the first, then the service manager, the head of service, the independent scrutineer.
+pub const fn ladder(id: ClockId, urgency: Urgency) -> &'static [(Role, Turn)] {
     use Role::*;
     use Turn::*;
     match id {

@@ -1,5 +1,7 @@
 //! How long a clock may run, and the instant at which that ends.
 
+use std::fmt;
+
 use super::id::ClockId;
 use crate::domain::calendar::{
     AuthorityHours, BankHolidays, SchoolDays, THREE_PM, after_business_time, office_hours,
@@ -23,6 +25,22 @@ pub enum Limit {
     NextFullSchoolDay,
     /// [`home_time_limit`].
     HomeTime,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Real(millis) if millis % HOUR == 0 => write!(f, "{} h", millis / HOUR),
+            Limit::Real(millis) if millis % MINUTE == 0 => write!(f, "{} min", millis / MINUTE),
+            Limit::Real(millis) => write!(f, "{} s", millis / SECOND),
+            Limit::Open(millis) => write!(f, "{} of business", Limit::Real(*millis)),
+            Limit::WorkingDays(1) => f.write_str("1 working day"),
+            Limit::WorkingDays(days) => write!(f, "{days} working days"),
+            Limit::NextSchoolDay => f.write_str("15:00 of the next school day"),
+            Limit::NextFullSchoolDay => f.write_str("15:00 of the next full school day"),
+            Limit::HomeTime => f.write_str("an hour before home time"),
+        }
+    }
 }
 
 /// Where an authority has promised more than the scheme asks for. It can make a clock faster and
@@ -73,9 +91,9 @@ pub(super) struct Count<'a> {
     pub bank_holidays: &'a BankHolidays,
     pub hours: &'a AuthorityHours,
     pub school: SchoolDays<'a>,
-    /// Whether the authority's cut-off moves the day of the start: only what comes in, only where
-    /// nobody is in danger.
-    pub cut_off: bool,
+    /// Until when the authority's cut-off moves the day of a start: until somebody says that a child
+    /// is in danger; `None` for all but what comes in.
+    pub cut_off_before: Option<Timestamp>,
     /// When the child goes home, where the school has said so.
     pub goes_home_at: Option<Timestamp>,
 }
@@ -103,7 +121,8 @@ impl Count<'_> {
 
     /// The day that is not counted.
     pub fn day_0(&self, start: Timestamp) -> Date {
-        let cut_off = if self.cut_off { self.hours.cut_off() } else { None };
+        let cut_off = self.cut_off_before.filter(|until| start < *until);
+        let cut_off = cut_off.and_then(|_| self.hours.cut_off());
         self.bank_holidays.day_of_receipt(start, cut_off)
     }
 

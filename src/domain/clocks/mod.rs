@@ -40,6 +40,6 @@ pub use clock::{About, Clock, Mark, State, WhyEnded, next_change};
 pub use fact::{Dispatch, Fact, Setting, Step, Thread, What};
 pub use held::{Held, Segment, held_between, segments};
 pub use id::{Class, ClockId};
-pub use ladder::{Role, Rung};
+pub use ladder::{Role, Rung, Turn, ladder};
 pub use limit::{Limit, Profile, home_time_limit, standard_limit};
 pub use notify::{Tell, tell};

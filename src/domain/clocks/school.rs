@@ -57,7 +57,7 @@ fn read(view: &View<'_>, fact: &Fact, school: &SchoolId, found: &mut Vec<Clock>)
     let draft = view.draft(ClockId::C12, about, fact.place());
     let count = view.count(view.holder(view.now), school);
     let due = count.school.three_pm_next(fact.at);
-    let mut ladder = super::ladder::ladder(ClockId::C12, view.urgency(fact.at)).to_vec();
+    let mut ladder = super::ladder(ClockId::C12, view.urgency(fact.at)).to_vec();
     let (first, last) = (fact.at.in_england().0, due.in_england().0);
     let closed = (first.days()..last.days())
         .map(Date::from_days)

@@ -1,6 +1,6 @@
 //! Threads as stories: what happened, and how every clock then stands.
 
-use proptest::prelude::*;
+mod properties;
 
 use super::*;
 use crate::domain::calendar::{AuthorityHours, Calendars, SchoolCalendar, Term};
@@ -266,6 +266,18 @@ fn a_cut_off_is_for_what_can_wait() {
 }
 
 #[test]
+fn no_cut_off_once_somebody_is_in_danger() {
+    let mut story = Story::sent("11-20 16:30", Urgency::U2);
+    let hours = story.setting.calendars.authorities.get_mut(&newham()).unwrap();
+    hours.cut_off = Some(16 * 60);
+    assert_eq!(story.shows("C5 child-1", "11-20 17:00"), "due Tue 24 Nov 17:00, running");
+    let urgent =
+        What::Version { children: 1, urgency: Urgency::U1, in_school: false, goes_home_at: None };
+    story.school("11-20 17:30", urgent);
+    assert_eq!(story.shows("C5 child-1", "11-20 18:00"), "due Mon 23 Nov 17:00, running");
+}
+
+#[test]
 fn a2_a_transfer_keeps_the_clock_and_says_who_held_it() {
     let mut story = Story::sent("11-23 10:00", Urgency::U2);
     story.newham("11-23 10:30", What::Acknowledged);
@@ -283,6 +295,11 @@ fn a2_a_transfer_keeps_the_clock_and_says_who_held_it() {
     let held: Vec<_> = c5.held.iter().map(held).collect();
     assert_eq!(held, [("316".to_owned(), false, 240), ("204".to_owned(), false, 19 * 60)]);
     assert_eq!(story.shows("C3 delivery-204-6", "11-23 16:00"), "due Mon 23 Nov 15:05, overdue");
+    // Whose time a delivery or a proposal takes is clear, whoever holds the referral.
+    let c8 = story.clock("C8 event-6", "11-24 09:00").held;
+    assert_eq!(c8, [Held { authority: hackney(), in_transit: false, millis: 3 * HOUR }]);
+    let c2 = story.clock("C2 delivery-204-6", "11-24 09:00").held;
+    assert_eq!(c2, [Held { authority: hackney(), in_transit: true, millis: 5 * MINUTE }]);
     let segments = story.read("11-24 09:00").segments;
     assert_eq!(segments.len(), 2);
     assert_eq!((segments[0].to, segments[1].to), (t("11-23 14:00"), t("11-24 09:00")));
@@ -330,6 +347,8 @@ fn a_question_stops_nothing_but_has_its_own_clock() {
     assert_eq!(story.clock("C5 child-1", "11-23 11:00").due_at, before.due_at);
     assert_eq!(story.shows("C6 event-5", "11-23 11:00"), "due Tue 24 Nov 17:00, running");
     assert_eq!(story.read("11-23 11:00").attention, Attention::WaitingOnSchool);
+    assert!(story.clock("C6 event-5", "11-23 12:00").held.is_empty(), "the school's own time");
+    assert_eq!(story.read("11-23 11:00").waiting.unwrap().clock, ClockId::C6, "C3 is due first");
     assert_eq!(story.rings("C6 event-5", "11-24 17:01"), ["deputy safeguarding lead"]);
     story.school("11-23 12:00", What::InformationSupplied { answers: asked });
     assert_eq!(story.shows("C6 event-5", "11-23 12:00"), "due Tue 24 Nov 17:00, in time");
@@ -475,6 +494,20 @@ fn a11_a_disagreement_through_its_stages() {
     story.school("12-01 09:00", What::DisagreementResolved);
     assert_eq!(story.shows("C11 stage-10-3", "12-02 09:00"), "due Tue 1 Dec 17:00, in time");
     assert_eq!(story.shows("C11 disagreement-7", "12-02 09:00"), "due Tue 1 Dec 17:00, in time");
+    let answers = |stage| {
+        let mut story = Story::sent("11-23 10:00", Urgency::U2);
+        story.school("11-23 11:00", What::DisagreementRaised { stage });
+        let plain = story.rings(&format!("C11 stage-5-{stage}"), "11-24 17:01")[0];
+        let profile = Profile { head_of_service: true, ..Profile::default() };
+        story.setting.profiles.insert(newham(), profile);
+        let offered = story.clock(&format!("C11 stage-5-{stage}"), "11-24 17:01");
+        let offered = offered.offered_stage(t("11-24 17:01"));
+        (plain, story.rings(&format!("C11 stage-5-{stage}"), "11-24 17:01")[0], offered)
+    };
+    assert_eq!(answers(1), ("team manager", "team manager", Some(2)));
+    assert_eq!(answers(2), ("service manager", "service manager", Some(3)));
+    assert_eq!(answers(3), ("service manager", "head of service", Some(4)));
+    assert_eq!(answers(5), ("independent scrutineer", "independent scrutineer", None));
     let mut urgent = Story::sent("11-23 10:00", Urgency::U0);
     urgent.school("11-23 11:00", What::DisagreementRaised { stage: 4 });
     assert_eq!(urgent.shows("C11 stage-5-4", "11-23 11:00"), "due Mon 23 Nov 13:00, running");
@@ -644,6 +677,14 @@ fn an_urgent_referral_at_an_empty_desk_says_so_until_a_call_is_recorded() {
     let mut transferred = Story::sent("11-20 17:30", Urgency::U1);
     transferred.then("11-20 17:31", &by(hackney()), What::TransferAccepted { answers: 0 });
     assert_eq!(transferred.read("11-20 17:31").unattended, None, "a duty team reads there");
+    // A call to the first authority, or somebody reading there, says nothing of the second.
+    let kent: DfeCode = "886".parse().unwrap();
+    story.newham("11-20 17:41", What::Opened);
+    story.then("11-20 18:00", &by(kent), What::TransferAccepted { answers: 0 });
+    let unattended = story.read("11-20 18:00").unattended.unwrap();
+    assert_eq!((unattended.authority, unattended.until), (kent, None));
+    story.school("11-20 18:10", What::CallRecorded);
+    assert_eq!(story.read("11-20 18:10").unattended, None);
 }
 
 #[test]
@@ -774,6 +815,17 @@ fn a5_a_delivery_beside_the_accountable_one_is_acknowledged_by_itself() {
     assert_eq!((clock.class, clock.waits_for), (Class::Scheme, Some(by(kent))));
     story.then("11-23 12:00", &by(kent), What::Acknowledged);
     assert_eq!(story.shows("C5 delivery-886-5", "11-23 12:00"), "due Tue 24 Nov 17:00, in time");
+    // Whoever has read it is not asked to read it again before taking it over.
+    let proposed = story.newham("11-23 12:30", What::TransferProposed { to: kent });
+    story.then("11-23 12:30", &by(kent), What::Delivered { to: kent, of: proposed });
+    let opened = format!("C3 delivery-886-{proposed}");
+    assert_eq!(story.shows(&opened, "11-23 12:30"), "due Mon 23 Nov 16:30, in time");
+    // A later version goes there too, and is not to be acknowledged again.
+    let again = What::Dispatched { to: kent, why: Dispatch::CaseHolding };
+    let position = story.then("11-23 13:00", &exchange(), again);
+    let names: Vec<_> = story.read("11-23 13:00").clocks.iter().map(Clock::name).collect();
+    assert!(names.contains(&format!("C2 delivery-886-{position}")));
+    assert!(!names.contains(&format!("C5 delivery-886-{position}")));
     assert_eq!(story.shows("C5 referral", "11-23 12:00"), "due Tue 24 Nov 17:00, running");
 }
 
@@ -846,219 +898,4 @@ fn codes_names_and_classes() {
     assert_eq!(class(RequestType::InformationOnly), Class::Scheme);
     let informed = story(RequestType::InformationOnly).read("11-23 10:00").clocks;
     assert!(!informed.iter().any(|c| c.name() == "C5 child-1"), "nothing to decide");
-}
-
-/// Anything that may be recorded, legal or not: the clocks must stay sound for all of it.
-fn any_what() -> impl Strategy<Value = What> {
-    let child = 1u32..3;
-    let place = 1u32..14;
-    let to = prop::sample::select(vec![newham(), hackney()]);
-    let urgency = prop::sample::select(Urgency::ALL.to_vec());
-    let steps = prop::sample::select(vec![
-        Step::StrategyDiscussion,
-        Step::EnquiryEnded,
-        Step::ConferenceHeld,
-        Step::AssessmentCompleted,
-        Step::PlanChanged,
-        Step::Note,
-    ]);
-    prop_oneof![
-        Just(What::Opened),
-        Just(What::Acknowledged),
-        Just(What::InformationRequested),
-        Just(What::Interim),
-        Just(What::ResponsibilityDisputed),
-        Just(What::DisputeResolved),
-        Just(What::WithdrawalRequested),
-        Just(What::CallRecorded),
-        Just(What::DisagreementResolved),
-        (urgency, any::<bool>(), 1u32..4).prop_map(|(urgency, in_school, children)| {
-            What::Version { children, urgency, in_school, goes_home_at: None }
-        }),
-        (to.clone(), place.clone()).prop_map(|(to, of)| What::Delivered { to, of }),
-        to.clone().prop_map(|to| What::TransferProposed { to }),
-        to.prop_map(|to| What::Dispatched { to, why: Dispatch::ChildInArea }),
-        place.clone().prop_map(|answers| What::InformationSupplied { answers }),
-        place.clone().prop_map(|answers| What::TransferAccepted { answers }),
-        place.clone().prop_map(|answers| What::TransferDeclined { answers }),
-        place.clone().prop_map(|answers| What::TransferWithdrawn { answers }),
-        place.clone().prop_map(|answers| What::DisagreementResponded { answers }),
-        place.prop_map(|position| What::Read { position }),
-        (child.clone(), any::<bool>())
-            .prop_map(|(child, assessed)| What::Decided { child, assessed }),
-        child.clone().prop_map(|child| What::Allocated { child }),
-        child.clone().prop_map(|child| What::WorkerChanged { child, since: None }),
-        child.clone().prop_map(|child| What::Closed { child }),
-        (child, steps).prop_map(|(child, step)| What::Progress { child, step, since: None }),
-        (1u8..6).prop_map(|stage| What::DisagreementRaised { stage }),
-        (1u8..6).prop_map(|stage| What::DisagreementStepped { stage }),
-    ]
-}
-
-/// A thread that was accepted at some time of 2026, with what followed.
-fn any_story() -> impl Strategy<Value = Story> {
-    let author = 0usize..3;
-    let fact = (0i64..20_000, author, any_what());
-    let urgency = prop::sample::select(Urgency::ALL.to_vec());
-    (0i64..400_000, urgency, prop::collection::vec(fact, 0..12)).prop_map(
-        |(minute, urgency, facts)| {
-            let from = t("01-05 00:00").plus(minute * MINUTE);
-            let mut story = Story::sent("11-23 10:00", urgency);
-            for fact in &mut story.thread.facts {
-                fact.at = from;
-            }
-            let mut at = from;
-            for (later, author, what) in facts {
-                at = at.plus(later * MINUTE);
-                let author = [by(newham()), by(hackney()), the_school()][author].clone();
-                let position = story.thread.facts.len() as u32 + 1;
-                story.thread.facts.push(Fact { at, position, by: author, what });
-            }
-            story
-        },
-    )
-}
-
-fn kind(state: State) -> u8 {
-    match state {
-        State::Running => 0,
-        State::Warned => 1,
-        State::Met(_) | State::Ended(..) => 2,
-        State::Breached { late: None, ended: None } => 3,
-        State::Breached { .. } => 4,
-    }
-}
-
-proptest! {
-    #[test]
-    fn clocks_go_one_way(story in any_story(), first in 0i64..300_000, then in 0i64..100_000) {
-        let start = story.thread.facts[0].at;
-        let (now, later) = (start.plus(first * MINUTE), start.plus((first + then) * MINUTE));
-        let before = read(&story.thread, &story.setting, now).clocks;
-        let after = read(&story.thread, &story.setting, later).clocks;
-        for clock in &before {
-            let found = after.iter().find(|c| c.name() == clock.name());
-            prop_assert!(found.is_some(), "{} is gone", clock.name());
-            let found = found.unwrap();
-            prop_assert!(found.due_at <= clock.due_at, "{} was put off", clock.name());
-            prop_assert_eq!(found.started_at, clock.started_at);
-            prop_assert!(!clock.state.is_breached() || found.state.is_breached());
-            let open = clock.state.is_open();
-            prop_assert!(open || kind(found.state) == kind(clock.state), "{}", clock.name());
-            prop_assert!(kind(found.state) >= kind(clock.state), "{}", clock.name());
-        }
-        let names: std::collections::BTreeSet<_> = after.iter().map(Clock::name).collect();
-        prop_assert_eq!(names.len(), after.len(), "each has its own name");
-    }
-
-    #[test]
-    fn the_order_in_which_facts_are_given_means_nothing(
-        story in any_story(), after in 0i64..300_000, turn in 0usize..16,
-    ) {
-        let now = story.thread.facts[0].at.plus(after * MINUTE);
-        let mut other = story.thread.clone();
-        let length = other.facts.len();
-        other.facts.rotate_left(turn % length);
-        other.facts.reverse();
-        let as_told = read(&story.thread, &story.setting, now);
-        prop_assert_eq!(&read(&other, &story.setting, now), &as_told);
-        // Nor does what no clock waits for.
-        let position = length as u32 + 1;
-        let what = What::Reached { school: school_id("900009"), position: 1 };
-        other.facts.push(Fact { at: now, position, by: exchange(), what });
-        prop_assert_eq!(&read(&other, &story.setting, now), &as_told);
-    }
-
-    #[test]
-    fn segments_follow_each_other_and_are_the_whole(story in any_story(), after in 0i64..300_000) {
-        let start = story.thread.facts[0].at;
-        let now = start.plus(after * MINUTE);
-        let reading = read(&story.thread, &story.setting, now);
-        let over = view::View::new(&story.thread, &story.setting, now).is_over();
-        let end = over.map_or(now, |mark| mark.at);
-        let sum: i64 = reading.segments.iter().map(|s| s.to.since(s.from)).sum();
-        prop_assert_eq!(sum, end.since(start));
-        for pair in reading.segments.windows(2) {
-            prop_assert_eq!(pair[0].to, pair[1].from);
-        }
-        let linked = |c: &&Clock| matches!(c.about, About::Delivery(..));
-        let fives = reading.clocks.iter().filter(|c| c.id == ClockId::C5 && !linked(c));
-        for clock in fives.filter(|c| c.state.is_open()) {
-            let held: i64 = clock.held.iter().map(|h| h.millis).sum();
-            prop_assert_eq!(held, now.since(clock.started_at));
-        }
-    }
-
-    #[test]
-    fn a_transfer_changes_no_limit_but_its_own(story in any_story(), after in 0i64..300_000) {
-        let now = story.thread.facts[0].at.plus(after * MINUTE);
-        let mut without = story.thread.clone();
-        without.facts.retain(|fact| {
-            !matches!(
-                fact.what,
-                What::TransferProposed { .. }
-                    | What::TransferAccepted { .. }
-                    | What::TransferDeclined { .. }
-                    | What::TransferWithdrawn { .. }
-            )
-        });
-        let with = read(&story.thread, &story.setting, now).clocks;
-        for clock in read(&without, &story.setting, now).clocks {
-            // A later version goes to whoever is accountable by then.
-            let is_same = |c: &&Clock| match (&c.about, &clock.about) {
-                (About::Delivery(_, a), About::Delivery(_, b)) => c.id == clock.id && a == b,
-                _ => c.name() == clock.name(),
-            };
-            let same = with.iter().find(is_same);
-            prop_assert!(same.is_some(), "{} is gone", clock.name());
-            prop_assert_eq!(same.unwrap().due_at, clock.due_at, "{}", clock.name());
-        }
-    }
-
-    #[test]
-    fn a_worker_that_sleeps_until_the_next_change_misses_nothing(
-        story in any_story(), after in 0i64..300_000,
-    ) {
-        // All facts are past, so that only time changes anything.
-        let last = story.thread.facts.iter().map(|f| f.at).max().unwrap();
-        let now = last.plus(after * SECOND);
-        let what_shows = |at: Timestamp| {
-            let found = read(&story.thread, &story.setting, at);
-            let clocks: Vec<_> = found
-                .clocks
-                .iter()
-                .map(|c| {
-                    let contacts: Vec<Rung> = c.contacts(at).into_iter().cloned().collect();
-                    (c.name(), c.state, contacts)
-                })
-                .collect();
-            (clocks, found.offered_stage, found.unattended.is_some())
-        };
-        let shown = what_shows(now);
-        match read(&story.thread, &story.setting, now).next_change {
-            Some(next) => {
-                prop_assert!(next > now);
-                let just_before = next.plus(-1);
-                prop_assert!(just_before == now || what_shows(just_before).0 == shown.0);
-                prop_assert!(what_shows(just_before).1 == shown.1);
-            }
-            None => prop_assert!(what_shows(now.plus(900 * DAY)).0 == shown.0),
-        }
-    }
-
-    #[test]
-    fn working_day_limits_end_on_working_days(story in any_story()) {
-        let now = story.thread.facts[0].at.plus(900 * DAY);
-        let holidays = &story.setting.calendars.bank_holidays;
-        let counted = [ClockId::C5, ClockId::C7, ClockId::C9, ClockId::C10, ClockId::C11, ClockId::C13];
-        for clock in read(&story.thread, &story.setting, now).clocks {
-            let urgent = story.thread.facts.iter().any(|f| matches!(f.what, What::Version { urgency, .. } if urgency.is_urgent()));
-            if counted.contains(&clock.id) && !(clock.id == ClockId::C11 && urgent) {
-                prop_assert!(holidays.is_working_day(clock.due_at.in_england().0), "{}", clock.name());
-            }
-            prop_assert!(clock.due_at >= clock.started_at);
-            prop_assert!(clock.warn_at.is_none_or(|at| clock.started_at <= at && at <= clock.due_at));
-            prop_assert!(clock.ladder.is_sorted_by_key(|rung| rung.at));
-        }
-    }
 }

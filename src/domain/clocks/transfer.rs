@@ -52,6 +52,7 @@ pub(super) fn clocks(view: &View<'_>, found: &mut Vec<Clock>) {
             met,
             over: [withdrawn, draft.over].into_iter().flatten().min_by_key(|(m, _)| m.place()),
             waits_for: Some(Organisation::Authority(proposal.to)),
+            held_by: Some(proposal.to),
             authorities: proposal.from.into_iter().chain([proposal.to]).collect(),
             ..draft
         };

@@ -145,6 +145,12 @@ impl<'a> View<'a> {
         by_then.or(said.first().map(|s| s.urgency)).unwrap_or(Urgency::U2)
     }
 
+    /// Until when a cut-off counts: until a version is urgent.
+    pub fn cut_off_before(&self) -> Option<Timestamp> {
+        let urgent = self.situations().into_iter().find(|s| s.urgency.is_urgent());
+        Some(urgent.map_or(Timestamp::from_millis(i64::MAX), |s| s.at))
+    }
+
     /// The limits of a clock that starts at `start`. A version that says it is more urgent than
     /// was thought, before the clock was stopped, can only bring its end forward.
     pub fn limits(
@@ -189,7 +195,7 @@ impl<'a> View<'a> {
             bank_holidays: &calendars.bank_holidays,
             hours,
             school: calendars.school(school),
-            cut_off: false,
+            cut_off_before: None,
             goes_home_at: None,
         }
     }
@@ -210,6 +216,7 @@ impl<'a> View<'a> {
             waits_for: holder.map(Organisation::Authority),
             authorities: holder.into_iter().collect(),
             school,
+            held_by: None,
             ladder: None,
             due: None,
             stage: None,

@@ -169,3 +169,63 @@ impl fmt::Display for Explanation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Digest;
+    use crate::domain::routing::gss::Nation;
+
+    #[test]
+    fn each_kind_of_answer_has_its_sentence() {
+        let (a, b): (DfeCode, DfeCode) = ("991".parse().unwrap(), "992".parse().unwrap());
+        let near = |b| Answer::NearBoundary { a, b, metres: 40, retired: false };
+        let other = near(Neighbour::Authority(b));
+        for (answer, other, words, warned) in [
+            (Answer::One(a), None, "Ayton is responsible.", None),
+            (Answer::Retired { was: a }, None, "Ayton is responsible.", None),
+            (other, Some("Beeton"), "Ayton, or Beeton? A person confirms", Some("of Beeton.")),
+            (near(Neighbour::Unsettled), None, "Ayton? A person", Some("is not settled.")),
+            (Answer::KnownUnplaced, None, "The postcode exists", None),
+            (Answer::Reorganised { was: a }, None, "It was Ayton", None),
+            (Answer::NotEngland(Nation::Wales), None, "Not in England but in Wales", None),
+            (Answer::Unknown, None, "No such postcode is listed", None),
+            (Answer::NotAPostcode, None, "This is not a postcode", None),
+        ] {
+            let (summary, warnings) = sentence(&answer, "Ayton", other);
+            assert!(summary.starts_with(words), "{summary}");
+            assert_eq!(warnings.len(), usize::from(warned.is_some()), "{warnings:?}");
+            let warning = warned.map_or("", |end| &warnings[0][..warnings[0].find(end).unwrap()]);
+            assert!(warning.is_empty() || warning.starts_with("Listed under Ayton, and 40 m"));
+        }
+    }
+
+    #[test]
+    fn a_person_reads_everything_that_an_answer_rests_on() {
+        let digest = Digest::from_bytes([0; 32]);
+        let explanation = Explanation {
+            answer: Answer::One("991".parse().unwrap()),
+            as_of: Date::new(2026, 11, 21).unwrap(),
+            authority: Some(("991".parse().unwrap(), "Ayton".to_string())),
+            alternatives: vec![(Some("992".parse().unwrap()), "Beeton".to_string())],
+            rule: Basis::Lives,
+            summary: "Ayton is responsible.".to_string(),
+            warnings: vec!["Look twice.".to_string()],
+            age_months: 1,
+            versions: Versions {
+                postcodes: "Made up 2026-10".to_string(),
+                postcodes_digest: digest,
+                districts: "2026-04".to_string(),
+                districts_digest: digest,
+            },
+        };
+        let rule = format!("{}: {}", Basis::Lives.id(), Basis::Lives.title());
+        let expected = format!(
+            "Ayton is responsible.\n\n  authority    Ayton (991)\n  rule         {rule}\n  \
+             or           Beeton (992)\n  as of        2026-11-21\n  \
+             table        Made up 2026-10, 1 month old\n  districts    2026-04\n  \
+             warning      Look twice.\n"
+        );
+        assert_eq!(explanation.to_string(), expected);
+    }
+}

@@ -6,7 +6,8 @@ use rustls::pki_types::CertificateDer;
 use super::{
     AcceptOutcome, Acceptance, Append, AppendOutcome, CheckReport, DeliveredTokens, DeliveryFilter,
     DeliveryId, DeliveryRow, DeliverySelector, Document, Head, Lease, LeaseRequest, LeasedDelivery,
-    Pending, Seen, Settled, StoredToken, Thread, TokenKind,
+    Pending, Seen, Settled, StoredToken, StreamAcks, StreamId, StreamOutcome, StreamStanding,
+    Thread, TokenKind,
 };
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
@@ -274,6 +275,16 @@ pub trait GatewayStore: Send + Sync + 'static {
 
     /// Entries of a party's feed after `after` (0 for the start).
     fn feed(&self, party: &Organisation, after: u64, limit: u32) -> Pending<'_, Vec<FeedEntry>>;
+
+    /// How far a stream is; at the start if it has acknowledged nothing. Creates nothing.
+    fn stream(&self, id: &StreamId) -> Pending<'_, StreamStanding>;
+
+    /// Marks positions of a stream as done, in one transaction; the first ones create it. What was done
+    /// before may be among them. Costs what is out of order, not what was ever read.
+    ///
+    /// [`super::StoreFault::Misuse`] for position 0 and for one more than [`super::STREAM_WINDOW`]
+    /// beyond the last up to which all are done.
+    fn acknowledge(&self, acks: StreamAcks) -> Pending<'_, StreamOutcome>;
 
     /// Commits as much as a usual referral, for the sake of it: `Ok` means that a referral could be accepted
     /// now.

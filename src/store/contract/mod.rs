@@ -24,6 +24,7 @@ mod delivery;
 mod fault;
 mod gateway;
 mod retention;
+mod stream;
 mod thread;
 mod values;
 
@@ -36,6 +37,7 @@ pub use delivery::*;
 pub use fault::*;
 pub use gateway::*;
 pub use retention::*;
+pub use stream::*;
 pub use thread::*;
 pub use values::*;
 

@@ -147,6 +147,27 @@ const INVARIANTS: &[(&str, &str)] = &[
          WHERE NOT EXISTS (SELECT FROM log l WHERE l.token = f.token)",
     ),
     (
+        "is ahead of its party's feed, or keeps what it need not or may not",
+        "SELECT 'stream ' || s.name || ' of ' || s.party FROM streams s
+         LEFT JOIN (SELECT party, max(position) AS last FROM feeds GROUP BY party) f
+             ON f.party = s.party
+         LEFT JOIN (SELECT party, person, name, min(position) AS first, max(position) AS last
+                    FROM stream_acks GROUP BY party, person, name) a
+             ON a.party = s.party AND a.person = s.person AND a.name = s.name
+         WHERE s.done > coalesce(f.last, 0) OR a.last > coalesce(f.last, 0)
+             OR a.first <= s.done + 1 OR a.last > s.done + 1000",
+    ),
+    (
+        "belongs to no stream, or to no place of the feed",
+        "SELECT 'acknowledgement of ' || party FROM (
+             SELECT party, person, name, position FROM stream_acks
+             UNION ALL SELECT party, person, name, position FROM stream_errors) a
+         WHERE NOT EXISTS (SELECT FROM streams s WHERE s.party = a.party AND s.person = a.person
+                           AND s.name = a.name)
+             OR NOT EXISTS (SELECT FROM feeds f WHERE f.party = a.party
+                            AND f.position = a.position)",
+    ),
+    (
         "comes before an older token of its referral",
         "SELECT 'log entry ' || idx FROM (
              SELECT l.idx, l.token, max(l.token) OVER (PARTITION BY t.owner ORDER BY l.idx) AS newest

@@ -12,7 +12,7 @@ use super::retention::{self, retention_store};
 use super::schema::Kind;
 use super::settings::Settings;
 use super::thread::{self, SealedAppend};
-use super::{accept_batch, check_gateway, delivered, deliveries, read, rows, sequence};
+use super::{accept_batch, check_gateway, delivered, deliveries, read, rows, sequence, streams};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::retention::Erasure;
@@ -288,6 +288,22 @@ impl GatewayStore for PostgresGateway {
         self.engine.read(move |session| {
             let party = Arc::clone(&party);
             Box::pin(async move { sequence::feed(session, &party, after, limit).await })
+        })
+    }
+
+    fn stream(&self, id: &StreamId) -> Pending<'_, StreamStanding> {
+        let id = Arc::new(id.clone());
+        self.engine.read(move |session| {
+            let id = Arc::clone(&id);
+            Box::pin(async move { streams::standing(session, &id).await })
+        })
+    }
+
+    fn acknowledge(&self, acks: StreamAcks) -> Pending<'_, StreamOutcome> {
+        let acks = Arc::new(acks);
+        self.engine.write(move |session, _| {
+            let acks = Arc::clone(&acks);
+            Box::pin(async move { streams::acknowledge(session, &acks).await })
         })
     }
 

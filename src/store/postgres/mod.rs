@@ -40,6 +40,7 @@ mod schema;
 mod sequence;
 mod session;
 mod settings;
+mod streams;
 mod thread;
 mod together;
 

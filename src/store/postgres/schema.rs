@@ -20,6 +20,7 @@ const COMMON_1: &str = include_str!("migrations/common_0001.sql");
 const GATEWAY: &[&[&str]] = &[
     &[COMMON_1, include_str!("migrations/gateway_0001.sql")],
     &[include_str!("migrations/gateway_0002.sql")],
+    &[include_str!("migrations/gateway_0003.sql")],
 ];
 const AUTHORITY: &[&[&str]] = &[&[COMMON_1, include_str!("migrations/authority_0001.sql")]];
 

@@ -150,3 +150,30 @@ pub fn restore(from: &Path, to: &Path) -> Result<Draft, CopyFault> {
     schema::renew(&mut engine::connect(&draft.path)?)?;
     Ok(draft)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_leaves_nothing_behind_unless_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("copy.db");
+        let names = || {
+            let files = fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let draft = Draft::begin(&target, ".part").unwrap();
+        let [_, wal, _] = beside(draft.path());
+        fs::write(wal, b"what SQLite keeps beside it").unwrap();
+        assert_eq!(names(), ["copy.db.part", "copy.db.part-wal"]);
+        drop(draft);
+        assert!(names().is_empty());
+        Draft::begin(&target, ".part").unwrap().keep().unwrap();
+        assert_eq!(names(), ["copy.db"]);
+        let refused = Draft::begin(&target, ".part").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+    }
+}

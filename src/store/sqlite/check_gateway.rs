@@ -101,6 +101,17 @@ const INVARIANTS: &[(&str, &str)] = &[
         "SELECT 'feed of ' || party FROM feeds GROUP BY party HAVING max(position) <> count(*)",
     ),
     (
+        "is ahead of its party's feed, or keeps what it need not or may not",
+        "SELECT 'stream ' || s.name || ' of ' || s.party FROM streams s
+         LEFT JOIN (SELECT party, max(position) AS last FROM feeds GROUP BY party) f
+             ON f.party = s.party
+         LEFT JOIN (SELECT party, person, name, min(position) AS first, max(position) AS last
+                    FROM stream_acks GROUP BY party, person, name) a
+             ON a.party = s.party AND a.person = s.person AND a.name = s.name
+         WHERE s.done > coalesce(f.last, 0) OR a.last > coalesce(f.last, 0)
+             OR a.first <= s.done + 1 OR a.last > s.done + 1000",
+    ),
+    (
         "comes before an older token of its referral",
         "SELECT 'log entry ' || idx FROM (
              SELECT l.idx, l.token, max(l.token) OVER (PARTITION BY t.owner ORDER BY l.idx) AS newest

@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::engine::{Engine, Settings};
 use super::retention::{self, retention_store};
-use super::{accept, check_gateway, deliveries, read, rows, schema, sequence, thread};
+use super::{accept, check_gateway, deliveries, read, rows, schema, sequence, streams, thread};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::retention::Erasure;
@@ -194,6 +194,15 @@ impl GatewayStore for SqliteGateway {
     fn feed(&self, party: &Organisation, after: u64, limit: u32) -> Pending<'_, Vec<FeedEntry>> {
         let party = party.clone();
         self.engine.long_read(move |conn| sequence::feed(conn, &party, after, limit))
+    }
+
+    fn stream(&self, id: &StreamId) -> Pending<'_, StreamStanding> {
+        let id = id.clone();
+        self.engine.read(move |conn| streams::standing(conn, &id))
+    }
+
+    fn acknowledge(&self, acks: StreamAcks) -> Pending<'_, StreamOutcome> {
+        self.engine.write(move |conn| streams::acknowledge(conn, &acks))
     }
 
     fn probe_writable(&self, now: Timestamp) -> Pending<'_, ()> {

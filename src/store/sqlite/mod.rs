@@ -32,6 +32,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sequence;
+mod streams;
 mod thread;
 mod writer;
 

@@ -147,31 +147,133 @@ fn day() -> Date {
     Date::new(2026, 11, 21).unwrap()
 }
 
+/// A child at school with nothing special about it.
+fn lives(residence: Residence) -> ChildFacts {
+    ChildFacts {
+        pointer: "/children/0".to_string(),
+        residence,
+        where_now: WhereNow::AtSchool,
+        now_postcode: None,
+        danger_now: false,
+        not_safe_home: false,
+        goes_home_at: None,
+        cases: vec![],
+    }
+}
+
+fn at(typed: &str) -> Residence {
+    Residence::Postcode(typed.to_string())
+}
+
+/// What is decided on `day` for a child of a school in the area of 992.
+fn decided_on(day: Date, urgency: Urgency, child: ChildFacts) -> Decision {
+    let (postcodes, districts) = tables();
+    let request_type = RequestType::Protection;
+    let facts =
+        RoutingFacts { urgency, request_type, children: vec![child], setting: None, choice: None };
+    let atlas = Atlas { postcodes: &postcodes, districts: &districts };
+    decide(atlas, &facts, Some(dfe("992")), day)
+}
+
+fn decided(urgency: Urgency, child: ChildFacts) -> Decision {
+    decided_on(day(), urgency, child)
+}
+
+fn rules_of(violations: &[Violation]) -> Vec<&'static str> {
+    violations.iter().map(|v| v.rule.id).collect()
+}
+
 #[test]
 fn until_when_the_child_is_there_is_told() {
-    let (postcodes, districts) = tables();
-    let facts = RoutingFacts {
-        urgency: Urgency::U1,
-        request_type: RequestType::Protection,
-        children: vec![ChildFacts {
-            pointer: "/children/0".to_string(),
-            residence: Residence::Postcode("E1 1AA".to_string()),
-            where_now: WhereNow::AtSchool,
-            now_postcode: None,
-            danger_now: false,
-            not_safe_home: true,
-            goes_home_at: Some(15 * 60 + 15),
-            cases: vec![],
-        }],
-        setting: None,
-        choice: None,
-    };
-    let atlas = Atlas { postcodes: &postcodes, districts: &districts };
-    let decision = decide(atlas, &facts, Some(dfe("992")), day());
+    let goes_home_at = Some(15 * 60 + 15);
+    let child = ChildFacts { not_safe_home: true, goes_home_at, ..lives(at("E1 1AA")) };
+    let decision = decided(Urgency::U1, child);
     let linked = &decision.deliveries[1];
     assert_eq!((linked.authority, linked.purpose), (dfe("992"), Purpose::Linked));
     assert_eq!(linked.reasons[0].until, Some(15 * 60 + 15));
     assert!(!linked.purpose.must_acknowledge());
+}
+
+#[test]
+fn where_a_child_stays_counts_only_without_a_known_home() {
+    let stays = |residence, where_now| {
+        let child =
+            ChildFacts { where_now, now_postcode: Some("E2 1AA".to_string()), ..lives(residence) };
+        let decision = decided(Urgency::U1, child);
+        let asked = decision.confirmations.iter().map(|c| c.question.rule.id).collect::<Vec<_>>();
+        assert_eq!(decision.is_flagged(), !asked.is_empty());
+        (decision.accountable.unwrap().to_string(), asked)
+    };
+    for (residence, where_now, accountable, asked) in [
+        (at("E1 1AA"), WhereNow::AtSchool, "991", vec![]),
+        (at("E1 1AA"), WhereNow::Hospital, "992", vec![]),
+        (Residence::NoFixedAbode, WhereNow::Elsewhere, "992", vec![]),
+        (Residence::Unknown, WhereNow::Hospital, "992", vec![]),
+        (Residence::Unknown, WhereNow::Elsewhere, "992", vec![rules::HOME_UNKNOWN.id]),
+    ] {
+        assert_eq!(stays(residence, where_now), (accountable.to_string(), asked), "{where_now:?}");
+    }
+}
+
+#[test]
+fn a_person_confirms_between_the_two_sides_of_a_boundary() {
+    let decision = decided(Urgency::U1, lives(at("E2 1AB")));
+    assert!(decision.is_routed() && decision.is_flagged());
+    let confirmation = Confirmation {
+        question: Violation::at(rules::NEAR_BOUNDARY, "/children/0"),
+        candidate: dfe("992"),
+        or: Some(dfe("991")),
+    };
+    assert_eq!(decision.confirmations, [confirmation]);
+    assert!(!decided(Urgency::U1, lives(at("E1 1AA"))).is_flagged());
+    let without_anybody = Decision { deliveries: vec![], ..decision };
+    assert!(!without_anybody.is_routed());
+}
+
+#[test]
+fn an_authority_is_told_once_with_each_reason_once() {
+    let case = CaseHolder { authority: Some(dfe("992")), kind: CaseKind::OpenCase };
+    let child = ChildFacts {
+        danger_now: true,
+        where_now: WhereNow::AtHome,
+        cases: vec![case, case],
+        ..lives(at("E2 1AA"))
+    };
+    let decision = decided(Urgency::U0, child);
+    let [only] = &decision.deliveries[..] else { panic!("one authority") };
+    let reasons: Vec<_> = only.reasons.iter().map(|reason| reason.basis).collect();
+    assert_eq!(reasons, [Basis::Lives, Basis::DangerNow, Basis::CaseHolding]);
+    assert!(decision.warnings.is_empty(), "{:?}", rules_of(&decision.warnings));
+}
+
+#[test]
+fn the_setting_of_an_adult_is_where_its_postcode_says_or_else_where_it_is_named() {
+    let (postcodes, districts) = tables();
+    let atlas = Atlas { postcodes: &postcodes, districts: &districts };
+    for (postcode, named, accountable, differs) in [
+        (Some("E1 1AA"), Some("991"), Some("991"), false),
+        (Some("E1 1AA"), Some("992"), Some("991"), true),
+        (Some("E1 1AA"), None, Some("991"), false),
+        (Some("E3 1AA"), Some("992"), Some("992"), false),
+        (Some("E3 1AA"), None, None, false),
+        (None, Some("992"), Some("992"), false),
+    ] {
+        let setting =
+            SettingFacts { authority: named.map(dfe), postcode: postcode.map(str::to_string) };
+        let facts = RoutingFacts {
+            urgency: Urgency::U2,
+            request_type: RequestType::Lado,
+            children: vec![],
+            setting: Some(setting),
+            choice: None,
+        };
+        let decision = decide(atlas, &facts, None, day());
+        assert_eq!(decision.accountable, accountable.map(dfe), "{postcode:?} {named:?}");
+        assert_eq!(decision.is_routed(), accountable.is_some());
+        let (warning, other) = (vec![rules::SETTING_DIFFERS.id], vec![dfe("992")]);
+        let expected = if differs { (warning, other) } else { (vec![], vec![]) };
+        assert_eq!((rules_of(&decision.warnings), decision.alternatives), expected);
+    }
 }
 
 #[test]
@@ -211,7 +313,13 @@ fn a_table_grows_old_after_eighteen_months() {
     let (postcodes, _) = tables();
     let age = |year, month| age_in_months(&postcodes, Date::new(year, month, 1).unwrap());
     assert_eq!([age(2026, 10), age(2026, 11), age(2026, 12), age(2028, 5)], [0, 0, 1, 18]);
-    assert_eq!(OLD_MONTHS, 18);
+    let warned = |year, month| {
+        let day = Date::new(year, month, 1).unwrap();
+        rules_of(&decided_on(day, Urgency::U2, lives(at("E1 1AA"))).warnings)
+    };
+    assert!(warned(2028, 5).is_empty());
+    assert_eq!(warned(2028, 6), [rules::TABLE_OLD.id]);
+    assert_eq!(warned(2029, 1), [rules::TABLE_OLD.id]);
 }
 
 proptest! {

@@ -158,3 +158,16 @@ fn entry(revoked: &Revoked) -> Vec<u8> {
     let extensions = der::nested(SEQUENCE, &extensions);
     der::nested(SEQUENCE, &[der::unsigned(&revoked.serial), der::time(revoked.at), extensions])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_reasons_round_trip() {
+        for (reason, name) in Reason::ALL {
+            assert_eq!((reason.as_str(), Reason::from_name(name)), (name, Some(reason)));
+        }
+        assert_eq!(Reason::from_name("no-longer-used"), None);
+    }
+}

@@ -1,5 +1,7 @@
 //! `ecaf demo`: the whole exchange on this machine, with a throw-away scheme and real processes.
 
+mod answers;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,9 +11,9 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
-use super::failure::{Failure, end};
-use super::sandbox::{AUTHORITIES, Process, SCHOOLS, SandboxSchool, World, operator_get};
 use crate::app;
+use crate::cli::failure::{Failure, end};
+use crate::cli::sandbox::{AUTHORITIES, Process, SCHOOLS, SandboxSchool, World, operator_get};
 use crate::config;
 use crate::domain::ids::ReferralId;
 use crate::domain::referral::RequestType;
@@ -42,7 +44,7 @@ pub struct Args {
 
 macro_rules! examples {
     ($($name:literal),* $(,)?) => {
-        [$(($name, include_bytes!(concat!("../../conformance/examples/", $name, ".json")).as_slice())),*]
+        [$(($name, include_bytes!(concat!("../../../conformance/examples/", $name, ".json")).as_slice())),*]
     };
 }
 
@@ -178,6 +180,7 @@ impl Story {
         wait_until(&world, |open, _| open == 0, "Newham").await?;
         self.say("everything is delivered");
 
+        self.answers(&world, &senders, &sent).await?;
         println!(
             "\nEach referral, as its receipts prove it (verified offline against the scheme's root):\n"
         );
@@ -286,7 +289,7 @@ impl Story {
                 }
                 let arrived = followed.has_arrived() || !followed.state.also_ring.is_empty();
                 let proven = followed.proven.map_err(Failure::fault)?;
-                for line in super::receipt::lines(&proven) {
+                for line in crate::cli::receipt::lines(&proven) {
                     println!("      {line}");
                 }
                 for ring in &followed.state.also_ring {

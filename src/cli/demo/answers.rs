@@ -1,0 +1,147 @@
+//! What comes back, in the demonstration: a referral that went to the wrong borough is passed on, opened,
+//! acknowledged, decided, and changes hands; the school reads each step.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use super::{PATIENCE, Sent, Story};
+use crate::app;
+use crate::cli::failure::{Failure, plain};
+use crate::cli::sandbox::{AUTHORITIES, World};
+use crate::cli::timeline::{standing, timeline};
+use crate::config;
+use crate::domain::case::EventKind;
+use crate::domain::ids::ReferralId;
+use crate::party::look::look;
+use crate::party::member::Member;
+use crate::party::say::{Said, Saying, say};
+
+/// The example that goes to the wrong borough: the family has moved since.
+const WRONG_BOROUGH: &str = "a01-disclosure-before-the-bell";
+
+impl Story {
+    /// Tells the way back of one referral, and what its school then sees.
+    pub(super) async fn answers(
+        &self,
+        world: &World,
+        senders: &[Member],
+        sent: &[Sent],
+    ) -> Result<(), Failure> {
+        let missing = || Failure::fault("the example to be passed on was not sent");
+        let one = sent.iter().find(|one| one.name == WRONG_BOROUGH).ok_or_else(missing)?;
+        let id = one.composed.checked.header().referral_id;
+        let school = &senders[one.school];
+        let first = one.receipt.accepted.authority;
+        let first = AUTHORITIES.iter().position(|a| a.code == first.as_str());
+        let first = first.ok_or_else(missing)?;
+        let second = (0..AUTHORITIES.len()).rev().find(|index| *index != first).unwrap_or(first);
+        let (here, there) = (worker(world, first).await?, worker(world, second).await?);
+        println!();
+        self.say("what comes back: a family that has moved, so the first council passes it on");
+
+        say_one(&here, id, bare(EventKind::Opened)).await?;
+        let moved = "The family moved into temporary accommodation there last week.";
+        let mut proposal = with(EventKind::TransferProposed, json!({ "reason": moved }));
+        proposal.to = AUTHORITIES[second].code.parse().ok();
+        let proposed = say_one(&here, id, worded(proposal, "Ada Example")).await?;
+        delivered(&there, id).await?;
+        let accepted = with(EventKind::TransferAccepted, json!({}));
+        let accepted = Saying { answers: Some(proposed.position), ..accepted };
+        say_one(&there, id, worded(accepted, "Cai Example")).await?;
+        let acknowledged = with(EventKind::Acknowledged, json!({}));
+        say_one(&there, id, worded(acknowledged, "Cai Example")).await?;
+        let children = look(school, id).await.map_err(crate::cli::say::not_seen)?.children.len();
+        let children: Vec<u32> = (1..=children as u32).collect();
+        let decision = with(
+            EventKind::Decided,
+            json!({
+                "disclosure": "outcome", "reason": "A clear account, and two earlier referrals.",
+                "school_should": "Keep a chronology; ring before the holidays.",
+                "how_to_challenge": "Ring the team manager, then ecaf school challenge.",
+                "referrer_spoken_to": true, "child_seen": true
+            }),
+        );
+        let decision =
+            Saying { code: Some("assessment".into()), children: children.clone(), ..decision };
+        say_one(&there, id, decision).await?;
+        for (kind, name, previous) in [
+            (EventKind::Allocated, "Ben Example", None),
+            (EventKind::WorkerChanged, "Dee Example", Some("Ben Example")),
+        ] {
+            let mut document = json!({ "from": "2026-12-01" });
+            if let Some(previous) = previous {
+                document["previous"] = previous.into();
+            }
+            let saying = Saying { children: children.clone(), ..with(kind, document) };
+            say_one(&there, id, worded(saying, name)).await?;
+        }
+        let state = look(school, id).await.map_err(crate::cli::say::not_seen)?;
+        for event in state.events.iter().filter(|event| event.unread) {
+            let read = Saying { answers: Some(event.position), ..bare(EventKind::Read) };
+            say_one(school, id, read).await?;
+        }
+        let state = look(school, id).await.map_err(crate::cli::say::not_seen)?;
+        println!("\nWhat the school sees of it (ecaf status {id}):\n");
+        for line in standing(&state) {
+            println!("    {}", plain(&line));
+        }
+        for line in timeline(school, &state).await.map_err(crate::cli::say::not_seen)? {
+            println!("      {}", plain(&line));
+        }
+        Ok(())
+    }
+}
+
+async fn worker(world: &World, index: usize) -> Result<Member, Failure> {
+    let settings = config::load_worker(&world.worker_config(index)).map_err(Failure::fault)?;
+    app::open_member(&settings).await.map_err(Failure::fault)
+}
+
+/// Waits until the receipt of the authority that is asked is recorded.
+async fn delivered(there: &Member, id: ReferralId) -> Result<(), Failure> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let stored = look(there, id).await.is_ok_and(|state| {
+            state.deliveries.iter().any(|d| d.purpose == "transfer" && d.state == "stored")
+        });
+        if stored {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    Err(Failure::fault("the passed-on referral has not arrived in time"))
+}
+
+async fn say_one(member: &Member, id: ReferralId, saying: Saying) -> Result<Said, Failure> {
+    let said = say(member, id, &saying).await;
+    said.map_err(|not| Failure::fault(format_args!("{}: {not:?}", saying.kind.name())))
+}
+
+fn bare(kind: EventKind) -> Saying {
+    Saying {
+        kind,
+        code: None,
+        children: Vec::new(),
+        answers: None,
+        to: None,
+        stage: None,
+        happened_at: None,
+        detail: None,
+    }
+}
+
+fn with(kind: EventKind, document: Value) -> Saying {
+    let detail = match document {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    Saying { detail: Some(detail), ..bare(kind) }
+}
+
+/// The same with its worker, who is invented.
+fn worded(mut saying: Saying, name: &str) -> Saying {
+    let worker = json!({ "name": name, "role": "Social worker", "phone": "020 7946 0123" });
+    saying.detail.get_or_insert_default().insert("worker".into(), worker);
+    saying
+}

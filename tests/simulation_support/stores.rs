@@ -549,7 +549,6 @@ words! {
     Vec<DeliveryRow> => |value| value.len(),
     Vec<LogEntry> => |value| value.len(),
     Vec<FeedEntry> => |value| value.len(),
-    Vec<ReferralId> => |value| value.len(),
     Vec<InboxEntry> => |value| value.len(),
     Vec<KeyId> => |value| value.len(),
     Vec<ReferralId> => |value| value.len(),

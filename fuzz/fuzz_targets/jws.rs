@@ -9,7 +9,7 @@ use ecaf::effects::Signer;
 use ecaf::protocol::evidence::Bundle;
 use ecaf::protocol::jws::{self, Unverified};
 use ecaf::protocol::tokens::{
-    Accepted, Delivered, DispatchNote, Recorded, Refused, SET_TYPE, SUBMISSION_TYPE, SecurityEvent,
+    Accepted, CaseEvent, Delivered, DispatchNote, Recorded, Refused, SET_TYPE, SUBMISSION_TYPE, SecurityEvent,
     Submission,
 };
 use ecaf::protocol::trust::issue::PrivateKey;
@@ -82,4 +82,9 @@ fn signed(world: &World, claims: &RawValue) {
     let _ = SecurityEvent::<Delivered>::read(&token, None);
     let _ = SecurityEvent::<Recorded>::read(&token, None);
     let _ = SecurityEvent::<Refused>::read(&token, None);
+    let stated: Option<CaseEvent> = serde_json::from_str(claims.get()).ok();
+    if let Some(event) = stated.filter(|event| event.iss == *world.signer.party()) {
+        let read = CaseEvent::read(&token, domain, event.sub_id.0);
+        assert!(read.is_err() || read == Ok(event), "what is read is what was said");
+    }
 }

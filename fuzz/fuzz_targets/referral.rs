@@ -3,6 +3,8 @@
 //! would accept ourselves.
 #![no_main]
 
+use ecaf::domain::case::EventKind;
+use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{Date, Timestamp};
 use ecaf::protocol::{document, json, schema};
 use libfuzzer_sys::fuzz_target;
@@ -36,6 +38,11 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
+    // The document of an event: of the kind that it names, or of any.
+    let named = value["event"].as_str().and_then(EventKind::from_name);
+    let kind = named.unwrap_or(EventKind::Decided);
+    let code = value["code"].as_str();
+    let _ = schema::check_detail(bytes, kind, code, ReferralId::from_bytes([7; 16]));
     if let Some(minimal) = schema::minimal_from(&value, [7; 16], now) {
         let value = json::parse(&minimal, limit).expect("our own document is strict JSON");
         assert!(schema::check(&value, today).is_ok(), "our own minimal document is accepted");

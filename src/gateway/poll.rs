@@ -5,6 +5,7 @@
 //! gateway is asked: the place is in the store. A token that its reader may not see now is passed over
 //! and counts as acknowledged, so that nothing hidden is counted or stops the stream.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::time::Duration;
@@ -278,11 +279,11 @@ impl Threads {
         entry: &FeedEntry,
     ) -> Result<bool, Trouble> {
         let id = entry.referral_id;
-        if !self.0.contains_key(&id) {
-            let known = exchange.known(id).await?;
-            self.0.insert(id, known);
-        }
-        let Some(Some(known)) = self.0.get(&id) else { return Ok(false) };
+        let known = match self.0.entry(id) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(unseen) => unseen.insert(exchange.known(id).await?),
+        };
+        let Some(known) = known else { return Ok(false) };
         if !known.allows(reader, Part::Evidence) {
             return Ok(false);
         }

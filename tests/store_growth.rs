@@ -74,6 +74,9 @@ async fn all_about(store: &PostgresGateway, n: u64) {
         let tokens = receipt(&d, head, at(61_000));
         assert_eq!(store.delivered(d.lease, tokens, at(61_000)).await, Ok(Settled::Done));
     }
+    assert!(!store.due_referrals(at(200_000), 9).await.unwrap().is_empty());
+    let head = store.head(a.referral_id).await.unwrap().unwrap();
+    store.looked_at(a.referral_id, head, Some(at(90_000))).await.unwrap();
     let there = store.wrapped_of(a.referral_id).await.unwrap();
     assert_eq!(there.len(), 3);
     let key = there[0].key_id;

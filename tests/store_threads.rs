@@ -61,6 +61,7 @@ run_against! {
         an_event_closes_the_case_and_opens_it_again,
         what_is_proposed_of_an_erased_version_is_never_sent,
         the_same_bytes_are_read_while_they_are_kept_anywhere,
+        clocks_are_looked_at_when_they_are_due,
     ]
 }
 
@@ -634,6 +635,63 @@ async fn the_same_bytes_are_read_while_they_are_kept_anywhere(store: Store) {
     purge("detail", 4).await;
     assert_eq!(read(&store, &first).await, Document::Erased(ERASED));
     assert_eq!(read(&store, &third).await, Document::Erased(ERASED));
+}
+
+async fn clocks_are_looked_at_when_they_are_due(store: Store) {
+    // Due a minute after it was accepted at n milliseconds.
+    let all = [accepted(&store, 30).await, accepted(&store, 10).await, accepted(&store, 20).await];
+    let [a, b, c] = [&all[0], &all[1], &all[2]].map(|a| a.referral_id);
+    let due = async |ms, limit| store.due_referrals(at(ms), limit).await.unwrap();
+    assert_eq!(due(60_009, 9).await, []);
+    assert_eq!(due(60_010, 9).await, [b]);
+    assert_eq!(due(60_030, 9).await, [b, c, a], "longest due first");
+    assert_eq!(due(60_030, 2).await, [b, c]);
+    let head = head_of(&all[1]);
+    store.looked_at(b, head, Some(at(70_000))).await.unwrap();
+    assert_eq!(due(70_000, 9).await, [c, a, b]);
+    // It has moved since it was looked at: it stays due.
+    let stale = Head { digest: digest("another head"), ..head };
+    store.looked_at(b, stale, None).await.unwrap();
+    store.looked_at(referral_id(99), head, None).await.unwrap();
+    assert_eq!(due(70_000, 9).await, [c, a, b]);
+    store.looked_at(c, head_of(&all[2]), None).await.unwrap();
+    assert_eq!(due(i64::from(u32::MAX), 9).await, [a, b], "nothing can change any more");
+    // An event says when to look next, and that counts.
+    let mut opened = event(10, "opened", head);
+    opened.wake_at = Some(at(80_000));
+    let head = commit(&store, &opened).await;
+    assert_eq!((due(79_999, 9).await, due(80_000, 9).await), (vec![a], vec![a, b]));
+    let mut filed = event(10, "filed", head);
+    filed.wake_at = None;
+    let head = commit(&store, &filed).await;
+    assert_eq!(due(90_000, 9).await, [a]);
+    // A repetition changes nothing.
+    let again = again_after(&opened, 10, "opened", head);
+    assert!(matches!(store.append(again).await, Ok(AppendOutcome::Already(_))));
+    assert_eq!(due(90_000, 9).await, [a]);
+    // A receipt and a new version can start clocks, and never put off what is due before.
+    for d in store.lease_deliveries(lease_request(at(60_100), 9)).await.unwrap() {
+        deliver(&store, &d, 60_200).await;
+    }
+    assert_eq!(due(60_199 + 60_000, 9).await, [a]);
+    let mut rest = due(60_200 + 60_000, 9).await;
+    assert_eq!(rest.remove(0), a);
+    rest.sort();
+    let mut both = [b, c];
+    both.sort();
+    assert_eq!(rest, both);
+    let first = &all[0];
+    let mut second = next_version(30, 2, first, store.head(a).await.unwrap().unwrap());
+    second.deliveries.clear();
+    second.wake_at = at(500_000);
+    assert_eq!(store.accept(second.clone()).await, Ok(AcceptOutcome::Committed));
+    assert_eq!(due(60_030, 9).await, [a]);
+    store.looked_at(a, head_of(&second), None).await.unwrap();
+    let mut third = next_version(30, 3, &second, head_of(&second));
+    third.deliveries.clear();
+    third.wake_at = at(50_000);
+    assert_eq!(store.accept(third).await, Ok(AcceptOutcome::Committed));
+    assert_eq!((due(49_999, 9).await, due(50_000, 9).await), (vec![], vec![a]));
 }
 
 /// What somebody changed who has the database is found, and what it says is named.

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::acknowledge::Acknowledged;
 use super::courier::{Courier, Failure};
 use super::exchange::{Desk, Exchange, seen_chain};
+use super::remind::first_look;
 use super::trouble::{Fault, Trouble};
 use crate::domain::delivery::{Breaker, BreakerPolicy, Next, RetryPolicy};
 use crate::domain::directory::Connection;
@@ -308,6 +309,8 @@ impl Worker {
         desk: &Desk,
     ) -> Result<Settled, Fault> {
         let exchange = &self.exchange;
+        let urgency = Urgency::ALL.get(usize::from(delivery.urgency)).copied();
+        let urgency = urgency.unwrap_or(Urgency::U0);
         let mut after = delivery.head;
         loop {
             let recorded = Recorded {
@@ -342,6 +345,8 @@ impl Worker {
                 chains: vec![seen_chain(&ack.chain), seen_chain(desk.identity.chain())],
                 crls: desk.seen_crls(),
                 recorded_at: desk.now,
+                // Clocks start with a receipt, perhaps when none was running any more.
+                wake_at: first_look(desk.now, urgency),
             };
             match exchange.store.delivered(delivery.lease, tokens, exchange.now()).await? {
                 Settled::HeadMoved(head) => after = head,

@@ -180,6 +180,7 @@ pub fn receipt(delivery: &LeasedDelivery, after: Head, now: Timestamp) -> Delive
         chains: vec![chain(&author), chain(&gateway())],
         crls: vec![crl()],
         recorded_at: now,
+        wake_at: now.plus(60_000),
     }
 }
 

@@ -174,6 +174,13 @@ fn fullest() -> Append {
     full
 }
 
+/// The clocks were looked at as the thread stood first: nothing more will change.
+async fn looked_at(store: &Store) -> Answer {
+    store.looked_at(referral_id(1), first_head(), None).await?;
+    let due = store.due_referrals(at(1_000_000), 9).await?;
+    Ok(format!("due: {}", !due.is_empty()))
+}
+
 fn closing() -> Append {
     Append { case: Some(CaseChange::Closed), ..event(1, "filed", first_head()) }
 }
@@ -292,6 +299,18 @@ pub fn steps() -> Vec<Step<Store, Context>> {
             other_first: "done",
             other_after: "done",
             beaten: "head moved to 3",
+        },
+        Step {
+            name: "looked at, and another party's event",
+            prepare: |s| Box::pin(with_one(s)),
+            same: |s, _| boxed(looked_at(s)),
+            other: |s, _| boxed(append(s, event(1, "withdrawn", first_head()))),
+            first: "due: false",
+            again: "due: false",
+            other_first: "committed",
+            other_after: "committed",
+            // The event says when to look, and it says never.
+            beaten: "due: false",
         },
         Step {
             name: "lease, and another worker",

@@ -66,7 +66,7 @@ pub struct Acceptance {
     pub crls: Vec<SeenCrl>,
     /// The recorded-at that the receipt states.
     pub recorded_at: Timestamp,
-    /// When to look at the referral's clocks.
+    /// When to look at the referral's clocks at the latest: a look that is due before stays due.
     pub wake_at: Timestamp,
 }
 

@@ -119,6 +119,8 @@ pub struct DeliveredTokens {
     pub crls: Vec<SeenCrl>,
     /// The recorded-at that `recorded` states.
     pub recorded_at: Timestamp,
+    /// When to look at the referral's clocks at the latest: a look that is due before stays due.
+    pub wake_at: Timestamp,
 }
 
 /// What became of the end of a lease.

@@ -299,7 +299,8 @@ async fn claim(session: &Session, a: &Acceptance) -> Result<Claim, Trouble> {
     if a.after != Some(standing) {
         return Ok(Claim::Answer(AcceptOutcome::HeadMoved(standing)));
     }
-    const MOVE: &str = "UPDATE referrals SET head_position = $2, head_digest = $3, wake_at = $4
+    const MOVE: &str = "UPDATE referrals SET head_position = $2, head_digest = $3,
+             wake_at = least(wake_at, $4)
          WHERE ref = $1";
     let (position, digest) = (small(head.position)?, &head.digest.as_bytes()[..]);
     match session.execute(MOVE, &[&owner, &position, &digest, &wake_at]).await? {

@@ -175,6 +175,7 @@ struct Rows<'a> {
     owners: Vec<i64>,
     positions: Vec<i32>,
     digests: Vec<&'a [u8]>,
+    wakes: Vec<i64>,
     deliveries: Vec<i64>,
     settled: Vec<i64>,
     delivered: Vec<i64>,
@@ -201,6 +202,7 @@ impl<'a> Rows<'a> {
         self.owners.push(owner);
         self.positions.push(column);
         self.digests.push(tokens.recorded.token.sha256.as_bytes());
+        self.wakes.push(tokens.wake_at.millis());
         self.deliveries.push(item.lease.delivery.0);
         self.settled.push(item.now.millis());
         self.delivered.push(delivered);
@@ -210,7 +212,7 @@ impl<'a> Rows<'a> {
 
     /// The parameters of [`WRITE`].
     fn values(&self) -> Vec<Value<'_>> {
-        let heads: [Value<'_>; 3] = [&self.owners, &self.positions, &self.digests];
+        let heads: [Value<'_>; 4] = [&self.owners, &self.positions, &self.digests, &self.wakes];
         let ends: [Value<'_>; 4] =
             [&self.deliveries, &self.settled, &self.delivered, &self.recorded];
         let mut all = self.tokens.values().to_vec();
@@ -223,9 +225,10 @@ impl<'a> Rows<'a> {
 
 /// Two records of one thread never come together: the second one finds the head moved.
 const MOVE: Part = Part {
-    sql: "UPDATE referrals r SET head_position = n.position, head_digest = n.digest
-          FROM unnest(@) AS n (ref, position, digest) WHERE r.ref = n.ref",
-    types: &["bigint[]", "integer[]", "bytea[]"],
+    sql: "UPDATE referrals r SET head_position = n.position, head_digest = n.digest,
+              wake_at = least(r.wake_at, n.wake_at)
+          FROM unnest(@) AS n (ref, position, digest, wake_at) WHERE r.ref = n.ref",
+    types: &["bigint[]", "integer[]", "bytea[]", "bigint[]"],
 };
 
 const SETTLE: Part = Part {

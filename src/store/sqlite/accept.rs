@@ -78,19 +78,22 @@ pub(super) fn insert_token(
     Ok(token)
 }
 
-/// Moves the head of a thread. The caller has compared it in this same transaction.
-pub(super) fn move_head(conn: &Connection, owner: i64, head: Head) -> Result<(), StoreFault> {
+/// Moves the head of a thread; its clocks are looked at no later than `wake_at`. The caller has compared
+/// the head in this same transaction.
+pub(super) fn move_head(
+    conn: &Connection,
+    owner: i64,
+    head: Head,
+    wake_at: Timestamp,
+) -> Result<(), StoreFault> {
     let changed = conn
-        .prepare_cached("UPDATE referrals SET head_position = ?2, head_digest = ?3 WHERE ref = ?1")?
-        .execute(params![owner, head.position, head.digest.as_bytes()])?;
+        .prepare_cached(
+            "UPDATE referrals SET head_position = ?2, head_digest = ?3,
+                 wake_at = min(coalesce(wake_at, ?4), ?4)
+             WHERE ref = ?1",
+        )?
+        .execute(params![owner, head.position, head.digest.as_bytes(), wake_at.millis()])?;
     if changed == 1 { Ok(()) } else { Err(StoreFault::Corrupt) }
-}
-
-/// Says when to look at the clocks of a referral again.
-pub(super) fn wake(conn: &Connection, owner: i64, at: Option<Timestamp>) -> Result<(), StoreFault> {
-    conn.prepare_cached("UPDATE referrals SET wake_at = ?2 WHERE ref = ?1")?
-        .execute(params![owner, at.map(Timestamp::millis)])?;
-    Ok(())
 }
 
 enum Claim {
@@ -137,8 +140,7 @@ fn claim(conn: &Connection, a: &Acceptance, head: Head) -> Result<Claim, StoreFa
     if a.after != Some(standing) {
         return Ok(Claim::Answer(AcceptOutcome::HeadMoved(standing)));
     }
-    move_head(conn, owner, head)?;
-    wake(conn, owner, Some(a.wake_at))?;
+    move_head(conn, owner, head, a.wake_at)?;
     Ok(Claim::Granted(owner))
 }
 

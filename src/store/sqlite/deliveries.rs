@@ -202,7 +202,8 @@ pub(super) fn delivered(
     let at = tokens.recorded_at;
     let delivered = insert_token(conn, owner, &tokens.delivered, None, at)?;
     let recorded = insert_token(conn, owner, &tokens.recorded, Some(position), at)?;
-    move_head(conn, owner, Head { position, digest: tokens.recorded.token.sha256 })?;
+    let head = Head { position, digest: tokens.recorded.token.sha256 };
+    move_head(conn, owner, head, tokens.wake_at)?;
     conn.prepare_cached(
         "UPDATE deliveries
          SET state = 'delivered', due_at = NULL, lease_token = NULL, lease_holder = NULL,

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::accept::{insert_token, move_head, wake};
+use super::accept::insert_token;
 use super::read::{self, collect};
 use super::rows::{self, token_columns};
 use crate::domain::ids::{Digest, ReferralId};
@@ -49,11 +49,13 @@ pub(super) fn append(
         a.detail.as_ref().map(|detail| detail.sha256.as_bytes()),
         document,
     ])?;
-    move_head(conn, owner, next)?;
-    wake(conn, owner, a.wake_at)?;
-    if let Some(holder) = a.holder {
-        conn.prepare_cached(HOLD)?.execute(params![owner, holder.as_str()])?;
-    }
+    conn.prepare_cached(MOVE)?.execute(params![
+        owner,
+        next.position,
+        next.digest.as_bytes(),
+        a.holder.as_ref().map(DfeCode::as_str),
+        a.wake_at.map(Timestamp::millis),
+    ])?;
     for delivery in &a.deliveries {
         insert_delivery(conn, owner, a, next, delivery)?;
     }
@@ -73,7 +75,9 @@ pub(super) fn append(
 pub(super) const INSERT: &str =
     "INSERT INTO events (ref, position, sha256, event, recorded, holder, detail_sha256, document)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-pub(super) const HOLD: &str = "UPDATE referrals SET holder = ?2 WHERE ref = ?1";
+pub(super) const MOVE: &str = "UPDATE referrals SET head_position = ?2, head_digest = ?3,
+         holder = coalesce(?4, holder), wake_at = ?5
+     WHERE ref = ?1";
 pub(super) const CLOSE: &str = "INSERT INTO closures (referral_id, closed_at) VALUES (?1, ?2)
      ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at";
 pub(super) const REOPEN: &str = "DELETE FROM closures WHERE referral_id = ?1";
@@ -125,11 +129,7 @@ pub(super) fn looked_at(
     head: Head,
     wake_at: Option<Timestamp>,
 ) -> Result<(), StoreFault> {
-    conn.prepare_cached(
-        "UPDATE referrals SET wake_at = ?4
-         WHERE referral_id = ?1 AND head_position = ?2 AND head_digest = ?3",
-    )?
-    .execute(params![
+    conn.prepare_cached(LOOKED_AT)?.execute(params![
         id.as_bytes(),
         head.position,
         head.digest.as_bytes(),
@@ -137,6 +137,9 @@ pub(super) fn looked_at(
     ])?;
     Ok(())
 }
+
+pub(super) const LOOKED_AT: &str = "UPDATE referrals SET wake_at = ?4
+     WHERE referral_id = ?1 AND head_position = ?2 AND head_digest = ?3";
 
 /// Everything about a thread that the next event is judged by, in one snapshot.
 pub(super) fn thread(

@@ -4,8 +4,7 @@
 ALTER TABLE referrals ADD COLUMN holder TEXT;
 -- When to look at its clocks again; NULL if none of them can change any more. What was accepted before
 -- this version is looked at once.
-ALTER TABLE referrals ADD COLUMN wake_at INTEGER;
-UPDATE referrals SET wake_at = 0;
+ALTER TABLE referrals ADD COLUMN wake_at INTEGER DEFAULT 0;
 CREATE INDEX referrals_due ON referrals (wake_at) WHERE wake_at IS NOT NULL;
 
 -- One row per event. The detail is its personal part, and is erased as a version's document is.

@@ -372,6 +372,9 @@ async fn an_operator_works_beside_the_owner() {
     let path = folder.path().join("gateway.db");
     let settings = Settings { access: Access::Operator, ..Settings::owner(&path) };
     assert_eq!(open_gateway(&settings).err(), Some(StoreFault::Missing));
+    let eager = Settings { access: Access::Operator, ..Settings::owner(&path).or_create() };
+    assert_eq!(open_gateway(&eager).err(), Some(StoreFault::Missing));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "only an owner creates");
     let owner = gateway_at(&path);
     owner.accept(acceptance(1)).await.unwrap();
     let d = owner.lease_deliveries(lease_request(at(100), 1)).await.unwrap().remove(0);

@@ -262,3 +262,25 @@ fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_given_with_the_others_that_somebody_goes_by() {
+        let document = json!({});
+        let words = Words::new(&document);
+        let name = |other: Value| {
+            let mut name = json!({"given": "Tilda", "family": "Quill"});
+            name["also_known_as"] = other;
+            words.name(&name)
+        };
+        assert_eq!(name(Value::Null), "Tilda Quill");
+        assert_eq!(name(json!(["Til", "T. Oak"])), "Tilda Quill (also known as Til, T. Oak)");
+        assert_eq!(words.name(&json!({"unknown": "no such code"})), "Unknown");
+        assert_eq!(words.name(&json!({})), "");
+    }
+}

@@ -176,3 +176,24 @@ fn says_more(fault: StoreFault, than: StoreFault) -> bool {
     };
     rank(fault) > rank(than)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_servers_the_most_telling_fault_is_told() {
+        let order = [
+            StoreFault::Unreachable,
+            StoreFault::Unavailable,
+            StoreFault::NotPrimary,
+            StoreFault::OldPrimary,
+            StoreFault::NoReplica,
+            StoreFault::NotAStore,
+        ];
+        for (rank, fault) in order.into_iter().enumerate() {
+            let below: Vec<bool> = order.map(|than| says_more(fault, than)).into();
+            assert_eq!(below, std::array::from_fn::<_, 6, _>(|than| than < rank), "{fault:?}");
+        }
+    }
+}

@@ -154,7 +154,10 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
                 "conference_held" => Step::ConferenceHeld,
                 "assessment_completed" => Step::AssessmentCompleted,
                 "enquiry_ended" => Step::EnquiryEnded,
-                "plan_started" | "plan_ended" => Step::PlanChanged,
+                // What a linked school has to hear of.
+                "enquiry_started" | "conference_planned" | "plan_started" | "plan_ended" => {
+                    Step::PlanChanged
+                }
                 _ => Step::Note,
             };
             each(&|child| What::Progress { child, step, since })

@@ -74,7 +74,8 @@ impl Bug {
             | Self::PurgesAnother
             | Self::ForgetsOldCertificates => 1_100..1_112,
             // Only where something on hold is erased.
-            Self::ForgetsHolds => 1_130..1_142,
+            // Only where something on hold is erased.
+            Self::ForgetsHolds => 1_229..1_241,
             _ => 100..112,
         }
     }

@@ -19,7 +19,8 @@ use ecaf::school::follow::follow;
 use ecaf::school::submit::submit;
 use ecaf::store::InboxFilter;
 use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage};
-use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM, Sent};
+use exchange_support::story::Story;
+use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM};
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
 
@@ -31,30 +32,15 @@ fn worker() -> Value {
     json!({"name": "Ada Example", "role": "Social worker", "phone": "01632 960123"})
 }
 
-/// An event with nothing but its kind.
-fn bare(kind: EventKind) -> Saying {
-    Saying {
-        kind,
-        code: None,
-        children: Vec::new(),
-        answers: None,
-        to: None,
-        stage: None,
-        happened_at: None,
-        detail: None,
-    }
-}
-
-fn with(kind: EventKind, document: Value) -> Saying {
-    Saying { detail: Some(members(document)), ..bare(kind) }
-}
-
 fn coded(kind: EventKind, code: &str, children: &[u32], document: Value) -> Saying {
-    Saying { code: Some(code.into()), children: children.to_vec(), ..with(kind, document) }
+    Saying { code: Some(code.into()), children: children.to_vec(), ..Saying::with(kind, document) }
 }
 
 fn acknowledgement() -> Saying {
-    with(EventKind::Acknowledged, json!({"worker": worker(), "reference": "HGY-2026-000001"}))
+    Saying::with(
+        EventKind::Acknowledged,
+        json!({"worker": worker(), "reference": "HGY-2026-000001"}),
+    )
 }
 
 fn decision(code: &str) -> Saying {
@@ -83,33 +69,7 @@ async fn rule(member: &Member, id: ReferralId, saying: &Saying) -> String {
     }
 }
 
-struct Story {
-    stage: Stage,
-    sent: Sent,
-    worker: Member,
-    _authority: exchange_support::inside::Authority,
-}
-
 impl Story {
-    /// A referral of Marsh Lane that is stored at Haringey.
-    async fn stored() -> Self {
-        let mut stage = Stage::at("2026-11-23T14:20:00Z".parse().unwrap()).await;
-        let authority = stage.authority(HARINGEY).await;
-        let document = stage.stream.document(MARSH_LANE, HARINGEY);
-        let sent = stage.accepted(document).await;
-        stage.until(&sent, "stored").await;
-        let worker = stage.worker(HARINGEY).await;
-        Self { stage, sent, worker, _authority: authority }
-    }
-
-    fn id(&self) -> ReferralId {
-        self.sent.document.id
-    }
-
-    fn school(&self) -> &Member {
-        &self.stage.schools[MARSH_LANE]
-    }
-
     async fn events(&self, member: &Member) -> Vec<String> {
         let state = look(member, self.id()).await.unwrap();
         state.events.into_iter().map(|event| event.event).collect()
@@ -125,7 +85,7 @@ async fn the_school_learns_what_happened_and_can_prove_it() {
         state.deliveries[0].words.clone()
     };
     assert!(words().await.contains("nobody there need have opened it"), "{}", words().await);
-    ok(worker, id, &bare(EventKind::Opened)).await;
+    ok(worker, id, &Saying::of(EventKind::Opened)).await;
     assert_eq!(words().await, "Opened by a person at Haringey");
     story.stage.hand.advance(MINUTE);
     let acknowledged = ok(worker, id, &acknowledgement()).await;
@@ -133,7 +93,7 @@ async fn the_school_learns_what_happened_and_can_prove_it() {
     let decided = ok(worker, id, &decision("assessment")).await;
     assert_eq!(decided.position, acknowledged.position + 1);
     let allocated = json!({"worker": worker_of("Ben Example"), "from": "2026-11-24"});
-    let allocated = Saying { children: vec![1], ..with(EventKind::Allocated, allocated) };
+    let allocated = Saying { children: vec![1], ..Saying::with(EventKind::Allocated, allocated) };
     ok(worker, id, &allocated).await;
 
     let state = look(school, id).await.unwrap();
@@ -147,7 +107,7 @@ async fn the_school_learns_what_happened_and_can_prove_it() {
     let document = state.events[2].detail_sha256.clone().unwrap();
     let document = detail(school, id, &document).await.unwrap().unwrap();
     assert_eq!(document["reason"], "Two earlier referrals and a clear account.");
-    let read = Saying { answers: Some(decided.position), ..bare(EventKind::Read) };
+    let read = Saying { answers: Some(decided.position), ..Saying::of(EventKind::Read) };
     ok(school, id, &read).await;
     assert_eq!(rule(school, id, &read).await, "event.not-now", "read once");
     let state = look(worker, id).await.unwrap();
@@ -216,7 +176,7 @@ async fn what_may_not_follow_is_refused_with_its_rule_and_leaves_nothing() {
     let mut bare_no = decision("not_proceeding");
     bare_no.detail.as_mut().unwrap().remove("what_would_change");
     assert!(matches!(say(worker, id, &bare_no).await, Err(NotSaid::Malformed(_))));
-    let mut opened = bare(EventKind::Opened);
+    let mut opened = Saying::of(EventKind::Opened);
     assert_eq!(rule(school, id, &opened).await, "event.not-yours");
     opened.happened_at = Some(story.stage.clock.now().plus(5 * MINUTE + SECOND));
     assert_eq!(rule(worker, id, &opened).await, "token.from-the-future");
@@ -235,7 +195,7 @@ async fn what_may_not_follow_is_refused_with_its_rule_and_leaves_nothing() {
     for late in [decision("assessment"), closed] {
         assert_eq!(rule(worker, id, &late).await, "event.not-now", "{:?}", late.kind);
     }
-    let question = with(
+    let question = Saying::with(
         EventKind::InformationRequested,
         json!({"worker": worker_of("B"), "question": "Who?"}),
     );
@@ -332,7 +292,8 @@ async fn what_was_not_seen_has_to_be_read_first() {
     let now = story.stage.clock.now();
     let (status, violations) = by_hand(worker, id, EventKind::Filed, before, now).await;
     assert_eq!((status, &violations[0]["rule"]), (409, &json!("event.not-seen")));
-    let confirmed = Saying { answers: Some(before + 1), ..bare(EventKind::WithdrawalConfirmed) };
+    let confirmed =
+        Saying { answers: Some(before + 1), ..Saying::of(EventKind::WithdrawalConfirmed) };
     ok(worker, id, &confirmed).await;
     assert_eq!(look(school, id).await.unwrap().children, ["closed"]);
 }
@@ -343,7 +304,7 @@ async fn the_wrong_child_disappears_at_once_for_everybody() {
     let (id, worker, school) = (story.id(), &story.worker, story.school());
     ok(worker, id, &acknowledgement()).await;
     let document = look(worker, id).await.unwrap().events[0].detail_sha256.clone().unwrap();
-    let wrong = Saying { code: Some("wrong_child".into()), ..bare(EventKind::Misidentified) };
+    let wrong = Saying { code: Some("wrong_child".into()), ..Saying::of(EventKind::Misidentified) };
     ok(school, id, &wrong).await;
     for member in [worker, school] {
         let state = look(member, id).await.unwrap();
@@ -362,7 +323,7 @@ async fn the_wrong_child_disappears_at_once_for_everybody() {
 fn proposal(to: &str) -> Saying {
     let reason = "The family moved into temporary accommodation in that area last week.";
     let document = json!({"worker": worker(), "reason": reason});
-    Saying { to: Some(to.parse().unwrap()), ..with(EventKind::TransferProposed, document) }
+    Saying { to: Some(to.parse().unwrap()), ..Saying::with(EventKind::TransferProposed, document) }
 }
 
 /// Waits until the inbox of an authority has the referral for this purpose.
@@ -395,7 +356,7 @@ async fn a2_a_referral_to_the_wrong_borough_is_passed_on_under_its_id() {
     assert_eq!(rule(&newham, id, &decision("assessment")).await, "event.not-yours");
     let accepted = Saying {
         answers: Some(proposed.position),
-        ..with(EventKind::TransferAccepted, json!({"worker": worker_of("Cai Example")}))
+        ..Saying::with(EventKind::TransferAccepted, json!({"worker": worker_of("Cai Example")}))
     };
     exchange_support::eventually("the receipt's record", async || {
         let state = look(&newham, id).await.unwrap();
@@ -413,8 +374,12 @@ async fn a2_a_referral_to_the_wrong_borough_is_passed_on_under_its_id() {
     assert!(state.transfer_proposed_to.is_none());
     assert_eq!(state.recorded_at, before.recorded_at, "the clock of the first hour");
     assert_eq!(rule(haringey, id, &decision("advice")).await, "event.not-yours");
-    ok(&newham, id, &with(EventKind::Acknowledged, json!({"worker": worker_of("Cai Example")})))
-        .await;
+    ok(
+        &newham,
+        id,
+        &Saying::with(EventKind::Acknowledged, json!({"worker": worker_of("Cai Example")})),
+    )
+    .await;
     ok(&newham, id, &decision("assessment")).await;
     // Who held it before sees what it said itself, and no document any more.
     assert_eq!(story.events(haringey).await, ["acknowledged", "transfer_proposed"]);
@@ -445,7 +410,7 @@ async fn who_declines_sees_it_no_more_and_a_second_no_is_a_dispute_with_one_hold
     assert_eq!(rule(haringey, id, &proposal("310")).await, "routing.not-connected");
     let declined = |position| Saying {
         answers: Some(position),
-        ..with(
+        ..Saying::with(
             EventKind::TransferDeclined,
             json!({"worker": worker_of("Cai Example"), "reason": "They moved on to Hackney."}),
         )
@@ -467,13 +432,17 @@ async fn who_declines_sees_it_no_more_and_a_second_no_is_a_dispute_with_one_hold
     // Withdrawn before it is answered: the late answer loses.
     let proposed = ok(haringey, id, &proposal("316")).await;
     let withdrawn =
-        Saying { answers: Some(proposed.position), ..bare(EventKind::TransferWithdrawn) };
+        Saying { answers: Some(proposed.position), ..Saying::of(EventKind::TransferWithdrawn) };
     let withdrawn =
         Saying { detail: Some(members(json!({"reason": "Settled by phone."}))), ..withdrawn };
     ok(haringey, id, &withdrawn).await;
     assert!(say(&newham, id, &declined(proposed.position)).await.is_err());
-    ok(haringey, id, &with(EventKind::DisputeResolved, json!({"reason": "Haringey keeps it."})))
-        .await;
+    ok(
+        haringey,
+        id,
+        &Saying::with(EventKind::DisputeResolved, json!({"reason": "Haringey keeps it."})),
+    )
+    .await;
     assert!(!look(school, id).await.unwrap().disputed);
     follow(school, id).await.unwrap().proven.unwrap();
 }
@@ -502,7 +471,7 @@ async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
     assert_eq!((state.version, state.children), (2, vec!["undecided".to_owned()]));
     exchange_support::eventually("the supplement", async || {
         let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
-        let entries = story._authority.station.store.inbox(filter).await.unwrap();
+        let entries = story.authority.station.store.inbox(filter).await.unwrap();
         entries.iter().any(|e| e.key.version == 2).then_some(())
     })
     .await;
@@ -553,7 +522,7 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     let (id, haringey, school) = (story.id(), &story.worker, story.school());
     let received = story.stage.clock.now();
     let state = look(school, id).await.unwrap();
-    assert_eq!(state.attention.as_deref(), Some("waiting_on_authority"));
+    assert_eq!(state.attention.as_deref(), Some("waiting_onauthority"));
     let c5 = state.clocks.iter().find(|c| c.clock == "C5").unwrap();
     assert_eq!(
         c5.due_at, "2026-11-24T17:00:00.000Z",
@@ -598,7 +567,8 @@ async fn what_is_taken_out_of_use_is_not_delivered_any_more() {
     let document = stage.stream.document(MARSH_LANE, HARINGEY);
     let sent = stage.accepted(document).await;
     stage.attempts(&sent, 1).await;
-    let wrong = Saying { code: Some("wrong_recipient".into()), ..bare(EventKind::Misidentified) };
+    let wrong =
+        Saying { code: Some("wrong_recipient".into()), ..Saying::of(EventKind::Misidentified) };
     ok(&stage.schools[MARSH_LANE], sent.document.id, &wrong).await;
     let authority = stage.authority(HARINGEY).await;
     stage.hand.advance(SECOND);
@@ -627,7 +597,7 @@ async fn a1_an_answer_before_the_bell() {
     assert!(c4.short_notice);
     assert!(state.authority.help.contains("020 7946 0309"), "{}", state.authority.help);
     let haringey = stage.worker(HARINGEY).await;
-    ok(&haringey, id, &bare(EventKind::Opened)).await;
+    ok(&haringey, id, &Saying::of(EventKind::Opened)).await;
     let state = look(school, id).await.unwrap();
     assert_eq!(state.deliveries[0].words, "Opened by a person at Haringey");
     assert!(state.events[0].by.ends_with("/authority/309/person/worker-1"));
@@ -640,12 +610,12 @@ async fn a1_an_answer_before_the_bell() {
         (about_clock(school, id, "clock_breached", "E10").await == 1).then_some(())
     })
     .await;
-    let read = Saying { answers: Some(interim.position), ..bare(EventKind::Read) };
+    let read = Saying { answers: Some(interim.position), ..Saying::of(EventKind::Read) };
     ok(school, id, &read).await;
     let reply = Saying {
         answers: Some(interim.position),
         code: Some("understood".into()),
-        ..bare(EventKind::InterimAnswered)
+        ..Saying::of(EventKind::InterimAnswered)
     };
     ok(school, id, &reply).await;
     let state = look(school, id).await.unwrap();
@@ -664,7 +634,8 @@ async fn a11_the_school_disagrees_with_no_further_action() {
     for why in ["reason", "what_would_change", "other_support", "how_to_challenge"] {
         assert!(document[why].is_string(), "{why}");
     }
-    ok(school, id, &Saying { answers: Some(decided.position), ..bare(EventKind::Read) }).await;
+    ok(school, id, &Saying { answers: Some(decided.position), ..Saying::of(EventKind::Read) })
+        .await;
     let disagreement = |kind, stage| Saying {
         stage: Some(stage),
         ..coded(
@@ -682,7 +653,7 @@ async fn a11_the_school_disagrees_with_no_further_action() {
     assert_eq!(rule(school, id, &again).await, "event.not-now", "one at a time");
     let response = Saying {
         answers: Some(raised.position),
-        ..with(
+        ..Saying::with(
             EventKind::DisagreementResponded,
             json!({"worker": worker(), "response": "We looked again."}),
         )
@@ -693,7 +664,8 @@ async fn a11_the_school_disagrees_with_no_further_action() {
         "event.not-now"
     );
     ok(school, id, &disagreement(EventKind::DisagreementStepped, 2)).await;
-    let over = Saying { code: Some("agreed".into()), ..bare(EventKind::DisagreementResolved) };
+    let over =
+        Saying { code: Some("agreed".into()), ..Saying::of(EventKind::DisagreementResolved) };
     ok(school, id, &over).await;
     assert_ne!(look(school, id).await.unwrap().attention.as_deref(), Some("disputed"));
     follow(school, id).await.unwrap().proven.unwrap();
@@ -706,7 +678,7 @@ async fn a12_the_school_is_told_who_works_with_the_child_now() {
     let (id, haringey, school) = (story.id(), &story.worker, story.school());
     ok(haringey, id, &acknowledgement()).await;
     ok(haringey, id, &decision("assessment")).await;
-    let one = |kind, document| Saying { children: vec![1], ..with(kind, document) };
+    let one = |kind, document| Saying { children: vec![1], ..Saying::with(kind, document) };
     let allocated = json!({"worker": worker_of("Ben Example"), "from": "2026-11-24"});
     ok(haringey, id, &one(EventKind::Allocated, allocated.clone())).await;
     let again = one(EventKind::Allocated, allocated);
@@ -746,7 +718,7 @@ async fn a18_it_is_added_to_an_open_case_and_may_go_once_it_is_filed() {
         coded(EventKind::Closed, "RC7", &[1], json!({"reason": "Goes on under the open case."}));
     ok(haringey, id, &closed).await;
     assert_eq!(look(school, id).await.unwrap().children, ["closed"]);
-    ok(haringey, id, &bare(EventKind::Filed)).await;
+    ok(haringey, id, &Saying::of(EventKind::Filed)).await;
     assert_eq!(
         look(school, id).await.unwrap().attention.as_deref(),
         Some("waiting_on_school"),

@@ -7,45 +7,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ecaf::domain::case::EventKind;
-use ecaf::domain::ids::ReferralId;
 use ecaf::party::look::NotSeen;
 use ecaf::party::member::Member;
 use ecaf::party::poll::{News, Stream};
 use ecaf::party::say::{Saying, say};
-use exchange_support::inside::{Authority, Gateway, eager};
+use exchange_support::HACKNEY;
+use exchange_support::inside::{Gateway, eager};
 use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage};
-use exchange_support::{HACKNEY, HARINGEY, Sent};
+use exchange_support::story::Story;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-struct Story {
-    stage: Stage,
-    sent: Sent,
-    worker: Member,
-    _authority: Authority,
-}
-
 impl Story {
-    /// A referral of Marsh Lane that is stored at Haringey.
-    async fn stored() -> Self {
-        let mut stage = Stage::at("2026-11-23T14:20:00Z".parse().unwrap()).await;
-        let authority = stage.authority(HARINGEY).await;
-        let document = stage.stream.document(MARSH_LANE, HARINGEY);
-        let sent = stage.accepted(document).await;
-        stage.until(&sent, "stored").await;
-        let worker = stage.worker(HARINGEY).await;
-        Self { stage, sent, worker, _authority: authority }
-    }
-
-    fn id(&self) -> ReferralId {
-        self.sent.document.id
-    }
-
-    fn school(&self) -> &Member {
-        &self.stage.schools[MARSH_LANE]
-    }
-
     async fn says(&self, kind: EventKind, document: Option<Value>) {
         let saying = Saying {
             kind,
@@ -178,7 +152,7 @@ async fn a_gateway_that_stops_lets_go_of_those_who_wait() {
     let mut stream = Stream::new(story.school(), "live".into());
     told(&mut stream, 2).await;
     stream.finish().await.unwrap();
-    let Story { stage, worker, _authority, .. } = story;
+    let Story { stage, worker, authority: _authority, .. } = story;
     let Stage { gateway, schools, .. } = stage;
     let begun = Instant::now();
     let waits = async {

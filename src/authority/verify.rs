@@ -17,7 +17,7 @@ use crate::protocol::tokens::{
     self, ATTESTED_TYPE, Accepted, Attested, Audience, CaseEvent, DispatchNote, SET_TYPE,
     SUBMISSION_TYPE, SecurityEvent, SenderKind, Submission, one_school,
 };
-use crate::protocol::trust::{self, Chain};
+use crate::protocol::trust::Chain;
 
 use super::receive::Received;
 use super::station::Station;
@@ -77,7 +77,7 @@ impl Noted {
         if at.since(station.now()) > 5 * MINUTE {
             return Err(forbid(FROM_THE_FUTURE));
         }
-        let token = verified(station, token, &received.note_chain, SET_TYPE, at)?;
+        let token = verified(station, &received.note, &received.note_chain, SET_TYPE, at)?;
         let gateway = match &token.signer().party().organisation {
             Organisation::Gateway(name) if received.directory.gateway(name).is_some() => {
                 name.clone()
@@ -123,8 +123,7 @@ fn proposal(noted: &Noted, station: &Station) -> Result<Option<VerifiedToken>, R
         _ => return Err(forbid(NOT_PROPOSED)),
     };
     same("proposal_sha256", transfer.proposal_sha256 == sha256(text.as_bytes()))?;
-    let token = Unverified::parse(text)?;
-    let token = verified(station, token, chain, SET_TYPE, transfer.proposed_at)?;
+    let token = verified(station, text, chain, SET_TYPE, transfer.proposed_at)?;
     let scheme = &token.signer().party().trust_domain;
     let said = CaseEvent::read(&token, scheme, noted.referral_id)?;
     let by_another = match said.iss.organisation {
@@ -144,8 +143,8 @@ fn submission(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal
         SenderKind::Signed => SUBMISSION_TYPE,
         SenderKind::Attested => ATTESTED_TYPE,
     };
-    let token = Unverified::parse(&received.submission)?;
-    let token = verified(station, token, &received.submission_chain, typ, note.recorded_at)?;
+    let token =
+        verified(station, &received.submission, &received.submission_chain, typ, note.recorded_at)?;
     let claims = Submission::read(&token, &token.signer().party().trust_domain)?;
     same("sender", *claims.sender() == note.sender)?;
     same("sub_id", claims.sub_id.0 == noted.referral_id)?;
@@ -166,8 +165,13 @@ fn submission(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal
 
 fn accepted(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> {
     let (received, note) = (&noted.received, &noted.note);
-    let token = Unverified::parse(&received.accepted)?;
-    let token = verified(station, token, &received.accepted_chain, SET_TYPE, note.recorded_at)?;
+    let token = verified(
+        station,
+        &received.accepted,
+        &received.accepted_chain,
+        SET_TYPE,
+        note.recorded_at,
+    )?;
     let is_listed = match &token.signer().party().organisation {
         Organisation::Gateway(name) => received.directory.gateway(name).is_some(),
         _ => false,
@@ -198,19 +202,12 @@ fn document(noted: &Noted, claims: &Submission) -> Result<Checked, Refusal> {
 
 fn verified(
     station: &Station,
-    token: Unverified<'_>,
+    text: &str,
     chain: &Chain,
     typ: &str,
     at: Timestamp,
 ) -> Result<VerifiedToken, Refusal> {
-    if token.x5t() != chain.x5t() {
-        return Err(forbid(jws::CERTIFICATE_MISMATCH));
-    }
-    let signer = station
-        .cache
-        .verify(&station.trust.store(), chain, trust::Purpose::Signing, at)
-        .map_err(|refusal| forbid(refusal.0))?;
-    token.verify(typ, &signer)
+    jws::verify_beside(text, chain, typ, (&station.trust.store(), &station.cache), at)
 }
 
 fn same(what: &str, equal: bool) -> Result<(), Refusal> {

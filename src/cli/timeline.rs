@@ -90,7 +90,7 @@ pub(super) fn clocks(state: &State) -> Vec<String> {
             clock.state,
             clock.name
         );
-        if let Some(about) = about_words(&clock.about) {
+        if let Some(about) = &clock.about_words {
             line.push_str(&format!(" ({about})"));
         }
         if clock.short_notice {
@@ -102,22 +102,6 @@ pub(super) fn clocks(state: &State) -> Vec<String> {
         line
     })
     .collect()
-}
-
-/// What a clock is about, for a person: `child-1`, `delivery-316-10`, `stage-9-1`, ...
-fn about_words(about: &str) -> Option<String> {
-    let parts: Vec<&str> = about.split('-').collect();
-    match parts[..] {
-        ["child", "0", ..] => None,
-        ["child", child, ..] => Some(format!("child {child}")),
-        ["note", child, note] => Some(format!("child {child}, note {note}")),
-        ["delivery", authority, _] => Some(format!("authority {authority}")),
-        ["event", position] => Some(format!("to position {position}")),
-        ["told", position, ..] => Some(format!("of position {position}")),
-        ["stage", _, stage] => Some(format!("stage {stage}")),
-        ["disagreement", _] => Some("as a whole".into()),
-        _ => None,
-    }
 }
 
 /// What is said and by whom, without what is personal; `all` has the event that it answers.

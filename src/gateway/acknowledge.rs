@@ -3,9 +3,9 @@
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
-use crate::protocol::jws::{self, Unverified};
+use crate::protocol::jws;
 use crate::protocol::tokens::{self, Audience, Delivered, SET_TYPE, SecurityEvent};
-use crate::protocol::trust::{Chain, Purpose, TrustStore, VerifiedCache, VerifiedChain};
+use crate::protocol::trust::{Chain, TrustStore, VerifiedCache, VerifiedChain};
 use crate::store::LeasedDelivery;
 
 /// The receipt is signed by somebody else than the addressee.
@@ -33,15 +33,8 @@ impl Acknowledged {
         cache: &VerifiedCache,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let unverified = Unverified::parse(token)?;
-        if unverified.x5t() != chain.x5t() {
-            return Err(refuse(jws::CERTIFICATE_MISMATCH));
-        }
-        let signer = cache
-            .verify(trust, chain, Purpose::Signing, now)
-            .map_err(|refusal| refuse(refusal.0))?;
-        let verified = unverified.verify(SET_TYPE, &signer)?;
-        if !is_authority(&signer, delivery.authority) {
+        let verified = jws::verify_beside(token, chain, SET_TYPE, (trust, cache), now)?;
+        if !is_authority(verified.signer(), delivery.authority) {
             return Err(refuse(NOT_THE_ADDRESSEE));
         }
         let said =
@@ -64,7 +57,12 @@ impl Acknowledged {
         if said.event.payload_sha256 != delivery.payload_sha256 {
             return Err(tokens::mismatch("payload_sha256"));
         }
-        Ok(Self { jws: token.to_owned(), sha256: verified.digest(), signer, chain: chain.clone() })
+        Ok(Self {
+            jws: token.to_owned(),
+            sha256: verified.digest(),
+            signer: verified.into_signer(),
+            chain: chain.clone(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::party::Party;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::{MINUTE, Timestamp};
 use crate::protocol::json;
-use crate::protocol::jws::{self, Unverified};
+use crate::protocol::jws;
 use crate::protocol::tokens::{self, SUBMISSION_TYPE, Submission};
 use crate::protocol::trust::{Chain, Purpose, TrustStore, VerifiedCache, VerifiedChain};
 
@@ -72,15 +72,8 @@ impl Authentic {
         let Proof::Token { text, chain } = &received.proof else {
             return Self::by_connection(received, trust, cache, now);
         };
-        let token = Unverified::parse(text)?;
-        if token.x5t() != chain.x5t() {
-            return Err(refuse(jws::CERTIFICATE_MISMATCH));
-        }
-        let signer = cache
-            .verify(trust, chain, Purpose::Signing, now)
-            .map_err(|refusal| refuse(refusal.0))?;
-        let token = token.verify(SUBMISSION_TYPE, &signer)?;
-        let claims = Submission::read(&token, &signer.party().trust_domain)?;
+        let token = jws::verify_beside(text, chain, SUBMISSION_TYPE, (trust, cache), now)?;
+        let claims = Submission::read(&token, &token.signer().party().trust_domain)?;
         let peer = received.peer.chain.party();
         let one = claims.iss.organisation == peer.organisation
             && claims.iss.trust_domain == peer.trust_domain
@@ -104,7 +97,7 @@ impl Authentic {
                 digest: token.digest(),
                 claims: Box::new(claims),
                 text,
-                signer,
+                signer: token.into_signer(),
                 chain,
             },
             received,

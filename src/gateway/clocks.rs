@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::trouble::Trouble;
-use crate::domain::calendar::Calendars;
 use crate::domain::case::{Decision, EventKind};
 use crate::domain::clocks::{
     Clock, ClockId, Dispatch, Fact, Reading, Rung, Setting, Step, Thread, Waiting, What, read,
@@ -23,14 +22,11 @@ impl Exchange {
     /// How the clocks of a referral stand at `now`.
     pub(super) async fn reading(&self, known: &Known, now: Timestamp) -> Result<Reading, Trouble> {
         let thread = self.facts(known).await?;
-        Ok(read(&thread, &self.setting(), now))
-    }
-
-    /// What the directory says of everybody's days.
-    fn setting(&self) -> Setting {
         let directory = self.directory.last_good();
-        let calendars = directory.map(|d| Calendars::of(d.directory())).unwrap_or_default();
-        Setting { calendars, ..Setting::default() }
+        Ok(match directory {
+            Some(directory) => read(&thread, directory.calendars(), now),
+            None => read(&thread, &Setting::default(), now),
+        })
     }
 
     /// The thread as clocks see it. Documents are opened for what they say of today; of an erased one
@@ -254,6 +250,9 @@ pub struct ClockAnswer {
     pub name: &'static str,
     /// What it is about: `referral`, `child-1`, `delivery-204-1`, ...
     pub about: String,
+    /// The same for a person; nothing where it is the referral as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about_words: Option<String>,
     /// `statutory`, `procedure` or `scheme`.
     pub class: &'static str,
     /// How it stands, in plain English.
@@ -329,6 +328,7 @@ impl ClockAnswer {
             clock: clock.id.as_str(),
             name: clock.id.name(),
             about: clock.about.to_string(),
+            about_words: clock.about.words(),
             class: clock.class.as_str(),
             state: clock.state.as_str(),
             started_at: clock.started_at.to_string(),

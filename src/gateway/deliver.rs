@@ -13,17 +13,16 @@ use tokio::task::JoinSet;
 
 use super::acknowledge::Acknowledged;
 use super::courier::{Courier, Failure};
-use super::exchange::{Desk, Exchange, seen_chain};
+use super::exchange::{Desk, Exchange, seen_chain, their_token};
 use super::remind::first_look;
-use super::trouble::{Fault, Trouble};
+use super::trouble::Fault;
 use crate::domain::delivery::{Breaker, BreakerPolicy, Next, RetryPolicy};
 use crate::domain::directory::Connection;
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::referral::Urgency;
 use crate::domain::time::{SECOND, Timestamp};
-use crate::protocol::tokens::{Audience, Recorded};
 use crate::store::{
-    DeliveredTokens, LeaseRequest, LeasedDelivery, NewToken, Settled, StoreFault, Token, TokenKind,
+    DeliveredTokens, LeaseRequest, LeasedDelivery, NewToken, Settled, StoreFault, TokenKind,
 };
 use crate::telemetry::metric;
 
@@ -293,8 +292,7 @@ impl Worker {
         }
         match self.exchange.known(delivery.referral_id).await {
             Ok(known) => Ok(known.is_some_and(|known| known.case.is_misidentified())),
-            Err(Trouble::Fault(fault)) => Err(Stopped::Fault(fault)),
-            Err(Trouble::Refused(_)) => Err(Stopped::Fault(StoreFault::Corrupt.into())),
+            Err(trouble) => Err(Stopped::Fault(trouble.unasked())),
         }
     }
 
@@ -313,31 +311,11 @@ impl Worker {
         let urgency = urgency.unwrap_or(Urgency::U0);
         let mut after = delivery.head;
         loop {
-            let recorded = Recorded {
-                position: u64::from(after.position) + 1,
-                event_sha256: ack.sha256,
-                previous_sha256: after.digest,
-                recorded_at: desk.now,
-            };
-            let everyone = Audience::Scheme(desk.identity.party().trust_domain.clone());
             let audience =
                 vec![delivery.sender.clone(), Organisation::Authority(delivery.authority)];
-            let recorded = desk.state(
-                &*exchange.entropy,
-                TokenKind::Recorded,
-                everyone,
-                delivery.referral_id,
-                recorded,
-                audience.clone(),
-            )?;
-            let delivered = Token {
-                kind: TokenKind::Delivered,
-                sha256: ack.sha256,
-                jws: ack.jws.clone(),
-                issuer: ack.signer.party().clone(),
-                x5t: ack.signer.x5t(),
-                crl_digests: ack.signer.crl_digests().to_vec(),
-            };
+            let (id, entropy) = (delivery.referral_id, &*exchange.entropy);
+            let recorded = desk.record(entropy, id, after, ack.sha256, audience.clone())?;
+            let delivered = their_token(TokenKind::Delivered, ack.sha256, &ack.jws, &ack.signer);
             let tokens = DeliveredTokens {
                 delivered: NewToken { token: delivered, audience },
                 recorded,

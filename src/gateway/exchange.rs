@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::recent::Recent;
 use super::trouble::Fault;
 use super::waiting::Waiting;
-use crate::domain::ids::ReferralId;
+use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{Name, Organisation, Party};
 use crate::domain::time::Timestamp;
 use crate::effects::{Clock, Entropy};
@@ -16,9 +16,11 @@ use crate::http::Trust;
 use crate::protocol::directory::DirectoryHolder;
 use crate::protocol::routing_data::RoutingTables;
 use crate::protocol::signing::{Signed, SigningIdentity};
-use crate::protocol::tokens::{Audience, Event};
-use crate::protocol::trust::{Chain, Purpose, Revocation, TrustStore, VerifiedCache};
-use crate::store::{GatewayStore, NewToken, SeenChain, SeenCrl, Token, TokenKind};
+use crate::protocol::tokens::{Audience, Event, Recorded};
+use crate::protocol::trust::{
+    Chain, Purpose, Revocation, TrustStore, VerifiedCache, VerifiedChain,
+};
+use crate::store::{GatewayStore, Head, NewToken, SeenChain, SeenCrl, Token, TokenKind};
 
 /// One gateway of the exchange.
 pub struct Exchange {
@@ -102,6 +104,25 @@ impl Desk {
         Ok(self.own_token(kind, signed, audience))
     }
 
+    /// Gives another token its place behind `after`, and this instant as its time.
+    pub fn record(
+        &self,
+        entropy: &dyn Entropy,
+        about: ReferralId,
+        after: Head,
+        token: Digest,
+        audience: Vec<Organisation>,
+    ) -> Result<NewToken, Fault> {
+        let recorded = Recorded {
+            position: u64::from(after.position) + 1,
+            event_sha256: token,
+            previous_sha256: after.digest,
+            recorded_at: self.now,
+        };
+        let everyone = Audience::Scheme(self.identity.party().trust_domain.clone());
+        self.state(entropy, TokenKind::Recorded, everyone, about, recorded, audience)
+    }
+
     /// Something that this gateway signed, ready for the store.
     pub fn own_token(
         &self,
@@ -127,6 +148,18 @@ impl Desk {
             Some(SeenCrl { sha256, der })
         });
         seen.collect()
+    }
+}
+
+/// Another party's token, verified, in the store's form.
+pub fn their_token(kind: TokenKind, sha256: Digest, jws: &str, signer: &VerifiedChain) -> Token {
+    Token {
+        kind,
+        sha256,
+        jws: jws.to_owned(),
+        issuer: signer.party().clone(),
+        x5t: signer.x5t(),
+        crl_digests: signer.crl_digests().to_vec(),
     }
 }
 

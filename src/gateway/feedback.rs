@@ -11,12 +11,12 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::authenticate::{CLOCK_AHEAD_MILLIS, FROM_THE_FUTURE};
-use super::exchange::{Desk, Exchange, seen_chain};
+use super::exchange::{Desk, Exchange, seen_chain, their_token};
 use super::known::Known;
 use super::read::nothing_here;
 use super::transfer;
 use super::trouble::Trouble;
-use crate::domain::case::{EventKind, Illegal};
+use crate::domain::case::{EventKind, Illegal, Statement};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::Organisation;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
@@ -24,14 +24,12 @@ use crate::domain::time::Timestamp;
 use crate::domain::visibility::Part;
 use crate::http::{Peer, Request};
 use crate::protocol::hash::sha256;
-use crate::protocol::jws::{self, Unverified};
+use crate::protocol::jws;
 use crate::protocol::message::{CERTIFICATES, TOKEN, chain_field, json_body, text_field};
 use crate::protocol::schema::check_detail;
-use crate::protocol::tokens::{Audience, CaseEvent, Recorded, SET_TYPE};
-use crate::protocol::trust::{Chain, Purpose, VerifiedChain};
-use crate::store::{
-    Append, AppendOutcome, CaseChange, Detail, NewToken, StoredEvent, Token, TokenKind,
-};
+use crate::protocol::tokens::{CaseEvent, SET_TYPE};
+use crate::protocol::trust::{Chain, VerifiedChain};
+use crate::store::{Append, AppendOutcome, CaseChange, Detail, NewToken, StoredEvent, TokenKind};
 
 /// Only the parties of a referral speak about it.
 pub const NOT_A_PARTY: Rule = Rule {
@@ -137,15 +135,8 @@ impl Signed {
         exchange: &Exchange,
         desk: &Desk,
     ) -> Result<Self, Refusal> {
-        let token = Unverified::parse(&stated.text)?;
-        if token.x5t() != stated.chain.x5t() {
-            return Err(forbid(jws::CERTIFICATE_MISMATCH));
-        }
-        let signer = exchange
-            .cache
-            .verify(&desk.trust, &stated.chain, Purpose::Signing, desk.now)
-            .map_err(|refusal| forbid(refusal.0))?;
-        let token = token.verify(SET_TYPE, &signer)?;
+        let trust = (&*desk.trust, &exchange.cache);
+        let token = jws::verify_beside(&stated.text, &stated.chain, SET_TYPE, trust, desk.now)?;
         let peer = stated.peer.chain.party();
         let said = CaseEvent::read(&token, &peer.trust_domain, id)?;
         let one = said.iss.organisation == peer.organisation
@@ -165,7 +156,14 @@ impl Signed {
             return Err(Refusal::new(Class::Invalid, Violation::whole(FORM)));
         }
         let digest = token.digest();
-        Ok(Self { said, text: stated.text, digest, signer, chain: stated.chain, detail })
+        let (text, chain, signer) = (stated.text, stated.chain, token.into_signer());
+        Ok(Self { said, text, digest, signer, chain, detail })
+    }
+
+    /// As the rules of the thread see it, at the next position.
+    fn statement(&self, known: &Known) -> Statement<'_> {
+        let answered = self.said.body().answers.and_then(|digest| known.kind_of(digest));
+        self.said.statement(self.digest, known.thread.head.position + 1, answered)
     }
 
     /// Whether it may follow what is recorded, and its document is one of its kind.
@@ -178,10 +176,7 @@ impl Signed {
         if body.seen != u64::from(known.thread.head.position) {
             return Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into());
         }
-        let position = known.thread.head.position + 1;
-        let answered = body.answers.and_then(|digest| known.kind_of(digest));
-        let statement = self.said.statement(self.digest, position, answered);
-        known.case.judge(&statement).map_err(|illegal| refusal(kind, illegal))?;
+        known.case.judge(&self.statement(known)).map_err(|illegal| refusal(kind, illegal))?;
         if let Some(detail) = &self.detail {
             check_detail(&detail.document, kind, body.code.as_deref(), id)?;
         }
@@ -253,29 +248,8 @@ async fn append(
         deliveries.push(transfer::delivery(exchange, desk, known, (signed.digest, to)).await?);
         audience.push(Organisation::Authority(to));
     }
-    let recorded = Recorded {
-        position: u64::from(after.position) + 1,
-        event_sha256: signed.digest,
-        previous_sha256: after.digest,
-        recorded_at: desk.now,
-    };
-    let everyone = Audience::Scheme(desk.identity.party().trust_domain.clone());
-    let recorded = desk.state(
-        &*exchange.entropy,
-        TokenKind::Recorded,
-        everyone,
-        id,
-        recorded,
-        audience.clone(),
-    )?;
-    let event = Token {
-        kind: TokenKind::Event,
-        sha256: signed.digest,
-        jws: signed.text.clone(),
-        issuer: signed.signer.party().clone(),
-        x5t: signed.signer.x5t(),
-        crl_digests: signed.signer.crl_digests().to_vec(),
-    };
+    let recorded = desk.record(&*exchange.entropy, id, after, signed.digest, audience.clone())?;
+    let event = their_token(TokenKind::Event, signed.digest, &signed.text, &signed.signer);
     Ok(Append {
         referral_id: id,
         after,
@@ -295,11 +269,8 @@ async fn append(
 /// Whether the documents may go from now on, or must stay again: every child closed, filed by the holder,
 /// and nothing open.
 fn change_of_case(signed: &Signed, known: &Known) -> Option<CaseChange> {
-    let body = signed.said.body();
-    let answered = body.answers.and_then(|digest| known.kind_of(digest));
-    let position = known.thread.head.position + 1;
     let mut after = known.case.clone();
-    after.apply(&signed.said.statement(signed.digest, position, answered));
+    after.apply(&signed.statement(known));
     match (known.case.may_be_erased(), after.may_be_erased()) {
         (false, true) => Some(CaseChange::Closed),
         (true, false) => Some(CaseChange::Reopened),

@@ -11,10 +11,10 @@ use crate::protocol::tokens::{
     Accepted, Attestation, Audience, DispatchNote, SenderKind, Subject, Submission,
 };
 use crate::protocol::trust::Chain;
-use crate::store::{Acceptance, Head, NewDelivery, NewToken, SeenChain, Token, TokenKind};
+use crate::store::{Acceptance, Head, NewDelivery, NewToken, SeenChain, TokenKind};
 
 use super::authenticate::Backing;
-use super::exchange::{Desk, Exchange, revocation_word, seen_chain};
+use super::exchange::{Desk, Exchange, revocation_word, seen_chain, their_token};
 use super::remind::first_look;
 use super::route::Routed;
 use super::trouble::Fault;
@@ -137,14 +137,7 @@ fn submission(
     let audience = vec![Organisation::School(authentic.received.school.clone())];
     match &authentic.backing {
         Backing::Signed { text, digest, signer, chain, .. } => {
-            let token = Token {
-                kind: TokenKind::Submission,
-                sha256: *digest,
-                jws: text.clone(),
-                issuer: signer.party().clone(),
-                x5t: signer.x5t(),
-                crl_digests: signer.crl_digests().to_vec(),
-            };
+            let token = their_token(TokenKind::Submission, *digest, text, signer);
             Ok(Proven { token: NewToken { token, audience }, chain: Some(seen_chain(chain)) })
         }
         Backing::Connection { .. } => {

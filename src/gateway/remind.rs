@@ -23,7 +23,7 @@ use crate::domain::referral::Urgency;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::protocol::hash::sha256;
 use crate::protocol::signing::{Signed, SigningFault, token_id};
-use crate::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Recorded, Subject};
+use crate::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
 use crate::store::{Append, AppendOutcome, TokenKind};
 use crate::telemetry::metric;
 
@@ -92,9 +92,9 @@ async fn look_at(exchange: &Exchange, id: ReferralId) -> Result<(), Fault> {
         let known = match exchange.known(id).await {
             Ok(Some(known)) => known,
             Ok(None) => return Ok(()),
-            Err(trouble) => return Err(fault_of(trouble)),
+            Err(trouble) => return Err(trouble.unasked()),
         };
-        let reading = exchange.reading(&known, now).await.map_err(fault_of)?;
+        let reading = exchange.reading(&known, now).await.map_err(Trouble::unasked)?;
         let Some((kind, clock)) = news(&known, &reading) else {
             let next = (!known.case.is_misidentified()).then_some(reading.next_change).flatten();
             // Later than now, so that one look is not the cause of the next at once.
@@ -150,10 +150,9 @@ fn event(
 ) -> Result<Append, Fault> {
     let (id, after, now) = (known.thread.referral_id, known.thread.head, desk.now);
     let identity = &desk.identity;
-    let everyone = Audience::Scheme(identity.party().trust_domain.clone());
     let said = CaseEvent {
         iss: identity.party().clone(),
-        aud: everyone.clone(),
+        aud: Audience::Scheme(identity.party().trust_domain.clone()),
         iat: now.seconds(),
         jti: token_id(&*exchange.entropy)?,
         sub_id: Subject(id),
@@ -171,20 +170,7 @@ fn event(
     let jws = said.sign(identity.signer(), identity.x5t()).map_err(SigningFault::Key)?;
     let signed = Signed { sha256: sha256(jws.as_bytes()), jws };
     let audience = known.readers(kind, &Organisation::Gateway(exchange.name.clone()));
-    let recorded = Recorded {
-        position: u64::from(after.position) + 1,
-        event_sha256: signed.sha256,
-        previous_sha256: after.digest,
-        recorded_at: now,
-    };
-    let recorded = desk.state(
-        &*exchange.entropy,
-        TokenKind::Recorded,
-        everyone,
-        id,
-        recorded,
-        audience.clone(),
-    )?;
+    let recorded = desk.record(&*exchange.entropy, id, after, signed.sha256, audience.clone())?;
     Ok(Append {
         referral_id: id,
         after,
@@ -199,12 +185,4 @@ fn event(
         recorded_at: now,
         wake_at: Some(now),
     })
-}
-
-fn fault_of(trouble: Trouble) -> Fault {
-    match trouble {
-        Trouble::Fault(fault) => fault,
-        // Nobody asked, so nobody is refused: what is stored cannot be read.
-        Trouble::Refused(_) => Fault::Store(crate::store::StoreFault::Corrupt),
-    }
 }

@@ -90,6 +90,16 @@ pub enum Trouble {
     Fault(Fault),
 }
 
+impl Trouble {
+    /// What it is where nobody asked, so that nobody is refused: what is stored cannot be read.
+    pub fn unasked(self) -> Fault {
+        match self {
+            Trouble::Fault(fault) => fault,
+            Trouble::Refused(_) => Fault::Store(StoreFault::Corrupt),
+        }
+    }
+}
+
 impl From<Refusal> for Trouble {
     fn from(refusal: Refusal) -> Self {
         Trouble::Refused(Box::new(Refused::of(refusal)))

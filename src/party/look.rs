@@ -105,6 +105,9 @@ pub struct Clock {
     pub name: String,
     /// What it is about.
     pub about: String,
+    /// The same for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about_words: Option<String>,
     /// `statutory`, `procedure` or `scheme`.
     pub class: String,
     /// How it stands, in plain English.

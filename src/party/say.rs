@@ -61,6 +61,31 @@ pub struct Saying {
     pub detail: Option<Map<String, Value>>,
 }
 
+impl Saying {
+    /// An event with nothing but its kind.
+    pub fn of(kind: EventKind) -> Self {
+        Self {
+            kind,
+            code: None,
+            children: Vec::new(),
+            answers: None,
+            to: None,
+            stage: None,
+            happened_at: None,
+            detail: None,
+        }
+    }
+
+    /// An event with its document, an object.
+    pub fn with(kind: EventKind, document: Value) -> Self {
+        let detail = match document {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        };
+        Self { detail: Some(detail), ..Self::of(kind) }
+    }
+}
+
 /// An event that is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {

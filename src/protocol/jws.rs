@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::Digest;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
 use crate::effects::{Algorithm, KeyFault, Signer};
 use crate::protocol::hash::sha256;
-use crate::protocol::trust::{Purpose, VerifiedChain};
+use crate::protocol::trust::{Chain, Purpose, TrustStore, VerifiedCache, VerifiedChain};
 
 /// The longest token that is read, in bytes. The largest of the protocol is under 3 KB.
 pub const LARGEST_TOKEN: usize = 8 * 1024;
@@ -191,6 +192,23 @@ impl<'a> Unverified<'a> {
     }
 }
 
+/// Verifies the token in `text` with the chain that came beside it, judged at `at`: what every reader of
+/// tokens does first.
+pub fn verify_beside(
+    text: &str,
+    chain: &Chain,
+    typ: &str,
+    (trust, cache): (&TrustStore, &VerifiedCache),
+    at: Timestamp,
+) -> Result<Verified, Refusal> {
+    let token = Unverified::parse(text)?;
+    if token.x5t() != chain.x5t() {
+        return Err(refuse(CERTIFICATE_MISMATCH));
+    }
+    let signer = cache.verify(trust, chain, Purpose::Signing, at);
+    token.verify(typ, &signer.map_err(|refusal| refuse(refusal.0))?)
+}
+
 impl Verified {
     /// The kind of token that it is.
     pub fn typ(&self) -> &str {
@@ -210,5 +228,10 @@ impl Verified {
     /// Who signed it.
     pub fn signer(&self) -> &VerifiedChain {
         &self.signer
+    }
+
+    /// The same, when nothing else of it is needed any more.
+    pub fn into_signer(self) -> VerifiedChain {
+        self.signer
     }
 }

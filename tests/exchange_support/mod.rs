@@ -12,6 +12,7 @@ mod proof;
 mod scene;
 mod sending;
 pub mod stage;
+pub mod story;
 pub mod wire;
 
 pub use afterwards::{RESTLESS, prove, same_receipts_again};

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{PATIENCE, Sent, Story};
 use crate::app;
@@ -40,20 +40,20 @@ impl Story {
         println!();
         self.say("what comes back: a family that has moved, so the first council passes it on");
 
-        say_one(&here, id, bare(EventKind::Opened)).await?;
+        say_one(&here, id, Saying::of(EventKind::Opened)).await?;
         let moved = "The family moved into temporary accommodation there last week.";
-        let mut proposal = with(EventKind::TransferProposed, json!({ "reason": moved }));
+        let mut proposal = Saying::with(EventKind::TransferProposed, json!({ "reason": moved }));
         proposal.to = AUTHORITIES[second].code.parse().ok();
         let proposed = say_one(&here, id, worded(proposal, "Ada Example")).await?;
         delivered(&there, id).await?;
-        let accepted = with(EventKind::TransferAccepted, json!({}));
+        let accepted = Saying::with(EventKind::TransferAccepted, json!({}));
         let accepted = Saying { answers: Some(proposed.position), ..accepted };
         say_one(&there, id, worded(accepted, "Cai Example")).await?;
-        let acknowledged = with(EventKind::Acknowledged, json!({}));
+        let acknowledged = Saying::with(EventKind::Acknowledged, json!({}));
         say_one(&there, id, worded(acknowledged, "Cai Example")).await?;
         let children = look(school, id).await.map_err(crate::cli::say::not_seen)?.children.len();
         let children: Vec<u32> = (1..=children as u32).collect();
-        let decision = with(
+        let decision = Saying::with(
             EventKind::Decided,
             json!({
                 "disclosure": "outcome", "reason": "A clear account, and two earlier referrals.",
@@ -73,12 +73,12 @@ impl Story {
             if let Some(previous) = previous {
                 document["previous"] = previous.into();
             }
-            let saying = Saying { children: children.clone(), ..with(kind, document) };
+            let saying = Saying { children: children.clone(), ..Saying::with(kind, document) };
             say_one(&there, id, worded(saying, name)).await?;
         }
         let state = look(school, id).await.map_err(crate::cli::say::not_seen)?;
         for event in state.events.iter().filter(|event| event.unread) {
-            let read = Saying { answers: Some(event.position), ..bare(EventKind::Read) };
+            let read = Saying { answers: Some(event.position), ..Saying::of(EventKind::Read) };
             say_one(school, id, read).await?;
         }
         let state = look(school, id).await.map_err(crate::cli::say::not_seen)?;
@@ -116,27 +116,6 @@ async fn delivered(there: &Member, id: ReferralId) -> Result<(), Failure> {
 async fn say_one(member: &Member, id: ReferralId, saying: Saying) -> Result<Said, Failure> {
     let said = say(member, id, &saying).await;
     said.map_err(|not| Failure::fault(format_args!("{}: {not:?}", saying.kind.name())))
-}
-
-fn bare(kind: EventKind) -> Saying {
-    Saying {
-        kind,
-        code: None,
-        children: Vec::new(),
-        answers: None,
-        to: None,
-        stage: None,
-        happened_at: None,
-        detail: None,
-    }
-}
-
-fn with(kind: EventKind, document: Value) -> Saying {
-    let detail = match document {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    };
-    Saying { detail: Some(detail), ..bare(kind) }
 }
 
 /// The same with its worker, who is invented.

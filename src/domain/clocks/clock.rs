@@ -74,6 +74,22 @@ pub enum About {
     Note(u32, u32),
 }
 
+impl About {
+    /// For a person; nothing where it is the referral as a whole.
+    pub fn words(&self) -> Option<String> {
+        Some(match self {
+            About::Referral | About::Report | About::Child(0) | About::ChildEvent(0, _) => None?,
+            About::Child(child) | About::ChildEvent(child, _) => format!("child {child}"),
+            About::Delivery(to, _) => format!("authority {to}"),
+            About::Event(position) => format!("to position {position}"),
+            About::Told(position, _) => format!("of position {position}"),
+            About::Stage(_, stage) => format!("stage {stage}"),
+            About::Disagreement(_) => "as a whole".to_owned(),
+            About::Note(child, note) => format!("child {child}, note {note}"),
+        })
+    }
+}
+
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,6 @@
 //! The signed directory: document, token and the signer's certificates in one file.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -8,6 +8,8 @@ use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
 use super::{read::read_json, rules};
+use crate::domain::calendar::Calendars;
+use crate::domain::clocks::Setting;
 use crate::domain::directory::{Directory, Freshness};
 use crate::domain::ids::Digest;
 use crate::domain::party::{Party, Role};
@@ -59,9 +61,16 @@ pub struct VerifiedDirectory {
     digest: Digest,
     signer: Party,
     revocation: Revocation,
+    calendars: OnceLock<Setting>,
 }
 
 impl VerifiedDirectory {
+    /// What it says of everybody's days, for clocks: made once for an issue, when first asked for.
+    pub fn calendars(&self) -> &Setting {
+        let made = || Calendars::of(&self.directory);
+        self.calendars.get_or_init(|| Setting { calendars: made(), ..Setting::default() })
+    }
+
     /// Its content.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
@@ -208,6 +217,7 @@ pub fn accept(
         _ => {}
     }
     Ok(VerifiedDirectory {
+        calendars: OnceLock::new(),
         directory: Arc::new(directory),
         digest,
         signer: signer.party().clone(),

@@ -522,7 +522,7 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     let (id, haringey, school) = (story.id(), &story.worker, story.school());
     let received = story.stage.clock.now();
     let state = look(school, id).await.unwrap();
-    assert_eq!(state.attention.as_deref(), Some("waiting_onauthority"));
+    assert_eq!(state.attention.as_deref(), Some("waiting_on_authority"));
     let c5 = state.clocks.iter().find(|c| c.clock == "C5").unwrap();
     assert_eq!(
         c5.due_at, "2026-11-24T17:00:00.000Z",

@@ -236,7 +236,7 @@ impl Authority {
         let api = ecaf::authority::api::Api::new(Arc::clone(&station), body_bytes);
         let limits = settings.limits.listener.clone();
         let service = Service { limits, ..Service::new(around(api), entropy) };
-        let address = settings.listen.parties;
+        let address = settings.parties.unwrap();
         let server = Server::bind(address, Arc::new(tls), service).await.unwrap();
         let (mut running, stopping) = Running::new();
         running.tasks.push(tokio::spawn(server.run(stopped(stopping))));

@@ -31,10 +31,10 @@ pub const LEASE_OVER: &str = "inbox.lease-over";
 #[serde(deny_unknown_fields)]
 pub struct Claim {
     /// At most so many, 1 to [`MOST_CLAIMED`]; more are not given, however many are asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// How long to wait for one, at most [`LONGEST_CLAIM`]; not at all unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_seconds: Option<u64>,
 }
 
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(read("{}"), Some(Claim::default()));
         let full = Claim { limit: Some(3), wait_seconds: Some(10) };
         assert_eq!(read(r#"{"limit":3,"wait_seconds":10}"#), Some(full));
-        for bad in [r#"{"limit":-1}"#, r#"{"wait":1}"#, r#"{"limit":1,"limit":1}"#] {
+        for bad in ["[]", r#"{"limit":-1}"#, r#"{"wait":1}"#, r#"{"limit":1,"limit":1}"#] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

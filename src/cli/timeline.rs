@@ -6,7 +6,7 @@ use crate::domain::case::EventKind;
 use crate::domain::hours::england_text;
 use crate::domain::ids::ReferralId;
 use crate::domain::time::Timestamp;
-use crate::party::look::{Event, NotSeen, State, detail};
+use crate::party::look::{Contact, Event, NotSeen, State, detail};
 use crate::party::member::Member;
 use crate::protocol::schema::{DETAIL_COMMON, Shape};
 
@@ -25,14 +25,12 @@ pub(super) fn standing(state: &State) -> Vec<String> {
     }
     if let Some(waiting) = &state.waiting {
         lines.push(waiting.words.clone());
-        let turn = |role: &str, of: &str| format!("{} ({of})", role.replace('_', " "));
-        let ring: Vec<_> = waiting.ring.iter().map(|c| turn(&c.role, &c.of)).collect();
+        let ring: Vec<_> = waiting.ring.iter().map(whom).collect();
         if !ring.is_empty() {
-            lines.push(format!("Now: {}", ring.join(", ")));
+            lines.push(format!("Now: {}", ring.join("; ")));
         }
         if let Some(next) = &waiting.next {
-            let whom = turn(&next.role, &next.of);
-            lines.push(format!("From {}: {whom}", local(&next.from)));
+            lines.push(format!("From {}: {}", local(&next.from), whom(next)));
         }
     }
     if let Some(stage) = state.offered_stage {
@@ -44,6 +42,18 @@ pub(super) fn standing(state: &State) -> Vec<String> {
         lines.push(format!("{unread} not read by the school (ecaf school read)"));
     }
     lines
+}
+
+/// A contact of a ladder, with how to reach them as of now.
+fn whom(contact: &Contact) -> String {
+    let Contact { role, of, label, phone, email, hours, .. } = contact;
+    let mut whom = format!("{} ({of})", role.replace('_', " "));
+    let ways = [label, phone, email, hours].into_iter().flatten();
+    let ways: Vec<_> = ways.filter(|way| way.as_str() != role).map(String::as_str).collect();
+    if !ways.is_empty() {
+        whom.push_str(&format!(": {}", ways.join(", ")));
+    }
+    whom
 }
 
 /// Everything that happened, oldest first, with what the documents of events say.
@@ -97,7 +107,11 @@ pub(super) fn clocks(state: &State) -> Vec<String> {
             line.push_str("; short notice");
         }
         if clock.assumed {
-            line.push_str("; term dates are not known");
+            line.push_str("; its days are assumed");
+        }
+        let ask: Vec<_> = clock.ask.iter().map(whom).collect();
+        if !ask.is_empty() {
+            line.push_str(&format!("; ask {}", ask.join("; ")));
         }
         line
     })

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::contacts::ContactAnswer;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::trouble::Trouble;
@@ -10,6 +11,7 @@ use crate::domain::clocks::{
     Clock, ClockId, Dispatch, Fact, Reading, Rung, Setting, Step, Thread, Waiting, What, read,
 };
 use crate::domain::delivery::State;
+use crate::domain::directory::Directory;
 use crate::domain::hours::england_text;
 use crate::domain::party::Organisation;
 use crate::domain::referral::Urgency;
@@ -230,17 +232,6 @@ pub struct WaitingAnswer {
     pub next: Option<ContactAnswer>,
 }
 
-/// A contact of the ladder: a role, whose name and number the directory or the organisation has.
-#[derive(Debug, Clone, Serialize)]
-pub struct ContactAnswer {
-    /// What the person does.
-    pub role: &'static str,
-    /// Where.
-    pub of: String,
-    /// From when on it is their turn.
-    pub from: String,
-}
-
 /// One clock.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClockAnswer {
@@ -265,6 +256,9 @@ pub struct ClockAnswer {
     pub short_notice: bool,
     /// Whether a calendar had to be assumed.
     pub assumed: bool,
+    /// Whose turn it is to be asked about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ask: Vec<ContactAnswer>,
     /// How long each authority held it, in minutes.
     pub held: Vec<HeldAnswer>,
 }
@@ -282,18 +276,20 @@ pub struct HeldAnswer {
 
 impl ClocksAnswer {
     /// The answer for a reading at `now`.
-    pub(super) fn of(reading: &Reading, now: Timestamp) -> Self {
+    pub(super) fn of(reading: &Reading, directory: Option<&Directory>, now: Timestamp) -> Self {
+        let waiting = reading.waiting.as_ref();
         Self {
             attention: reading.attention.as_str(),
-            waiting: reading.waiting.as_ref().map(|waiting| WaitingAnswer::of(waiting, now)),
+            waiting: waiting.map(|waiting| WaitingAnswer::of(waiting, directory, now)),
             offered_stage: reading.offered_stage,
-            clocks: reading.clocks.iter().map(ClockAnswer::of).collect(),
+            clocks: reading.clocks.iter().map(|c| ClockAnswer::of(c, directory, now)).collect(),
         }
     }
 }
 
 impl WaitingAnswer {
-    fn of(waiting: &Waiting, now: Timestamp) -> Self {
+    fn of(waiting: &Waiting, directory: Option<&Directory>, now: Timestamp) -> Self {
+        let contact = |rung: &Rung| ContactAnswer::of(rung, directory, now);
         let (name, until) = (waiting.clock.name(), england_text(waiting.until));
         let words = match waiting.until < now {
             true => format!("Overdue since {until}: {name}"),
@@ -305,20 +301,15 @@ impl WaitingAnswer {
             party: waiting.party.as_ref().map(ToString::to_string),
             until: waiting.until.to_string(),
             words,
-            ring: waiting.ring.iter().map(ContactAnswer::of).collect(),
-            next: waiting.next.as_ref().map(ContactAnswer::of),
+            ring: waiting.ring.iter().map(contact).collect(),
+            next: waiting.next.as_ref().map(contact),
         }
     }
 }
 
-impl ContactAnswer {
-    fn of(rung: &Rung) -> Self {
-        Self { role: rung.role.as_str(), of: rung.of.to_string(), from: rung.at.to_string() }
-    }
-}
-
 impl ClockAnswer {
-    fn of(clock: &Clock) -> Self {
+    fn of(clock: &Clock, directory: Option<&Directory>, now: Timestamp) -> Self {
+        let ask = clock.contacts(now).into_iter();
         let held = clock.held.iter().map(|held| HeldAnswer {
             authority: held.authority.to_string(),
             in_transit: held.in_transit,
@@ -335,6 +326,7 @@ impl ClockAnswer {
             due_at: clock.due_at.to_string(),
             short_notice: clock.short_notice,
             assumed: clock.assumed,
+            ask: ask.map(|rung| ContactAnswer::of(rung, directory, now)).collect(),
             held: held.collect(),
         }
     }

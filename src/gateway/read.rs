@@ -22,6 +22,7 @@ use crate::protocol::trust::Chain;
 use crate::store::{DeliveryRow, Document, StoredToken, TokenKind, VersionRow};
 
 use super::clocks::ClocksAnswer;
+use super::contacts::{WayAnswer, of_authority};
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::respond::AuthorityName;
@@ -83,6 +84,9 @@ pub struct StateAnswer {
     /// Where the clocks stand; for the school, the holder and one that is asked to take it over.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<ClocksAnswer>,
+    /// Every verified contact of the accountable authority, as of the directory in use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<WayAnswer>,
     /// What was said about it, as far as this party may see it, in the order in which it was recorded.
     pub events: Vec<EventView>,
 }
@@ -239,10 +243,16 @@ impl Exchange {
             let desk = visible.case.desk(d.authority).filter(|_| !passed_on);
             self.delivery_answer(d, desk, now)
         });
+        let directory = self.directory.last_good();
+        let directory = directory.as_ref().map(|held| &**held.directory());
         let clocks = match all {
-            true => Some(ClocksAnswer::of(&self.reading(&visible, now).await?, now)),
+            true => {
+                let reading = self.reading(&visible, now).await?;
+                Some(ClocksAnswer::of(&reading, directory, now))
+            }
             false => None,
         };
+        let holder = visible.case.holder();
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
         let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
         let accepted =
@@ -271,6 +281,7 @@ impl Exchange {
             disputed: visible.case.is_disputed(),
             misidentified: visible.case.is_misidentified(),
             clocks,
+            contacts: directory.map(|d| of_authority(d, holder, now)).unwrap_or_default(),
             events: visible.shown_to(viewer).map(|e| EventView::of(e, &visible)).collect(),
         })
     }

@@ -119,10 +119,22 @@ impl Scene {
 
     /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.
     pub fn sign_directory(&self, version: u64, more: &str, now: Timestamp) {
+        self.sign_changed(version, more, now, |_| {});
+    }
+
+    /// The same with the overlay changed.
+    pub fn sign_changed(
+        &self,
+        version: u64,
+        more: &str,
+        now: Timestamp,
+        change: impl FnOnce(&mut directory::Overlay),
+    ) {
         let folder = self.world.folder();
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let overlay = String::from_utf8(read("directory.overlay.toml")).unwrap();
-        let overlay = directory::read_overlay(&format!("{overlay}\n{more}")).unwrap();
+        let mut overlay = directory::read_overlay(&format!("{overlay}\n{more}")).unwrap();
+        change(&mut overlay);
         let trust_domain: TrustDomain = directory::DEMO_TRUST_DOMAIN.parse().unwrap();
         let header = directory::Header {
             version,

@@ -322,8 +322,15 @@ impl Draft<'_> {
                 Turn::Again => self.count.end(turn, limit),
                 Turn::WorkingDays(days) => self.count.end(turn, Limit::WorkingDays(days)),
             };
-            let role = instead_of(role, &view.thread.accused);
-            if view.thread.accused.contains(&role) {
+            // Somebody whom an allegation is about does not come back as the holiday contact.
+            let holiday = view.setting.holidays.get(&self.school).copied();
+            let holiday = holiday.filter(|_| role == Role::HolidayContact);
+            let accused = &view.thread.accused;
+            let role = match holiday.filter(|who| accused.contains(who)) {
+                Some(who) => instead_of(who, accused),
+                None => instead_of(role, accused),
+            };
+            if accused.contains(&role) {
                 continue;
             }
             let places: Vec<Organisation> = if role.at_school() {

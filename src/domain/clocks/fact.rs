@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::ladder::Role;
 use super::limit::Profile;
 use crate::domain::calendar::Calendars;
+use crate::domain::directory::{Directory, SchoolEntry};
 use crate::domain::party::{DfeCode, Organisation, SchoolId};
 use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::time::{Date, Timestamp};
@@ -153,4 +154,23 @@ pub struct Setting {
     pub calendars: Calendars,
     /// What authorities have promised beyond the scheme.
     pub profiles: BTreeMap<DfeCode, Profile>,
+    /// Who else each school's holiday contact is, where that is told.
+    pub holidays: BTreeMap<SchoolId, Role>,
+}
+
+impl Setting {
+    /// What a directory says. Make it once for each issue, not for each question.
+    pub fn of(directory: &Directory) -> Self {
+        let profiles = directory.authorities.iter();
+        let profiles = profiles.map(|(code, entry)| (*code, entry.settings.profile.clone()));
+        let stands_in = |entry: &SchoolEntry| {
+            let who = entry.settings.holiday_contact.as_ref()?.who;
+            Some((entry.id.clone(), who.role()?))
+        };
+        Self {
+            holidays: directory.schools.values().filter_map(stands_in).collect(),
+            calendars: Calendars::of(directory),
+            profiles: profiles.filter(|(_, profile)| *profile != Profile::default()).collect(),
+        }
+    }
 }

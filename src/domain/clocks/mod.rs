@@ -41,5 +41,7 @@ pub use fact::{Dispatch, Fact, Setting, Step, Thread, What};
 pub use held::{Held, Segment, held_between, segments};
 pub use id::{Class, ClockId};
 pub use ladder::{Role, Rung, Turn, ladder};
-pub use limit::{Limit, Profile, home_time_limit, standard_limit};
+pub use limit::{
+    Limit, LimitError, PROMISED, Profile, home_time_limit, is_promise, standard_limit,
+};
 pub use notify::{Tell, tell};

@@ -82,6 +82,9 @@ rules! {
     NO_HOURS = "directory.production.no-staffed-hours",
         "a connected authority has no staffed hours",
         "Ask the authority when its inbox is read and put that into staffed_hours.";
+    NO_OFFICER = "directory.production.no-designated-officer",
+        "a connected authority lists no designated officer for allegations (LADO)",
+        "Ask the authority for the ids in its officers' certificates: without one nobody there sees an allegation.";
     DEMO_DOMAIN = "directory.production.demo-trust-domain",
         "the trust domain of the demonstration stands in a directory for production",
         "Use the trust domain of the scheme.";

@@ -260,6 +260,7 @@ fn read_calendar(
     {
         r.say(rules::CONTRADICTION, &format!("{at}/home_time"), "before it opens");
     }
+    let mut places = Vec::new();
     for (i, term) in doc.terms.iter().enumerate() {
         let at = format!("{at}/terms/{i}");
         let Some((first, last)) = span(r, &at, term) else { continue };
@@ -269,16 +270,17 @@ fn read_calendar(
             r.say(rules::TERMS_OVERLAP, &at, "overlaps a term before it in the list");
         } else {
             calendar.terms.push(Term { first, last });
+            places.push(at);
         }
     }
     for (i, closure) in doc.closures.iter().enumerate() {
         calendar.closures.extend(span(r, &format!("{at}/closures/{i}"), closure));
     }
     days_within(r, at, doc, &mut calendar, days_off);
-    for (i, term) in calendar.terms.iter().enumerate() {
+    for (term, at) in calendar.terms.iter().zip(&places) {
         let mut days = (term.first.days()..=term.last.days()).map(Date::from_days);
         if !days.any(|day| calendar.day(day, days_off).0.pupils_in()) {
-            r.say(rules::TERM_WITHOUT_DAYS, &format!("{at}/terms/{i}"), "no pupil is ever in");
+            r.say(rules::TERM_WITHOUT_DAYS, at, "no pupil is ever in");
         }
     }
     calendar

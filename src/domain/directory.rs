@@ -375,6 +375,22 @@ impl Directory {
         }
     }
 
+    /// One sentence for a person: how to reach the designated officer for allegations (LADO), or whom to
+    /// ring instead.
+    pub fn lado_text(&self, code: DfeCode, at: Timestamp) -> String {
+        let officer = self.contact(code, ContactKind::Lado, at);
+        match officer.and_then(|c| Some((c, c.phone.as_deref()?))) {
+            Some((contact, phone)) => {
+                let name = self.authorities.get(&code).map_or("the council", |entry| &entry.name);
+                format!(
+                    "Ring {name}, {}, on {phone}. If a child is in danger now, ring 999",
+                    contact.label
+                )
+            }
+            None => self.ring_text(code, at),
+        }
+    }
+
     /// What to say beside a delivery that nobody reads yet: `nobody is reading it before Mon 23 Nov
     /// 09:00`; `None` while attended.
     pub fn unattended_text(&self, code: DfeCode, at: Timestamp) -> Option<String> {

@@ -8,13 +8,13 @@ use super::known::{Event, Known};
 use super::trouble::Trouble;
 use crate::domain::case::{Decision, EventKind};
 use crate::domain::clocks::{
-    Clock, ClockId, Dispatch, Fact, Reading, Rung, Setting, Step, Thread, Waiting, What, read,
+    Clock, ClockId, Dispatch, Fact, Reading, Role, Rung, Setting, Step, Thread, Waiting, What, read,
 };
 use crate::domain::delivery::State;
 use crate::domain::directory::Directory;
 use crate::domain::hours::england_text;
-use crate::domain::party::Organisation;
-use crate::domain::referral::Urgency;
+use crate::domain::party::{Organisation, SchoolId};
+use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::time::Timestamp;
 use crate::protocol::json::{self, Json};
 use crate::protocol::tokens::Purpose;
@@ -42,7 +42,11 @@ impl Exchange {
             school,
             request_type: known.request_type,
             known_since: None,
-            accused: Vec::new(),
+            // Whom an erased allegation was about is not known any more: nobody at the school is asked.
+            accused: match known.request_type == RequestType::Lado {
+                true => AT_SCHOOL.to_vec(),
+                false => Vec::new(),
+            },
             facts: Vec::new(),
         };
         let sender = || stored.sender.clone();
@@ -65,6 +69,7 @@ impl Exchange {
                 children = document.root().at("children").items().count();
                 if index == 0 {
                     let lado = document.root().at("request").at("lado");
+                    thread.accused = accused(lado, &thread.school);
                     thread.known_since =
                         lado.at("known_to_school_at").as_str().and_then(|at| at.parse().ok());
                 }
@@ -104,6 +109,24 @@ impl Exchange {
         }
         thread.facts.extend(known.events.iter().flat_map(|event| of_event(event, known)));
         Ok(thread)
+    }
+}
+
+/// Everybody on the ladders of a school.
+const AT_SCHOOL: [Role; 4] = [Role::Sender, Role::Deputy, Role::Head, Role::Chair];
+
+/// Whose place on a ladder an allegation takes away. An adult who works elsewhere is on none of this
+/// school; for the head the chair takes it.
+fn accused(lado: Json<'_>, school: &SchoolId) -> Vec<Role> {
+    let works_at = lado.at("setting").at("school_id").as_str();
+    if works_at.is_some_and(|id| id != school.as_str()) {
+        return Vec::new();
+    }
+    match lado.at("role").as_str() {
+        Some("head") => vec![Role::Head],
+        // Straight to the designated officer; and so where nobody has told who it is.
+        Some("designated_safeguarding_lead" | "governor") | None => AT_SCHOOL.to_vec(),
+        Some(_) => Vec::new(),
     }
 }
 

@@ -4,6 +4,9 @@
 
 mod exchange_support;
 
+use std::path::PathBuf;
+use std::process::Output;
+
 use bytes::Bytes;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
@@ -32,11 +35,16 @@ fn at(text: &str) -> Timestamp {
 
 /// Certificates for one more person, by the scheme's own program, and the machine they work at.
 async fn person(stage: &Stage, party: &str, school: bool) -> Member {
+    inside::member_of(&machine(stage, party, school), &stage.clock).await
+}
+
+/// The same, as the configuration of that machine.
+fn machine(stage: &Stage, party: &str, school: bool) -> PathBuf {
     let name = party.replace('/', "-");
     let out = format!("{name}/own");
     let folder = stage.scene.world.folder();
     std::fs::create_dir_all(folder.join(&name)).unwrap();
-    let issued = at(NOW).to_string();
+    let issued = stage.clock.now().to_string();
     let arguments = ["pki", "issue", party, "--out", &out, "--at", &issued];
     let done = stage.scene.run(&arguments);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -51,7 +59,7 @@ async fn person(stage: &Stage, party: &str, school: bool) -> Member {
     });
     let file = folder.join(&name).join(if school { "school.toml" } else { "worker.toml" });
     std::fs::write(&file, text).unwrap();
-    inside::member_of(&file, &stage.clock).await
+    file
 }
 
 fn lado_desk(overlay: &mut Overlay) {
@@ -286,4 +294,55 @@ async fn without_a_designated_officer_it_is_refused_with_the_number_to_ring() {
     assert_eq!(rules(&refused), ["lado.no-officer"]);
     assert!(refused.violations[0].detail.contains("020 7946 0555"));
     assert!(refused.readable.is_some(), "to be read out");
+}
+
+/// What lies at the authority is listed, shown and exported for a designated officer alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_inbox_of_the_authority_hides_it_from_everybody_but_its_officers() {
+    let mut stage = Stage::now().await;
+    let authority = stage.authority(HARINGEY).await;
+    let usual = stage.stream.document(MARSH_LANE, HARINGEY);
+    let usual = stage.accepted(usual).await;
+    let sent = stage.accepted(allegation("teacher")).await;
+    for sent in [&usual, &sent] {
+        stage.until(sent, "stored").await;
+    }
+    let (officer, clerk) = (
+        machine(&stage, "authority/309/person/lado-1", false),
+        machine(&stage, "authority/309/person/clerk-1", false),
+    );
+    let elsewhere = machine(&stage, "authority/204/person/lado-1", false);
+    let (id, config) = (sent.document.id.to_string(), stage.scene.world.authority_config(HARINGEY));
+    let out = stage.scene.world.folder().join("exported");
+    let run = |command: &[&str], reader: Option<&PathBuf>| -> Output {
+        let mut arguments = vec!["authority", "inbox"];
+        arguments.extend(command);
+        arguments.extend(["--config", config.to_str().unwrap()]);
+        arguments.extend(reader.iter().flat_map(|file| ["--as", file.to_str().unwrap()]));
+        stage.scene.run(&arguments)
+    };
+    let listed = |reader: Option<&PathBuf>| -> Vec<String> {
+        let output = run(&["list", "--json"], reader);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let list: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        list.iter().map(|entry| entry["referral_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed(None), [usual.document.id.to_string()]);
+    assert_eq!(listed(Some(&officer)).len(), 2);
+    let export = ["export", &id, "--out", out.to_str().unwrap()];
+    for command in [&["show", &id][..], &export[..]] {
+        let hidden = run(command, None);
+        assert_eq!(hidden.status.code(), Some(1));
+        let unused = run(&["show", &ReferralId::from_bytes([7; 16]).to_string()], None);
+        assert_eq!(hidden.stderr, unused.stderr, "as for one that is not there");
+        assert!(!out.exists());
+    }
+    for reader in [&clerk, &elsewhere] {
+        let refused = run(&["list"], Some(reader));
+        assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+        assert!(refused.stdout.is_empty());
+    }
+    let shown = run(&["show", &id], Some(&officer));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("allegation"), "{shown:?}");
+    authority.stop().await;
 }

@@ -10,7 +10,7 @@ use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
 use ecaf::gateway::remind;
 use ecaf::party::look::{detail, look};
 use ecaf::party::member::Member;
-use ecaf::party::say::{NotSaid, Said, Saying, say};
+use ecaf::party::say::{NotSaid, Saying, say};
 use ecaf::protocol::evidence::{Bundle, Says, Statement};
 use ecaf::protocol::message::{CERTIFICATES, STATEMENT, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
@@ -19,55 +19,12 @@ use ecaf::school::follow::follow;
 use ecaf::school::submit::submit;
 use ecaf::store::InboxFilter;
 use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, ST_BRANNOCKS, Stage};
-use exchange_support::story::Story;
+use exchange_support::story::{
+    Story, acknowledgement, coded, decision, members, ok, rule, worker_of,
+};
 use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM, Proof};
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
-
-fn members(value: Value) -> Map<String, Value> {
-    value.as_object().unwrap().clone()
-}
-
-fn worker() -> Value {
-    json!({"name": "Ada Example", "role": "Social worker", "phone": "01632 960123"})
-}
-
-fn coded(kind: EventKind, code: &str, children: &[u32], document: Value) -> Saying {
-    Saying { code: Some(code.into()), children: children.to_vec(), ..Saying::with(kind, document) }
-}
-
-fn acknowledgement() -> Saying {
-    Saying::with(
-        EventKind::Acknowledged,
-        json!({"worker": worker(), "reference": "HGY-2026-000001"}),
-    )
-}
-
-fn decision(code: &str) -> Saying {
-    coded(
-        EventKind::Decided,
-        code,
-        &[1],
-        json!({
-            "disclosure": "outcome", "reason": "Two earlier referrals and a clear account.",
-            "school_should": "Keep a chronology.", "how_to_challenge": "Ring the team manager.",
-            "referrer_spoken_to": true, "child_seen": false,
-            "what_would_change": "A new account.", "other_support": "The family centre."
-        }),
-    )
-}
-
-async fn ok(member: &Member, id: ReferralId, saying: &Saying) -> Said {
-    say(member, id, saying).await.unwrap_or_else(|not| panic!("{:?}: {not:?}", saying.kind))
-}
-
-/// The rule for which the gateway refuses it.
-async fn rule(member: &Member, id: ReferralId, saying: &Saying) -> String {
-    match say(member, id, saying).await {
-        Err(NotSaid::Refused(problem)) => problem.violations[0].rule.clone(),
-        other => panic!("{:?}: {other:?}", saying.kind),
-    }
-}
 
 impl Story {
     async fn events(&self, member: &Member) -> Vec<String> {
@@ -117,10 +74,6 @@ async fn the_school_learns_what_happened_and_can_prove_it() {
     let proven = followed.proven.unwrap();
     let events = proven.statements.iter().filter(|s| matches!(s.says, Says::Said(_)));
     assert_eq!(events.count(), 5);
-}
-
-fn worker_of(name: &str) -> Value {
-    json!({"name": name, "role": "Social worker", "phone": "01632 960124"})
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,7 +208,7 @@ async fn an_attested_school_speaks_by_its_connection() {
     ok(&ada, id, &acknowledgement()).await;
     let question = Saying::with(
         EventKind::InformationRequested,
-        json!({"worker": worker(), "question": "Who collects?"}),
+        json!({"worker": worker_of("Ada Example"), "question": "Who collects?"}),
     );
     let asked = ok(&ada, id, &question).await;
     let school = &stage.schools[ST_BRANNOCKS];
@@ -396,7 +349,7 @@ async fn the_wrong_child_disappears_at_once_for_everybody() {
 
 fn proposal(to: &str) -> Saying {
     let reason = "The family moved into temporary accommodation in that area last week.";
-    let document = json!({"worker": worker(), "reason": reason});
+    let document = json!({"worker": worker_of("Ada Example"), "reason": reason});
     Saying { to: Some(to.parse().unwrap()), ..Saying::with(EventKind::TransferProposed, document) }
 }
 
@@ -676,7 +629,7 @@ async fn a1_an_answer_before_the_bell() {
     assert_eq!(state.deliveries[0].words, "Opened by a person at Haringey");
     assert!(state.events[0].by.ends_with("/authority/309/person/worker-1"));
     // What the school is asked to do today, and that nobody has read it after five minutes.
-    let request = json!({"worker": worker(), "request": "Please keep him until I ring at 15:00."});
+    let request = json!({"worker": worker_of("Ada Example"), "request": "Please keep him until I ring at 15:00."});
     let interim =
         ok(&haringey, id, &coded(EventKind::Interim, "keep_at_school", &[], request)).await;
     stage.hand.advance(5 * MINUTE + SECOND);
@@ -729,7 +682,7 @@ async fn a11_the_school_disagrees_with_no_further_action() {
         answers: Some(raised.position),
         ..Saying::with(
             EventKind::DisagreementResponded,
-            json!({"worker": worker(), "response": "We looked again."}),
+            json!({"worker": worker_of("Ada Example"), "response": "We looked again."}),
         )
     };
     ok(haringey, id, &response).await;
@@ -786,7 +739,7 @@ async fn a18_it_is_added_to_an_open_case_and_may_go_once_it_is_filed() {
         Some("The child has a worker already, who now has this")
     );
     let document = detail(school, id, state.events[1].detail_sha256.as_ref().unwrap()).await;
-    assert_eq!(document.unwrap().unwrap()["worker"]["phone"], "01632 960124");
+    assert_eq!(document.unwrap().unwrap()["worker"]["phone"], "01632 960123");
     // Closed for good only when it is filed too.
     let closed =
         coded(EventKind::Closed, "RC7", &[1], json!({"reason": "Goes on under the open case."}));

@@ -33,6 +33,11 @@ pub(super) fn standing(state: &State) -> Vec<String> {
             lines.push(format!("From {}: {}", local(&next.from), whom(next)));
         }
     }
+    lines.extend(state.unattended.clone());
+    for change in state.changed_contacts.iter().filter(|change| !change.confirmed) {
+        let (by, at) = (&change.by, change.position);
+        lines.push(format!("Contacts of {by} have changed (position {at}) and are not confirmed"));
+    }
     if let Some(stage) = state.offered_stage {
         lines
             .push(format!("You may raise a disagreement at stage {stage} (ecaf school challenge)"));
@@ -86,6 +91,26 @@ pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<Strin
         }
     }
     Ok(all)
+}
+
+/// Whom to reach as of now: what the directory says, then what school and authority said themselves.
+pub(super) async fn contacts(member: &Member, state: &State) -> Result<Vec<String>, NotSeen> {
+    let mut lines = Vec::new();
+    for way in &state.contacts {
+        let kind = way.kind.replace('_', " ");
+        let parts = [Some(&way.label), way.phone.as_ref(), way.email.as_ref(), way.hours.as_ref()];
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        lines.push(format!("{kind:<13} {}", parts.join(", ")));
+    }
+    let Ok(id) = state.referral_id.parse::<ReferralId>() else { return Err(NotSeen::Unreadable) };
+    for change in &state.changed_contacts {
+        let word = if change.confirmed { "confirmed" } else { "NOT CONFIRMED" };
+        let Some(named) = &change.detail_sha256 else { continue };
+        let Some(document) = detail(member, id, named).await? else { continue };
+        let said = said(&document["contacts"]);
+        lines.push(format!("{:<13} {said} ({word})", change.by));
+    }
+    Ok(lines)
 }
 
 /// The clocks that are open or were late.

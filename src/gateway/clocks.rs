@@ -67,9 +67,15 @@ impl Exchange {
                 let document = json::read(&bytes, bytes.len()).map_err(|_| StoreFault::Corrupt)?;
                 (in_school, goes_home_at) = today(document.root());
                 children = document.root().at("children").items().count();
+                if document.root().at("completeness").as_str() == Some("urgent_minimal") {
+                    let (by, what) = (sender(), What::UrgentMinimal);
+                    thread.facts.push(Fact { at, position, by, what });
+                }
                 if index == 0 {
                     let lado = document.root().at("request").at("lado");
-                    thread.accused = accused(lado, &thread.school);
+                    if known.request_type == RequestType::Lado {
+                        thread.accused = accused(lado, &thread.school);
+                    }
                     thread.known_since =
                         lado.at("known_to_school_at").as_str().and_then(|at| at.parse().ok());
                 }
@@ -202,11 +208,9 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
         K::DisagreementResponded => vec![What::DisagreementResponded { answers }],
         K::DisagreementStepped => vec![What::DisagreementStepped { stage }],
         K::DisagreementResolved => vec![What::DisagreementResolved],
-        K::Filed
-        | K::ContactsChanged
-        | K::ContactsConfirmed
-        | K::ClockWarning
-        | K::ClockBreached => Vec::new(),
+        K::ContactsChanged => vec![What::ContactsChanged],
+        K::ContactsConfirmed => vec![What::ContactsConfirmed { answers }],
+        K::Filed | K::ClockWarning | K::ClockBreached => Vec::new(),
     };
     let (at, position) = (event.stored.recorded_at, event.stored.position);
     let by = &event.said.author().organisation;
@@ -344,7 +348,7 @@ impl ClockAnswer {
             about: clock.about.to_string(),
             about_words: clock.about.words(),
             class: clock.class.as_str(),
-            state: clock.state.as_str(),
+            state: clock.words(),
             started_at: clock.started_at.to_string(),
             due_at: clock.due_at.to_string(),
             short_notice: clock.short_notice,

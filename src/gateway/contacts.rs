@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
+use super::exchange::Exchange;
+use super::known::{Event, Known};
+use crate::domain::case::EventKind;
 use crate::domain::clocks::{Role, Rung};
 use crate::domain::directory::{Contact, ContactKind, Directory};
 use crate::domain::hours::Hours;
-use crate::domain::party::{DfeCode, Organisation, SchoolId};
+use crate::domain::party::{DfeCode, Organisation, Party, SchoolId};
 use crate::domain::time::Timestamp;
 
 /// A contact of the ladder: a role, with the verified way to reach it where the directory has one.
@@ -41,6 +44,52 @@ pub struct WayAnswer {
     /// The day on which somebody last tried it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<String>,
+}
+
+/// The names and numbers that one side told last. They stand in the event's document.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChangedContacts {
+    /// Who told them.
+    pub by: String,
+    /// The place of the event.
+    pub position: u32,
+    /// Its document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail_sha256: Option<String>,
+    /// Whether the other side has said that it knows.
+    pub confirmed: bool,
+}
+
+impl Known {
+    /// For each side, as far as `viewer` may see it, the last change of its contacts that is confirmed
+    /// and the one after that, if there is one.
+    pub(super) fn changed_contacts(&self, viewer: &Party) -> Vec<ChangedContacts> {
+        let open: Vec<_> = self.case.unanswered().map(|(digest, _)| digest).collect();
+        let of = |event: &Event| ChangedContacts {
+            by: event.said.author().organisation.to_string(),
+            position: event.stored.position,
+            detail_sha256: event.said.body().detail_sha256.map(|d| d.to_string()),
+            confirmed: !open.contains(&event.digest()),
+        };
+        let changes = self.shown_to(viewer);
+        let mut last: Vec<ChangedContacts> = Vec::new();
+        for change in changes.filter(|e| e.said.kind() == EventKind::ContactsChanged).map(of) {
+            last.retain(|held| held.by != change.by || (held.confirmed && !change.confirmed));
+            last.push(change);
+        }
+        last
+    }
+}
+
+impl Exchange {
+    /// What to do about an inbox that nobody reads at `now`; `None` while somebody does.
+    pub(super) fn unattended(&self, code: DfeCode, now: Timestamp) -> Option<String> {
+        let directory = self.directory.last_good()?;
+        let nobody = directory.directory().unattended_text(code, now)?;
+        let authority = self.authority_name(code);
+        let (name, help) = (authority.name, authority.help);
+        Some(format!("At {name} {nobody}: ring now, and record the call. {help}"))
+    }
 }
 
 impl ContactAnswer {

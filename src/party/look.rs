@@ -61,6 +61,12 @@ pub struct State {
     /// Every clock that has started.
     #[serde(default)]
     pub clocks: Vec<Clock>,
+    /// Nobody is reading it there now: what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unattended: Option<String>,
+    /// What school and holder said last of their contacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_contacts: Vec<ChangedContacts>,
     /// Verified contacts of the accountable authority as of now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacts: Vec<Way>,
@@ -109,6 +115,20 @@ pub struct Contact {
     /// When it is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<String>,
+}
+
+/// What one side told last of its contacts.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct ChangedContacts {
+    /// Who.
+    pub by: String,
+    /// The place of the event.
+    pub position: u64,
+    /// SHA-256 of the document with names and numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail_sha256: Option<String>,
+    /// Whether the other side has said that it knows.
+    pub confirmed: bool,
 }
 
 /// A verified way to reach somebody at an authority.

@@ -183,8 +183,8 @@ static ISSUES: [Code; 9] = [
 ];
 
 /// The clocks, by the words that stand there.
-const CLOCKS: [Code; 15] = {
-    let mut codes = [("", ""); 15];
+const CLOCKS: [Code; 17] = {
+    let mut codes = [("", ""); 17];
     let mut at = 0;
     while at < codes.len() {
         codes[at] = (ClockId::ALL[at].as_str(), ClockId::ALL[at].name());

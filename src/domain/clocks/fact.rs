@@ -37,6 +37,8 @@ pub enum What {
     /// A version of the referral, and what it says of today. The first comes with its acceptance;
     /// a later one opens again the cases that were closed, because somebody has to read it.
     Version { children: u32, urgency: Urgency, in_school: bool, goes_home_at: Option<Timestamp> },
+    /// The version at this place has only what an urgent referral must have.
+    UrgentMinimal,
     /// A linked delivery was made.
     Dispatched { to: DfeCode, why: Dispatch },
     /// The authority has stored it.
@@ -90,6 +92,10 @@ pub enum What {
     Reached { school: SchoolId, position: u32 },
     /// A person at the school has read it.
     Read { position: u32 },
+    /// Contacts of its author are others now.
+    ContactsChanged,
+    /// The other side knows them.
+    ContactsConfirmed { answers: u32 },
     /// Somebody rang; who, says the fact's author.
     CallRecorded,
     /// The school disagrees.

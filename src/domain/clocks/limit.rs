@@ -140,6 +140,8 @@ pub const fn standard_limit(id: ClockId, urgency: Urgency) -> Limit {
         (ClockId::C12, _) => Limit::NextSchoolDay,
         (ClockId::C15, _) => Limit::NextFullSchoolDay,
         (ClockId::E10, _) => Limit::Real(5 * MINUTE),
+        (ClockId::R1, _) => Limit::Real(24 * HOUR),
+        (ClockId::R2, _) => Limit::NextSchoolDay,
         (
             ClockId::C3 | ClockId::C5 | ClockId::C6 | ClockId::C7 | ClockId::C11 | ClockId::C13,
             _,

@@ -24,7 +24,7 @@ use exchange_support::story::{
 };
 use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM, Proof};
 use http::HeaderValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 impl Story {
     async fn events(&self, member: &Member) -> Vec<String> {

@@ -42,6 +42,8 @@ pub(super) struct Known {
     pub versions: Vec<u32>,
     recipients: Vec<DfeCode>,
     former: Vec<DfeCode>,
+    /// Who may see an allegation about staff.
+    named: Vec<Party>,
 }
 
 impl Known {
@@ -54,6 +56,7 @@ impl Known {
             former: &self.former,
             misidentified: self.case.is_misidentified(),
             request_type: self.request_type,
+            named: &self.named,
         }
     }
 
@@ -86,9 +89,12 @@ impl Known {
         readers.sort_unstable();
         readers.dedup();
         let scheme = &self.sender.trust_domain;
+        // Into the feed of an organisation goes also what only named persons of it may see; whoever
+        // polls is given what that certificate may see.
         readers.retain(|reader| {
-            let reader = Party::organisation(scheme.clone(), reader.clone());
-            self.shows(&reader, kind, author)
+            let whole = Party::organisation(scheme.clone(), reader.clone());
+            let persons = self.named.iter().filter(|person| person.organisation == *reader);
+            persons.chain([&whole]).any(|reader| self.shows(reader, kind, author))
         });
         readers
     }
@@ -106,7 +112,13 @@ impl Exchange {
         let Some(thread) = self.store.thread(id).await? else { return Ok(None) };
         let corrupt = || Trouble::from(StoreFault::Corrupt);
         let newest = thread.versions.last().ok_or_else(corrupt)?;
-        let request_type = RequestType::from_code(&newest.request_type).ok_or_else(corrupt)?;
+        // What was an allegation once is never shown as anything else.
+        let allegation =
+            thread.versions.iter().any(|v| v.request_type == RequestType::Lado.as_str());
+        let request_type = match allegation {
+            true => RequestType::Lado,
+            false => RequestType::from_code(&newest.request_type).ok_or_else(corrupt)?,
+        };
         let first = thread.versions.first().ok_or_else(corrupt)?;
         let submission = newest.submission_sha256;
         let sender = self.sender(id, submission, &thread.sender).await?;
@@ -118,6 +130,9 @@ impl Exchange {
         let children = self.children_of(id, newest.payload_sha256, &events).await?;
         let Organisation::School(school) = thread.sender.clone() else { return Err(corrupt()) };
         let mut case = Case::begin(school, first.authority, children);
+        if request_type == RequestType::Lado {
+            case = case.of_allegation();
+        }
         let deliveries = &thread.deliveries;
         for delivery in deliveries.iter().filter(|d| d.called_by.is_none()) {
             case.sent_to(delivery.authority);
@@ -144,7 +159,42 @@ impl Exchange {
         let recipients =
             with_desk.filter(|code| case.desk(*code).is_some() && *code != case.holder()).collect();
         let former = case.former_holders().collect();
-        Ok(Some(Known { versions, recipients, former, thread, case, events, sender, request_type }))
+        let mut known = Known {
+            named: Vec::new(),
+            versions,
+            recipients,
+            former,
+            thread,
+            case,
+            events,
+            sender,
+            request_type,
+        };
+        known.named = self.named(&known);
+        Ok(Some(known))
+    }
+
+    /// Who may see an allegation about staff: the person who sent it, and the designated officers that the
+    /// directory in use lists for the authorities that have or had a part in it.
+    fn named(&self, known: &Known) -> Vec<Party> {
+        if known.request_type != RequestType::Lado {
+            return Vec::new();
+        }
+        let mut named: Vec<Party> =
+            known.sender.person.iter().map(|_| known.sender.clone()).collect();
+        let directory = self.directory.last_good();
+        let Some(directory) = directory.as_ref().map(|held| held.directory()) else { return named };
+        let involved = known.involved();
+        let one = [Some(involved.holder), involved.proposed].into_iter().flatten();
+        for code in one.chain(known.recipients.iter().chain(&known.former).copied()) {
+            let entry = directory.authority(code, self.now());
+            for officer in entry.into_iter().flat_map(|entry| &entry.settings.officers) {
+                let organisation = Organisation::Authority(code);
+                let whole = Party::organisation(known.sender.trust_domain.clone(), organisation);
+                named.push(Party { person: Some(officer.clone()), ..whole });
+            }
+        }
+        named
     }
 
     /// The position of each version, oldest first.

@@ -29,6 +29,7 @@ pub mod authenticate;
 pub mod authorise;
 pub mod check;
 mod clocks;
+mod contacts;
 pub mod courier;
 pub mod deliver;
 pub mod exchange;

@@ -55,6 +55,10 @@ area, open case), and one that a transfer is proposed to, until it declines. A d
 acknowledgement; a transfer makes every child that is not closed the new holder's to decide. A new version of the
 referral opens closed cases again. After `misidentified` nothing follows.
 
+About an allegation against an adult who works with children (LADO) only its sender and the designated officers that the
+directory lists may speak, each with a certificate of their own; decided is `allegation_meeting`, `employer_investigates`,
+`low_level_concern`, `advice` or `other_authority`, and the first three of nothing else.
+
 | event | who says it | about | document | needs | afterwards |
 |---|---|---|---|---|---|
 ";

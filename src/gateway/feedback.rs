@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::authenticate::{CLOCK_AHEAD_MILLIS, FROM_THE_FUTURE};
 use super::exchange::{Desk, Exchange, seen_chain, their_token};
 use super::known::Known;
+use super::opening;
 use super::read::nothing_here;
 use super::transfer;
 use super::trouble::Trouble;
@@ -29,7 +30,9 @@ use crate::protocol::message::{CERTIFICATES, TOKEN, chain_field, json_body, text
 use crate::protocol::schema::check_detail;
 use crate::protocol::tokens::{CaseEvent, SET_TYPE};
 use crate::protocol::trust::{Chain, VerifiedChain};
-use crate::store::{Append, AppendOutcome, CaseChange, Detail, NewToken, StoredEvent, TokenKind};
+use crate::store::{
+    Append, AppendOutcome, CaseChange, Detail, Head, NewToken, StoredEvent, TokenKind,
+};
 
 /// Only the parties of a referral speak about it.
 pub const NOT_A_PARTY: Rule = Rule {
@@ -77,13 +80,13 @@ struct Stated {
 }
 
 /// A statement whose author is proved.
-struct Signed {
-    said: CaseEvent,
+pub(super) struct Signed {
+    pub said: CaseEvent,
     text: String,
-    digest: Digest,
+    pub digest: Digest,
     signer: VerifiedChain,
     chain: Chain,
-    detail: Option<Detail>,
+    pub detail: Option<Detail>,
 }
 
 /// The answer: the event's place.
@@ -173,6 +176,9 @@ impl Signed {
         if !known.allows(&self.said.iss, Part::Timeline) {
             return Err(nothing_here());
         }
+        if kind.opens().is_some() && known.thread.head != Head::START {
+            return Err(opening::id_used());
+        }
         if body.seen != u64::from(known.thread.head.position) {
             return Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into());
         }
@@ -194,7 +200,10 @@ pub async fn record(
     let stated = Stated::take(exchange, request)?;
     let desk = exchange.desk(exchange.trust.store(), now)?;
     let signed = Signed::verify(stated, id, exchange, &desk)?;
-    let known = exchange.known(id).await?.ok_or_else(nothing_here)?;
+    let known = match exchange.known(id).await? {
+        Some(known) => known,
+        None => opening::begin(exchange, &desk, &signed, id).await?,
+    };
     // Asked before it is judged: what was recorded stays recorded, whatever came after it.
     let before = known.events.iter().find(|e| e.digest() == signed.digest);
     if let Some(before) = before {
@@ -224,6 +233,7 @@ pub async fn record(
             })
         }
         AppendOutcome::Already(stored) => exchange.answer(&stored, false).await,
+        AppendOutcome::HeadMoved(_) if known.thread.head == Head::START => Err(opening::id_used()),
         // Somebody was quicker: what they said has to be seen first.
         AppendOutcome::HeadMoved(_) => {
             Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into())
@@ -256,7 +266,9 @@ async fn append(
         event: NewToken { token: event, audience },
         recorded,
         detail: signed.detail.clone(),
-        holder: accepted.map(|open| open.to),
+        holder: accepted
+            .map(|open| open.to)
+            .or((after == Head::START).then(|| known.case.holder())),
         deliveries,
         case: change_of_case(signed, known),
         chains: vec![seen_chain(&signed.chain), seen_chain(desk.identity.chain())],
@@ -293,10 +305,12 @@ impl Exchange {
 }
 
 /// What a rule of the thread is to its author: which rule, and in words what it needs.
-fn refusal(kind: EventKind, illegal: Illegal) -> Trouble {
+pub(super) fn refusal(kind: EventKind, illegal: Illegal) -> Trouble {
     let (class, rule) = match illegal {
         Illegal::NotYours | Illegal::NeedsAPerson => (Class::Forbidden, NOT_YOURS),
-        Illegal::NotNow(_) | Illegal::Misidentified => (Class::Conflict, NOT_NOW),
+        Illegal::NotNow(_) | Illegal::Elsewhere | Illegal::Misidentified => {
+            (Class::Conflict, NOT_NOW)
+        }
         Illegal::Children
         | Illegal::Code
         | Illegal::Detail

@@ -9,6 +9,7 @@
 //!                -> note         Noted       receipt and dispatch notes signed
 //!                -> accept       Receipt     one transaction, which finds a repetition; only then 201
 //! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
+//!                -> opening               the thread that it begins, where it begins one
 //!                -> transfer              what a proposed transfer calls for
 //!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
 //!   worker       -> remind: the clocks that are near their limit, or past it
@@ -32,6 +33,7 @@ pub mod exchange;
 pub mod feedback;
 mod known;
 pub mod note;
+pub mod opening;
 pub mod poll;
 pub mod publish;
 pub mod read;

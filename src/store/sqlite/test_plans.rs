@@ -51,7 +51,9 @@ fn fill(conn: &Connection, from: i64, to: i64) {
 }
 
 fn statements() -> Vec<String> {
-    use thread::{CLOSE, DELIVER, DUE, EVENT, EVENTS, HOLDER, INSERT, LOOKED_AT, MOVE, REOPEN};
+    use thread::{
+        BEGIN, CLOSE, DELIVER, DUE, EVENT, EVENTS, HOLDER, INSERT, LOOKED_AT, MOVE, REOPEN,
+    };
     let fixed = [
         read::THREAD,
         read::VERSIONS,
@@ -66,6 +68,7 @@ fn statements() -> Vec<String> {
         MOVE,
         DUE,
         LOOKED_AT,
+        BEGIN,
         INSERT,
         DELIVER,
         CLOSE,

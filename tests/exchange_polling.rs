@@ -21,16 +21,8 @@ use serde_json::{Value, json};
 
 impl Story {
     async fn says(&self, kind: EventKind, document: Option<Value>) {
-        let saying = Saying {
-            kind,
-            code: None,
-            children: Vec::new(),
-            answers: None,
-            to: None,
-            stage: None,
-            happened_at: None,
-            detail: document.map(|d| d.as_object().unwrap().clone()),
-        };
+        let detail = document.map(|d| d.as_object().unwrap().clone());
+        let saying = Saying { detail, ..Saying::of(kind) };
         say(&self.worker, self.id(), &saying).await.unwrap_or_else(|not| panic!("{not:?}"));
     }
 

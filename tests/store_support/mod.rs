@@ -231,6 +231,14 @@ pub fn proposal(n: u64, what: &str, to: DfeCode, after: Head) -> Append {
     proposal
 }
 
+/// An event that begins thread `n`: of its authority, with a detail.
+pub fn opening(n: u64, what: &str) -> Append {
+    let mut opening = event(n, what, Head::START);
+    opening.holder = Some(acceptance(n).authority);
+    opening.wake_at = Some(at(30_000));
+    opening
+}
+
 pub fn head_after(append: &Append) -> Head {
     Head { position: append.after.position + 1, digest: append.recorded.token.sha256 }
 }

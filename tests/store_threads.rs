@@ -829,8 +829,7 @@ async fn an_opening_out_of_form_stores_nothing(store: Store) {
     for (n, spoil) in (0..).zip(spoil) {
         let mut bad = opening(n, "notice");
         spoil(&mut bad);
-        let (bad, good) =
-            tokio::join!(store.append(bad), store.append(opening(100 + n, "notice")));
+        let (bad, good) = tokio::join!(store.append(bad), store.append(opening(100 + n, "notice")));
         assert_eq!(bad, Err(StoreFault::Misuse), "case {n}");
         assert_eq!(good, Ok(AppendOutcome::Committed));
         assert_eq!(store.thread(referral_id(n)).await, Ok(None), "case {n}");
@@ -846,18 +845,25 @@ async fn of_many_openings_one_begins(store: Store) {
             let store = store.clone();
             tasks.spawn(async move {
                 let what = format!("notice {}", task / 2);
-                let mut mine = again_after(&opening(n, &what), n, &format!("{what} by {task}"), Head::START);
+                let mut mine =
+                    again_after(&opening(n, &what), n, &format!("{what} by {task}"), Head::START);
                 mine.holder = Some(acceptance(n).authority);
                 (mine.clone(), store.append(mine).await.unwrap())
             });
         }
-        let race = { let store = store.clone(); async move { store.accept(acceptance(n)).await } };
+        let race = {
+            let store = store.clone();
+            async move { store.accept(acceptance(n)).await }
+        };
         let (answers, accepted) = tokio::join!(tasks.join_all(), race);
         let is_referral = accepted == Ok(AcceptOutcome::Committed);
         assert!(is_referral || accepted == Ok(AcceptOutcome::Foreign), "{accepted:?}");
         let now = thread(&store, n).await;
         assert_eq!(now.head.position, 1);
-        assert_eq!((now.events.len(), now.versions.len()), if is_referral { (0, 1) } else { (1, 0) });
+        assert_eq!(
+            (now.events.len(), now.versions.len()),
+            if is_referral { (0, 1) } else { (1, 0) }
+        );
         let committed = answers.iter().filter(|(_, told)| *told == AppendOutcome::Committed);
         assert_eq!(committed.count(), usize::from(!is_referral));
         for (mine, told) in answers {

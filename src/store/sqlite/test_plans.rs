@@ -104,6 +104,9 @@ fn steps(conn: &Connection, sql: &str, owner: i64) -> (i32, i32) {
         vec![id, Value::Integer(3), of("head_digest", "referrals"), at]
     } else if sql == thread::CLOSE {
         vec![id, at]
+    } else if sql == thread::BEGIN {
+        let (new, digest) = (Value::Blob(vec![3; 16]), Value::Blob(vec![1; 32]));
+        vec![new, Value::Text("authority/202".into()), Value::Integer(1), digest]
     } else if sql == thread::INSERT {
         let sha256 = || Value::Blob(vec![1; 32]);
         let token = || Value::Integer(9 * owner);

@@ -788,8 +788,7 @@ async fn an_event_begins_a_thread(store: Store) {
     assert_eq!(store.due_referrals(at(30_000), 9).await, Ok(vec![a.referral_id]));
     // The same once more, signed anew by us: the first record. Another one: the id is taken.
     let already = Ok(AppendOutcome::Already(Box::new(stored(&notice))));
-    let mut again = again_after(&notice, 1, "notice once more", Head::START);
-    again.holder = notice.holder;
+    let again = again_after(&notice, 1, "notice once more", Head::START);
     assert_eq!(store.append(again).await, already);
     assert_eq!(store.append(opening(1, "other")).await, Ok(AppendOutcome::HeadMoved(head)));
     // No referral takes it, neither its author's nor another's; and none is told of it.
@@ -819,8 +818,10 @@ async fn an_event_begins_a_thread(store: Store) {
 }
 
 async fn an_opening_out_of_form_stores_nothing(store: Store) {
-    let spoil: [fn(&mut Append); 5] = [
+    let spoil: [fn(&mut Append); 7] = [
         |e| e.holder = None,
+        |e| e.opener = None,
+        |e| e.after.position = 1,
         |e| e.case = Some(CaseChange::Closed),
         |e| e.deliveries = proposal(1, "x", authority(7), e.after).deliveries,
         |e| e.event.token.kind = TokenKind::Submission,
@@ -845,9 +846,8 @@ async fn of_many_openings_one_begins(store: Store) {
             let store = store.clone();
             tasks.spawn(async move {
                 let what = format!("notice {}", task / 2);
-                let mut mine =
+                let mine =
                     again_after(&opening(n, &what), n, &format!("{what} by {task}"), Head::START);
-                mine.holder = Some(acceptance(n).authority);
                 (mine.clone(), store.append(mine).await.unwrap())
             });
         }

@@ -198,7 +198,7 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
         | K::ClockBreached => Vec::new(),
     };
     let (at, position) = (event.stored.recorded_at, event.stored.position);
-    let by = &event.said.iss.organisation;
+    let by = &event.said.author().organisation;
     facts.into_iter().map(|what| Fact { at, position, by: by.clone(), what }).collect()
 }
 

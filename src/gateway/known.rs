@@ -70,8 +70,9 @@ impl Known {
 
     /// The events that `viewer` may see.
     pub fn shown_to<'a>(&'a self, viewer: &'a Party) -> impl Iterator<Item = &'a Event> {
-        let shows =
-            |event: &&Event| self.shows(viewer, event.said.kind(), &event.said.iss.organisation);
+        let shows = |event: &&Event| {
+            self.shows(viewer, event.said.kind(), &event.said.author().organisation)
+        };
         self.events.iter().filter(shows)
     }
 
@@ -107,10 +108,11 @@ impl Known {
     pub fn begun_by(first: &CaseEvent, thread: Thread) -> Option<Self> {
         let case = first.statement(Digest::from_bytes([0; 32]), 1, None).begins()?;
         let school = Organisation::School(case.sender().clone());
-        let is_author = first.iss.organisation == school;
+        let author = first.author();
+        let is_author = author.organisation == school;
         let sender = match is_author {
-            true => first.iss.clone(),
-            false => Party::organisation(first.iss.trust_domain.clone(), school),
+            true => author.clone(),
+            false => Party::organisation(author.trust_domain.clone(), school),
         };
         // Codes of notices, and "not sure", are no request types: nothing follows from them.
         let code = first.body().code.as_deref().filter(|_| is_author);

@@ -2,7 +2,7 @@
 //! the directory, judged like any other event in a thread that is not there yet, and recorded at
 //! position 1. From then on it is a thread like any other.
 
-use super::authorise::UNKNOWN_SCHOOL;
+use super::authorise::proved_rightly;
 use super::exchange::{Desk, Exchange};
 use super::feedback::{FORM, Signed};
 use super::known::Known;
@@ -63,7 +63,7 @@ pub(super) async fn begin(
     let Some(opening) = kind.opens() else { return Err(nothing_here()) };
     let thread = Thread {
         referral_id: id,
-        sender: signed.said.iss.organisation.clone(),
+        sender: signed.said.author().organisation.clone(),
         head: Head::START,
         holder: holder(signed).ok_or_else(form)?,
         versions: Vec::new(),
@@ -77,7 +77,12 @@ pub(super) async fn begin(
         return Err(Trouble::from(refusal).ring(Some(known.case.holder())));
     }
     let (directory, _) = exchange.directory.usable(desk.now)?;
-    check_sides(directory.directory(), opening, &known, desk)?;
+    let directory = directory.directory();
+    if opening != Opening::Notice {
+        let signed = signed.said.attested.is_none();
+        proved_rightly(directory, &exchange.name, known.case.sender(), signed, desk.now)?;
+    }
+    check_sides(directory, opening, &known, desk)?;
     if opening == Opening::Notice {
         check_stem(exchange, signed, &known).await?;
     }
@@ -94,7 +99,7 @@ fn form() -> Trouble {
 }
 
 fn holder(signed: &Signed) -> Option<DfeCode> {
-    match signed.said.iss.organisation {
+    match signed.said.author().organisation {
         Organisation::Authority(code) => Some(code),
         _ => signed.said.body().to,
     }
@@ -115,7 +120,6 @@ fn check_sides(
         Opening::Notice if !listed => refuse(Class::Forbidden, NOT_LISTED),
         Opening::Notice if !is_enrolled(school) => refuse(Class::Invalid, NO_SUCH_SCHOOL),
         Opening::Notice => Ok(()),
-        _ if !is_enrolled(school) => refuse(Class::Forbidden, UNKNOWN_SCHOOL),
         _ if !listed => refuse(Class::Invalid, NO_SUCH_AUTHORITY),
         Opening::Consultation => match reachable(directory, authority, desk.now) {
             Ok(()) => Ok(()),

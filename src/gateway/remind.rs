@@ -157,6 +157,7 @@ fn event(
         jti: token_id(&*exchange.entropy)?,
         sub_id: Subject(id),
         toe: None,
+        attested: None,
         said: (
             kind,
             CaseEventBody {
@@ -178,6 +179,7 @@ fn event(
         recorded,
         detail: None,
         holder: None,
+        opener: None,
         deliveries: Vec::new(),
         case: None,
         chains: vec![seen_chain(identity.chain())],

@@ -46,8 +46,8 @@ pub struct Append {
     /// The referral.
     pub referral_id: ReferralId,
     /// Where the thread must stand; `recorded` takes the next position. [`Head::START`] begins a thread,
-    /// under an id that nobody has used: it belongs to the organisation that issued the event, and `holder`
-    /// says which authority is in it. It calls for no deliveries and closes nothing.
+    /// under an id that nobody has used: `opener` says whose it is, `holder` which authority is in it. It
+    /// calls for no deliveries and closes nothing.
     pub after: Head,
     /// The statement: a token of the kind [`super::TokenKind::Event`], of a party or of a gateway (a
     /// clock's breach).
@@ -59,6 +59,8 @@ pub struct Append {
     /// The accountable authority from this position on, where the event changes it (an accepted
     /// transfer) or begins the thread.
     pub holder: Option<DfeCode>,
+    /// Whose the thread is, where the event begins it: its author's organisation.
+    pub opener: Option<Organisation>,
     /// Deliveries that the event calls for (a transfer proposal brings the document to the proposed
     /// authority): of the newest version, held, due at once. At most one per authority and purpose. If
     /// that version is erased by now they are undeliverable from the start, with the reason `erased`.
@@ -109,6 +111,7 @@ impl Append {
         });
         let bare = self.holder.is_some() && self.deliveries.is_empty() && self.case.is_none();
         let sound = self.event.token.kind == TokenKind::Event
+            && self.begins() == self.opener.is_some()
             && (!self.begins() || bare)
             && self.recorded.token.kind == TokenKind::Recorded
             && !twice;

@@ -90,8 +90,8 @@ struct Standing {
 async fn lock(session: &Session, a: &Append) -> Result<Standing, Trouble> {
     let (id, sha256) = (&a.referral_id.as_bytes()[..], &a.event.token.sha256.as_bytes()[..]);
     let (by_id, by_token): ([Value<'_>; 1], [Value<'_>; 2]) = ([&id], [&id, &sha256]);
-    let (owner, digest) = (a.event.token.issuer.organisation.to_string(), a.recorded.token.sha256);
-    let digest = &digest.as_bytes()[..];
+    let owner = a.opener.as_ref().map(ToString::to_string);
+    let digest = &a.recorded.token.sha256.as_bytes()[..];
     let new: [Value<'_>; 3] = [&id, &owner, &digest];
     for statement in [BEGIN, read::LOCK, EVENT, NEWEST, DRAW] {
         session.prepare(statement).await?;

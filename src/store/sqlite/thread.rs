@@ -78,9 +78,10 @@ pub(super) fn append(
 
 /// The row of a thread that this event begins: its author's.
 fn begin(conn: &Connection, a: &Append, head: Head) -> Result<i64, StoreFault> {
+    let opener = a.opener.as_ref().ok_or(StoreFault::Misuse)?;
     conn.prepare_cached(BEGIN)?.execute(params![
         a.referral_id.as_bytes(),
-        a.event.token.issuer.organisation.to_string(),
+        opener.to_string(),
         head.position,
         head.digest.as_bytes(),
     ])?;

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{HOUR, SECOND, Timestamp};
-use ecaf::effects::Clock;
 use ecaf::gateway::remind;
 use ecaf::party::begin::begin;
 use ecaf::party::look::{NotSeen, State, detail, look};
@@ -441,6 +440,7 @@ fn raw(author: &Member, id: ReferralId, saying: &Saying, seen: u64) -> Raw {
         jti: "AAAAAAAAAAAAAAAAAAAAAA".into(),
         sub_id: Subject(id),
         toe: None,
+        attested: None,
         said: (
             saying.kind,
             CaseEventBody {

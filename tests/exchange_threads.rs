@@ -328,7 +328,7 @@ async fn what_was_handed_over_by_hand_is_kept_for_the_school_alone() {
     else {
         panic!("nobody there could answer")
     };
-    assert_eq!(problem.violations[0].rule, "routing.not-connected");
+    assert_eq!(problem.violations[0].rule, "opening.not-connected");
     assert!(problem.help.as_ref().unwrap().contains("0113 496 0383"), "{:?}", problem.help);
 
     let id = begun(school, &handed_over("383", "protection")).await;

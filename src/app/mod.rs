@@ -13,7 +13,7 @@ mod stores;
 pub mod upkeep;
 mod vault;
 
-pub use authority::run_authority;
+pub use authority::{collect_once, run_authority, run_collector};
 pub use gateway::run_gateway;
 pub use member::open_member;
 pub use officer::is_officer;

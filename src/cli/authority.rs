@@ -12,6 +12,7 @@ use clap::{Subcommand, ValueEnum};
 use super::failure::{Failure, end, print_json, print_table};
 use super::say::Say;
 use crate::app;
+use crate::authority::collect::Collected;
 use crate::authority::inbox;
 use crate::config;
 use crate::domain::ids::ReferralId;
@@ -20,10 +21,11 @@ use crate::protocol::trust::Chain;
 use crate::store::{AuthorityStore, Document, InboxEntry, InboxFilter, InboxItem};
 use crate::telemetry::{self, LogLevel};
 
-/// Run an authority's receiving endpoint, read its inbox, or say something about a referral
+/// Run an authority's receiving endpoint, collect from the gateway, read the inbox, or say something about a referral
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ecaf authority --config authority.toml                 run it; SIGTERM stops, SIGHUP reloads
+  ecaf authority collect --config authority.toml         open no endpoint, collect instead
   ecaf authority inbox list --config authority.toml
   ecaf authority inbox show NEW-2026-000001 --config authority.toml
   ecaf authority inbox export NEW-2026-000001 -o folder --config authority.toml
@@ -39,6 +41,24 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Collect referrals from the gateway's mailbox, for an authority that opens no endpoint
+    #[command(
+        after_help = "The directory must say `pull` of this authority, and the configuration where the gateway is
+([gateway], see deploy/authority-collects.toml). Runs until SIGTERM; SIGHUP reloads.
+
+Examples:
+  ecaf authority collect --config authority.toml         run it
+  ecaf authority collect --once --config authority.toml  what there is now; 0 unless something was left
+  ecaf authority collect --once --json --config authority.toml"
+    )]
+    Collect {
+        /// Collect what there is now, and end
+        #[arg(long)]
+        once: bool,
+        /// Print what came of it as JSON
+        #[arg(long, requires = "once")]
+        json: bool,
+    },
     Inbox(InboxArgs),
     #[command(flatten)]
     Say(Say<true>),
@@ -100,6 +120,8 @@ pub fn run(args: Args) -> ExitCode {
     let or = |usual: &str| args.config.clone().unwrap_or_else(|| usual.into());
     end(match args.command {
         None => serve(&or("/etc/ecaf/authority.toml")),
+        Some(Command::Collect { once: false, .. }) => collect(&or("/etc/ecaf/authority.toml")),
+        Some(Command::Collect { json, .. }) => once(&or("/etc/ecaf/authority.toml"), json),
         Some(Command::Inbox(command)) => read(&or("/etc/ecaf/authority.toml"), command),
         Some(Command::Say(say)) if say.is_draft() => return say.print_draft(),
         Some(Command::Say(say)) => match config::load_worker(&or("/etc/ecaf/worker.toml")) {
@@ -115,6 +137,38 @@ fn serve(file: &Path) -> Result<ExitCode, Failure> {
     let served = app::block_on(app::run_authority(settings)).map_err(Failure::fault)?;
     served.map_err(Failure::fault)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn collect(file: &Path) -> Result<ExitCode, Failure> {
+    let settings = config::load_authority(file).map_err(Failure::usage)?;
+    telemetry::init(settings.log.format, LogLevel::default()).map_err(Failure::fault)?;
+    let ran = app::block_on(app::run_collector(settings)).map_err(Failure::fault)?;
+    ran.map_err(Failure::fault)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn once(file: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let settings = config::load_authority(file).map_err(Failure::usage)?;
+    telemetry::init(settings.log.format, LogLevel::default()).map_err(Failure::fault)?;
+    let collected = app::block_on(app::collect_once(settings)).map_err(Failure::fault)?;
+    let collected = collected.map_err(Failure::fault)?.map_err(Failure::fault)?;
+    let Collected { stored, again, not_taken, left } = collected;
+    if json {
+        let figures = [("stored", stored), ("again", again), ("not_taken", not_taken)];
+        let figures = figures.into_iter().chain([("left", left)]);
+        print_json(&figures.collect::<std::collections::BTreeMap<_, _>>());
+    } else {
+        println!("Collected {stored} ({again} of them stored before).");
+        if not_taken > 0 {
+            println!(
+                "{not_taken} were refused; the log says by which rules, and the gateway was told."
+            );
+        }
+        if left > 0 {
+            println!("{left} were left: they come again, see the log.");
+        }
+    }
+    Ok(ExitCode::from(u8::from(not_taken + left > 0)))
 }
 
 fn read(file: &Path, args: InboxArgs) -> Result<ExitCode, Failure> {

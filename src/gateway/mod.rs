@@ -11,7 +11,8 @@
 //! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
 //!                -> attest                signed here for a school without a key of its own
 //!                -> transfer              what a proposed transfer calls for
-//!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
+//!   worker       -> deliver, courier, acknowledge, settle: until the authority's receipt is stored
+//! a claim        -> inbox, acknowledge, settle: the same for an authority that collects
 //!   worker       -> remind: the clocks that are near their limit, or past it
 //!   worker       -> publish: log index and feed positions
 //! a poll         -> poll: what of its feed a party has not acknowledged; waits in `waiting`
@@ -33,6 +34,7 @@ pub mod courier;
 pub mod deliver;
 pub mod exchange;
 pub mod feedback;
+pub mod inbox;
 mod known;
 pub mod note;
 pub mod poll;
@@ -43,6 +45,7 @@ pub mod recent;
 pub mod remind;
 pub mod respond;
 pub mod route;
+mod settle;
 mod transfer;
 pub mod trouble;
 pub mod validate;

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use crate::domain::case::{Desk, EventKind, codes_of};
 use crate::domain::delivery::State;
+use crate::domain::directory::Connection;
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{Organisation, Party};
+use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
@@ -407,6 +408,10 @@ impl Exchange {
         let authority = self.authority_name(row.authority);
         let name = &authority.name;
         let late = row.state.is_delayed(row.recorded_at, now);
+        let lacks = match self.collects(row.authority) {
+            true => "has not collected it",
+            false => "does not have it",
+        };
         let (state, words) = match row.state {
             State::Delivered => ("stored", self.stored_words(row, desk, rung, now)),
             State::Undeliverable if row.reason.as_deref() == Some("misidentified") => {
@@ -422,10 +427,10 @@ impl Exchange {
             State::ByHand => ("by_hand", format!("Handed over to {name} outside the exchange")),
             State::Held | State::Leased if late => (
                 "delayed",
-                format!("Held by the exchange; {name} still does not have it. {}", authority.help),
+                format!("Held by the exchange; {name} still {lacks}. {}", authority.help),
             ),
             State::Held | State::Leased => {
-                ("held", format!("Held by the exchange; {name} does not have it yet"))
+                ("held", format!("Held by the exchange; {name} {lacks} yet"))
             }
         };
         let delivered = row.state == State::Delivered;
@@ -439,6 +444,13 @@ impl Exchange {
             stored_at: row.settled_at.filter(|_| delivered).map(|t| t.to_string()),
             authority,
         }
+    }
+
+    /// Whether this authority collects its referrals, so that nobody brings them.
+    fn collects(&self, code: DfeCode) -> bool {
+        let directory = self.directory.last_good();
+        let entry = directory.as_ref().and_then(|d| d.directory().authorities.get(&code));
+        entry.is_some_and(|entry| entry.connection == Connection::Pull)
     }
 
     /// What is known of it there. Stored at an inbox that nobody reads now: for an urgent referral

@@ -204,8 +204,8 @@ pub(super) fn reachable(
     now: Timestamp,
 ) -> Result<(), Rule> {
     match directory.authority(authority, now).map(|entry| &entry.connection) {
-        Some(Connection::Push { .. }) => Ok(()),
-        Some(Connection::Pull | Connection::Page) => Err(NO_WAY_FROM_HERE),
+        Some(Connection::Push { .. } | Connection::Pull) => Ok(()),
+        Some(Connection::Page) => Err(NO_WAY_FROM_HERE),
         Some(Connection::NotConnected) | None => Err(NOT_CONNECTED),
     }
 }

@@ -206,18 +206,8 @@ async fn a_token_that_may_no_longer_be_seen_is_passed_over() {
     let story = Story::stored().await;
     story.says(EventKind::Opened, None).await;
     waiting(story.school(), "before", 5).await;
-    let wrong_child = Saying {
-        kind: EventKind::Misidentified,
-        code: ecaf::domain::case::codes_of(EventKind::Misidentified)
-            .first()
-            .map(|(code, _)| (*code).to_owned()),
-        children: Vec::new(),
-        answers: None,
-        to: None,
-        stage: None,
-        happened_at: None,
-        detail: None,
-    };
+    let wrong_child =
+        Saying { code: Some("wrong_child".into()), ..Saying::of(EventKind::Misidentified) };
     say(story.school(), story.id(), &wrong_child).await.unwrap_or_else(|not| panic!("{not:?}"));
     // Receipt, delivery with its record, and the tombstone with its record: the opening is hidden.
     let mut stream = Stream::new(story.school(), "after".into());

@@ -180,7 +180,7 @@ async fn contacts_are_the_present_ones_and_a_change_is_chased() {
     };
     let before = look(school, id).await.unwrap();
     assert!(numbers(&before).contains(&"020 7946 0309".to_owned()), "{:?}", before.contacts);
-    story.stage.scene.sign_overlay_with(3, story.stage.clock.now(), |overlay| {
+    story.stage.scene.sign_changed(3, "", story.stage.clock.now(), |overlay| {
         let haringey = overlay.authorities.iter_mut().find(|a| a.code == "309").unwrap();
         haringey.contacts[0].phone = Some("020 7946 0333".into());
     });

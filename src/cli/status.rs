@@ -8,7 +8,7 @@ use serde_json::json;
 use super::failure::{Failure, end, plain, print_json};
 use super::receipt::lines;
 use super::say::not_seen;
-use super::timeline::{clocks, contacts, standing, timeline};
+use super::timeline::{clocks, contacts, heading, standing, timeline};
 use crate::app;
 use crate::config;
 use crate::domain::ids::ReferralId;
@@ -20,14 +20,15 @@ use crate::school::follow::{Followed, follow};
     after_help = "Asks the gateway, verifies every token of the answer, and keeps the evidence \
 beside the receipt.
 
-Exit codes: 0 stored at every authority; 1 not yet, or refused; 2 wrong input; 3 no answer.
+Exit codes: 0 stored at every authority, or a notice, consultation or hand-over that is proved; 1 not
+yet, or refused; 2 wrong input; 3 no answer.
 
 Examples:
   ecaf status 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config school.toml
   ecaf status 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --json"
 )]
 pub struct Args {
-    /// The referral
+    /// The referral, or the thread of a notice, a consultation or a hand-over
     referral: ReferralId,
     /// Configuration of a school or of a worker; see deploy/
     #[arg(long, value_name = "FILE", default_value = "/etc/ecaf/school.toml")]
@@ -68,7 +69,7 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
 
 fn tell(followed: &Followed, timeline: &[String], contacts: &[String]) {
     let state = &followed.state;
-    println!("Referral {} version {}, {}", state.referral_id, state.version, state.urgency);
+    println!("{}", heading(state));
     for line in standing(state) {
         println!("  {}", plain(&line));
     }

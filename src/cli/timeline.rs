@@ -12,7 +12,7 @@ use crate::protocol::schema::{DETAIL_COMMON, Shape};
 
 /// Who holds it, who is waited for, and whom to ring next.
 pub(super) fn standing(state: &State) -> Vec<String> {
-    let mut lines = vec![format!("With {}", state.authority.name)];
+    let mut lines = vec![holder(state)];
     if state.misidentified {
         return vec!["Taken out of use: wrong child or wrong recipient".into()];
     }
@@ -61,10 +61,41 @@ fn whom(contact: &Contact) -> String {
     whom
 }
 
+/// What it is.
+pub(super) fn heading(state: &State) -> String {
+    let id = &state.referral_id;
+    match (&state.version, &state.urgency) {
+        (Some(version), Some(urgency)) => format!("Referral {id} version {version}, {urgency}"),
+        _ => {
+            let what = state.began_with.replace('_', "-");
+            format!("{}{} {id}", what[..1].to_uppercase(), &what[1..])
+        }
+    }
+}
+
+/// On whose desk it is.
+fn holder(state: &State) -> String {
+    let (authority, school) = (&state.authority.name, state.school.replace('/', " "));
+    let is_closed = state.children.iter().all(|child| child == "closed");
+    match (state.began_with.as_str(), is_closed) {
+        ("notice", _) => format!("From {authority}, about a pupil of {school}"),
+        ("consultation", false) => format!("{school} asks {authority}; not answered yet"),
+        ("consultation", true) => format!("{school} asked {authority}, and has its answer"),
+        ("hand_over", false) => format!(
+            "Handed over to {authority} by hand: the exchange brings it nowhere, and shows it to nobody else"
+        ),
+        ("hand_over", true) => format!("Handed over to {authority} by hand; closed by {school}"),
+        _ => format!("With {authority}"),
+    }
+}
+
 /// Everything that happened, oldest first, with what the documents of events say.
 pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<String>, NotSeen> {
     let Ok(id) = state.referral_id.parse::<ReferralId>() else { return Err(NotSeen::Unreadable) };
-    let mut entries = vec![(state.recorded_at.clone(), vec!["Held by the exchange".to_owned()])];
+    let mut entries = Vec::new();
+    if state.version.is_some() {
+        entries.push((state.recorded_at.clone(), vec!["Held by the exchange".to_owned()]));
+    }
     for delivery in &state.deliveries {
         if let Some(at) = &delivery.stored_at {
             let name = &delivery.authority.name;
@@ -160,6 +191,9 @@ pub(super) fn first_line(event: &Event, all: &[Event]) -> String {
     }
     if let Some(to) = &event.to {
         line.push_str(&format!(", to authority {to}"));
+    }
+    if let Some(school) = &event.school {
+        line.push_str(&format!(", to school {school}"));
     }
     if let Some(stage) = event.stage {
         line.push_str(&format!(", stage {stage}"));

@@ -9,11 +9,20 @@
 //! | former holder | yes | no | yes | its own only | itself |
 //! | any other party, and one that declined | no | no | no | no | nobody |
 //!
+//! Threads that an event began have two sides at most:
+//!
+//! | began with | the school's side | the authority's side | anybody else |
+//! |---|---|---|---|
+//! | notice | the school that it is for: as a sender | the authority that gives it: as a holder | nothing |
+//! | consultation | the school that asks: as a sender | the authority that is asked: as a holder | nothing |
+//! | hand-over | the school that recorded it: as a sender | nothing: it has what it was given by hand | nothing |
+//!
 //! The document of an event goes with the event. Disagreements between school and holder are theirs
 //! alone. After `misidentified` there is a tombstone and nothing else: documents and events are hidden
 //! from everybody.
 //!
-//! LADO referrals are seen only by named persons, with certificates of their own:
+//! LADO referrals, and consultations and hand-overs about such an allegation, are seen only by named
+//! persons, with certificates of their own:
 //!
 //! | relation | who of it, in a LADO referral |
 //! |---|---|
@@ -25,7 +34,7 @@
 //! not even that there is one. What may not be seen does not exist: the answer is the same as for an id
 //! that was never used.
 
-use super::case::EventKind;
+use super::case::{EventKind, Opening};
 use super::party::{DfeCode, Organisation, Party};
 use super::referral::RequestType;
 
@@ -62,9 +71,13 @@ pub enum Part {
 /// The facts of a stored referral that decide who may see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Involved<'a> {
-    /// The verified sender: the school, and the person if one signed.
+    /// What the thread began with.
+    pub opening: Opening,
+    /// The verified sender: the school, and the person if one signed; for a notice the school that it is
+    /// for.
     pub sender: &'a Party,
-    /// The accountable authority.
+    /// The accountable authority; for a notice the one that gives it, for a consultation the one that is
+    /// asked, for a hand-over the one that was told by other means.
     pub holder: DfeCode,
     /// Authorities with other deliveries of it.
     pub recipients: &'a [DfeCode],
@@ -89,6 +102,7 @@ pub fn relation(viewer: &Party, referral: Involved<'_>) -> Relation {
         Organisation::School(_) if viewer.organisation == referral.sender.organisation => {
             Relation::Sender
         }
+        _ if referral.opening == Opening::HandOver => Relation::Stranger,
         Organisation::Authority(code) if code == referral.holder => Relation::Holder,
         Organisation::Authority(code) if Some(code) == referral.proposed => Relation::Proposed,
         Organisation::Authority(code) if referral.recipients.contains(&code) => Relation::Recipient,
@@ -167,6 +181,7 @@ mod tests {
         let (holder, other): (DfeCode, DfeCode) = ("204".parse().unwrap(), "886".parse().unwrap());
         let (recipients, former) = ([other], ["310".parse().unwrap()]);
         let referral = |request_type| Involved {
+            opening: Opening::Referral,
             sender: &sender,
             holder,
             recipients: &recipients,
@@ -220,6 +235,7 @@ mod tests {
         let named = paths.map(of);
         let former = ["310".parse().unwrap()];
         let involved = |misidentified| Involved {
+            opening: Opening::Referral,
             sender: &sender,
             holder: "204".parse().unwrap(),
             recipients: &[],
@@ -270,6 +286,7 @@ mod tests {
         let recipients = ["886".parse().unwrap(), "317".parse().unwrap()];
         let former = ["310".parse().unwrap()];
         let referral = |misidentified| Involved {
+            opening: Opening::Referral,
             sender: &sender,
             holder: "204".parse().unwrap(),
             recipients: &recipients,
@@ -308,6 +325,50 @@ mod tests {
             assert!(may_see_event(&viewer, EventKind::Misidentified, &author, gone));
             assert!(!may_see(&viewer, Part::Document, gone));
             assert!(may_see(&viewer, Part::Timeline, gone), "the tombstone");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_an_event_began_has_two_sides_at_most() {
+        let school = party("spiffe://demo.ecaf.example/school/900001");
+        let person = party("spiffe://demo.ecaf.example/school/900001/person/d1");
+        let lado = RequestType::Lado;
+        let named = [person.clone(), party("spiffe://demo.ecaf.example/authority/204/person/o1")];
+        let sees = |opening, sender: &Party, request_type, viewer: &str| {
+            let involved = Involved {
+                opening,
+                sender,
+                holder: "204".parse().unwrap(),
+                recipients: &[],
+                proposed: None,
+                former: &[],
+                misidentified: false,
+                request_type,
+                named: &named,
+            };
+            let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
+            let any = PARTS.map(|part| may_see(&viewer, part, involved));
+            let author = Organisation::Authority("204".parse().unwrap());
+            let event = may_see_event(&viewer, EventKind::PupilNotice, &author, involved);
+            assert!(any.iter().all(|sees| *sees == event), "all or nothing");
+            event
+        };
+        let usual = RequestType::Protection;
+        for (opening, authority) in
+            [(Opening::Notice, true), (Opening::Consultation, true), (Opening::HandOver, false)]
+        {
+            assert!(sees(opening, &school, usual, "school/900001"));
+            assert_eq!(sees(opening, &school, usual, "authority/204"), authority, "{opening:?}");
+            for stranger in ["school/900002", "authority/309", "gateway/one", "operator/scheme"] {
+                assert!(!sees(opening, &school, usual, stranger), "{opening:?}: {stranger}");
+            }
+            // About an allegation: the person who recorded it and who is listed where it goes, and no
+            // organisation.
+            assert_eq!(sees(opening, &person, lado, "authority/204/person/o1"), authority);
+            assert!(!sees(opening, &person, lado, "authority/204/person/o2"));
+            assert!(sees(opening, &person, lado, "school/900001/person/d1"));
+            assert!(!sees(opening, &person, lado, "school/900001"), "{opening:?}");
+            assert!(!sees(opening, &person, lado, "school/900001/person/d2"), "{opening:?}");
         }
     }
 }

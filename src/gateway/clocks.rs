@@ -6,9 +6,10 @@ use super::contacts::ContactAnswer;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::trouble::Trouble;
-use crate::domain::case::{Decision, EventKind};
+use crate::domain::case::{Decision, EventKind, Opening};
 use crate::domain::clocks::{
-    Clock, ClockId, Dispatch, Fact, Reading, Role, Rung, Setting, Step, Thread, Waiting, What, read,
+    Attention, Clock, ClockId, Dispatch, Fact, Reading, Role, Rung, Setting, Step, Thread, Waiting,
+    What, read,
 };
 use crate::domain::delivery::State;
 use crate::domain::directory::Directory;
@@ -25,21 +26,25 @@ impl Exchange {
     pub(super) async fn reading(&self, known: &Known, now: Timestamp) -> Result<Reading, Trouble> {
         let thread = self.facts(known).await?;
         let directory = self.directory.last_good();
-        Ok(match directory {
+        let mut reading = match directory {
             Some(directory) => read(&thread, directory.calendars(), now),
             None => read(&thread, &Setting::default(), now),
-        })
+        };
+        // No clock runs for advice and for what was handed over by hand, but an answer is waited for.
+        let open = !known.case.is_closed() && !known.case.is_misidentified();
+        let asks = matches!(known.case.opening(), Opening::Consultation | Opening::HandOver);
+        if asks && open && reading.attention == Attention::Closed {
+            reading.attention = Attention::WaitingOnAuthority;
+        }
+        Ok(reading)
     }
 
     /// The thread as clocks see it. Documents are opened for what they say of today; of an erased one
     /// only its codes are known.
     async fn facts(&self, known: &Known) -> Result<Thread, Trouble> {
         let stored = &known.thread;
-        let Organisation::School(school) = stored.sender.clone() else {
-            return Err(StoreFault::Corrupt.into());
-        };
         let mut thread = Thread {
-            school,
+            school: known.case.sender().clone(),
             request_type: known.request_type,
             known_since: None,
             // Whom an erased allegation was about is not known any more: nobody at the school is asked.
@@ -210,7 +215,18 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
         K::DisagreementResolved => vec![What::DisagreementResolved],
         K::ContactsChanged => vec![What::ContactsChanged],
         K::ContactsConfirmed => vec![What::ContactsConfirmed { answers }],
-        K::Filed | K::ClockWarning | K::ClockBreached => Vec::new(),
+        K::PupilNotice => {
+            let school = known.case.sender().clone();
+            vec![What::Notice { school, since }]
+        }
+        K::ConsultationAnswered => vec![What::Closed { child: 0 }],
+        K::Consultation
+        | K::HandedOver
+        | K::HandOverNoted
+        | K::HandOverClosed
+        | K::Filed
+        | K::ClockWarning
+        | K::ClockBreached => Vec::new(),
     };
     let (at, position) = (event.stored.recorded_at, event.stored.position);
     let by = &event.said.author().organisation;

@@ -9,6 +9,7 @@
 //!                -> note         Noted       receipt and dispatch notes signed
 //!                -> accept       Receipt     one transaction, which finds a repetition; only then 201
 //! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
+//!                -> opening               the thread that it begins, where it begins one
 //!                -> attest                signed here for a school without a key of its own
 //!                -> transfer              what a proposed transfer calls for
 //!   worker       -> deliver, courier, acknowledge, settle: until the authority's receipt is stored
@@ -37,6 +38,7 @@ pub mod feedback;
 pub mod inbox;
 mod known;
 pub mod note;
+pub mod opening;
 pub mod poll;
 pub mod publish;
 pub mod read;

@@ -48,15 +48,23 @@ pub const ERASED: Rule = Rule {
 pub struct StateAnswer {
     /// The referral.
     pub referral_id: String,
-    /// The sending organisation.
+    /// What the thread began with: `referral`, `notice`, `consultation` or `hand_over`.
+    pub began_with: &'static str,
+    /// The sending organisation; of a thread that an event began, the author of that.
     pub sender: String,
-    /// The accountable authority.
+    /// The school that sent it, that asks, or that a notice is for.
+    pub school: String,
+    /// The accountable authority; in a consultation the one that is asked, in a hand-over the one that was
+    /// told by other means.
     pub authority: AuthorityName,
-    /// The newest version.
-    pub version: u32,
-    /// `U0` to `U3`.
-    pub urgency: &'static str,
-    /// When the exchange recorded the first version: this time counts for every clock.
+    /// The newest version of the referral, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// `U0` to `U3`, of the newest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<&'static str>,
+    /// When the exchange recorded the first version, or the event that began the thread: this time counts
+    /// for every clock.
     pub recorded_at: String,
     /// Digests of the documents, oldest version first.
     pub documents: Vec<String>,
@@ -69,7 +77,7 @@ pub struct StateAnswer {
     pub also_ring: Vec<String>,
     /// The last position of its thread: what the author of the next event says to have seen.
     pub position: u32,
-    /// The case of each child, in the order of the newest document: `undecided`, `decided`,
+    /// The case of each child, in the order of the newest document: `undecided`, `told`, `decided`,
     /// `allocated` or `closed`. One entry for the matter of a referral about no child.
     pub children: Vec<&'static str>,
     /// Whether it is about no child.
@@ -126,9 +134,12 @@ pub struct EventView {
     /// The position of the event that it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<u32>,
-    /// The authority that a transfer is proposed to.
+    /// The authority that a transfer is proposed to, that is consulted, that something was handed over to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The school that a notice is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub school: Option<String>,
     /// The stage of a disagreement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<u8>,
@@ -161,6 +172,7 @@ impl EventView {
             children: body.children.clone(),
             answers: answered.map(|e| e.stored.position),
             to: body.to.map(|to| to.to_string()),
+            school: body.school.as_ref().map(|school| school.to_string()),
             stage: body.stage,
             due_at: body.due_at.map(|at| at.to_string()),
             sha256: event.digest().to_string(),
@@ -272,18 +284,26 @@ impl Exchange {
             self.delivery_answer(d, desk, rung, now)
         });
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
-        let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
-        let accepted =
-            self.store.token(id, last.accepted_sha256).await?.ok_or_else(nothing_here)?;
-        let also_ring = self.also_ring(&accepted.token.jws).into_iter().map(|v| v.detail);
-        let urgency = Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0);
+        let mut also_ring = Vec::new();
+        if let Some(last) = last {
+            let accepted = self.store.token(id, last.accepted_sha256).await?;
+            also_ring = self.also_ring(&accepted.ok_or_else(nothing_here)?.token.jws);
+        }
+        let also_ring = also_ring.into_iter().map(|v| v.detail);
+        let urgency = |last: &VersionRow| {
+            Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0)
+        };
+        let began = visible.events.first().map(|event| event.stored.recorded_at);
+        let began = first.map(|first| first.recorded_at).or(began).ok_or_else(nothing_here)?;
         Ok(StateAnswer {
             referral_id: id.to_string(),
+            began_with: visible.case.opening().as_str(),
             sender: timeline.sender.to_string(),
+            school: visible.sender.organisation.to_string(),
             authority: self.authority_name(visible.case.holder()),
-            version: last.version,
-            urgency: urgency.as_str(),
-            recorded_at: first.recorded_at.to_string(),
+            version: last.map(|last| last.version),
+            urgency: last.map(|last| urgency(last).as_str()),
+            recorded_at: began.to_string(),
             documents: timeline.versions.iter().map(|v| v.payload_sha256.to_string()).collect(),
             erased: timeline.versions.iter().filter_map(ErasedAnswer::of).collect(),
             also_ring: also_ring.filter(|_| all).collect(),

@@ -16,12 +16,19 @@ use crate::protocol::problem::ProblemDocument;
 pub struct State {
     /// The referral.
     pub referral_id: String,
-    /// The accountable authority.
+    /// What the thread began with: `referral`, `notice`, `consultation` or `hand_over`.
+    pub began_with: String,
+    /// The school that sent it, that asks, or that a notice is for.
+    pub school: String,
+    /// The accountable authority; in a consultation the one that is asked, in a hand-over the one that was
+    /// told by other means.
     pub authority: Authority,
-    /// `U0` to `U3`.
-    pub urgency: String,
-    /// The newest version.
-    pub version: u32,
+    /// `U0` to `U3`, of a referral.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<String>,
+    /// The newest version of a referral.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// When the exchange recorded it.
     pub recorded_at: String,
     /// Its deliveries.
@@ -34,7 +41,7 @@ pub struct State {
     pub also_ring: Vec<String>,
     /// The last position of its thread.
     pub position: u64,
-    /// The case of each child: `undecided`, `decided`, `allocated` or `closed`.
+    /// The case of each child: `undecided`, `told`, `decided`, `allocated` or `closed`.
     pub children: Vec<String>,
     /// Whether it is about no child: `children` then has one entry for its matter.
     #[serde(default)]
@@ -211,9 +218,12 @@ pub struct Event {
     /// The position of the event that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<u64>,
-    /// The authority that a transfer is proposed to.
+    /// The authority that a transfer is proposed to, that is consulted, that something was handed over to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The school that a notice is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub school: Option<String>,
     /// The stage of a disagreement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u8>,

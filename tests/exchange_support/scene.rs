@@ -146,7 +146,7 @@ impl Scene {
 
     /// Signs issue `version` of the directory, in which these authorities collect.
     pub fn sign_pull(&self, version: u64, collect: &[usize], now: Timestamp) {
-        self.sign_overlay(version, now, |mut overlay| {
+        let pull = |mut overlay: String| {
             for index in collect {
                 let (code, port) =
                     (AUTHORITIES[*index].code, self.world.authority_address(*index).port());
@@ -159,49 +159,37 @@ impl Scene {
                 overlay = overlay.replace(&push, &pull);
             }
             overlay
-        });
+        };
+        self.sign_made(version, now, pull, |_| {});
     }
 
     /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.
     pub fn sign_directory(&self, version: u64, more: &str, now: Timestamp) {
-        self.sign_changed(
-            version,
-            now,
-            |overlay| {
-                format!(
-                    "{overlay}
-{more}"
-                )
-            },
-            |_| {},
-        );
+        self.sign_changed(version, more, now, |_| {});
     }
 
     /// The same with the overlay changed.
-    pub fn sign_overlay_with(
+    pub fn sign_changed(
         &self,
         version: u64,
+        more: &str,
         now: Timestamp,
         change: impl FnOnce(&mut directory::Overlay),
     ) {
-        self.sign_changed(version, now, |overlay| overlay, change);
+        self.sign_made(version, now, |overlay| format!("{overlay}\n{more}"), change);
     }
 
-    fn sign_overlay(&self, version: u64, now: Timestamp, change: impl FnOnce(String) -> String) {
-        self.sign_changed(version, now, change, |_| {});
-    }
-
-    fn sign_changed(
+    fn sign_made(
         &self,
         version: u64,
         now: Timestamp,
-        text: impl FnOnce(String) -> String,
+        written: impl FnOnce(String) -> String,
         change: impl FnOnce(&mut directory::Overlay),
     ) {
         let folder = self.world.folder();
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let overlay = String::from_utf8(read("directory.overlay.toml")).unwrap();
-        let mut overlay = directory::read_overlay(&text(overlay)).unwrap();
+        let mut overlay = directory::read_overlay(&written(overlay)).unwrap();
         change(&mut overlay);
         let trust_domain: TrustDomain = directory::DEMO_TRUST_DOMAIN.parse().unwrap();
         let header = directory::Header {

@@ -57,7 +57,7 @@ impl Stage {
     /// With a directory that says more, or something else, than the sandbox's.
     pub async fn with_overlay(now: Timestamp, change: impl FnOnce(&mut Overlay)) -> Self {
         let scene = Scene::at(now, QUICK);
-        scene.sign_overlay_with(2, now, change);
+        scene.sign_changed(2, "", now, change);
         Self::of(scene, now).await
     }
 

@@ -561,6 +561,7 @@ words! {
     Option<StoredDispatch> => |value| value.is_some(),
     Option<InboxItem> => |value| value.is_some(),
     Option<Vec<CertificateDer<'static>>> => |value| value.is_some(),
+    Option<LeasedDelivery> => |value| value.is_some(),
     Vec<LeasedDelivery> => |value| value.len(),
     Vec<DeliveryRow> => |value| value.len(),
     Vec<LogEntry> => |value| value.len(),

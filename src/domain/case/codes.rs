@@ -182,6 +182,47 @@ static ISSUES: [Code; 9] = [
     ("other", "Something else"),
 ];
 
+/// Why a school is told about its pupil. Says nothing about the child that its token may not say for ever.
+static NOTICES: [Code; 9] = [
+    ("referred_by_others", "Somebody else has made a referral"),
+    ("police_attendance", "The police were called to where the child was"),
+    ("enquiry_started", "Section 47 enquiry started"),
+    ("assessment_started", "Assessment started"),
+    ("conference_planned", "Child protection conference planned; the school is invited"),
+    ("plan", "The child is on a plan"),
+    ("sibling", "About a brother or sister"),
+    ("moved_in", "Known in another area before, and now at this school"),
+    ("other", "Another reason"),
+];
+
+/// What a consultation or a hand-over is about: the request types of referrals, so that those about an
+/// allegation are for named persons alone.
+static TOPICS: [Code; 7] = [
+    ("protection", "Child protection"),
+    ("child_in_need", "Child in need"),
+    ("family_help", "Family help"),
+    ("lado", "Allegation about an adult who works with children (LADO)"),
+    ("private_fostering", "Private fostering"),
+    ("information_only", "Information, nothing is asked for"),
+    ("not_sure", "Not sure"),
+];
+
+static ADVICE: [Code; 6] = [
+    ("refer_now", "Refer now"),
+    ("refer_with_agreement", "Refer for family help, with agreement"),
+    ("gather_more", "Find out more first, and come back"),
+    ("school_support", "The school can help by itself"),
+    ("other_service", "Another service can help"),
+    ("no_further_action", "Nothing more is needed now"),
+];
+
+static HAND_OVER_ENDS: [Code; 4] = [
+    ("confirmed", "The authority has confirmed that it has it"),
+    ("sent_since", "Sent through the exchange since"),
+    ("answered", "The authority has answered"),
+    ("not_needed", "Not needed any more"),
+];
+
 /// The clocks, by the words that stand there.
 const CLOCKS: [Code; 17] = {
     let mut codes = [("", ""); 17];
@@ -224,6 +265,10 @@ pub fn codes_of(kind: EventKind) -> &'static [(&'static str, &'static str)] {
             ("decided_by_partners", "Decided by the safeguarding partners"),
         ],
         EventKind::ClockWarning | EventKind::ClockBreached => &CLOCKS,
+        EventKind::PupilNotice => &NOTICES,
+        EventKind::Consultation | EventKind::HandedOver => &TOPICS,
+        EventKind::ConsultationAnswered => &ADVICE,
+        EventKind::HandOverClosed => &HAND_OVER_ENDS,
         _ => &[],
     }
 }

@@ -59,11 +59,26 @@ Examples:
         #[arg(long, requires = "once")]
         json: bool,
     },
-    /// Read what was received
-    #[command(subcommand)]
-    Inbox(Inbox),
+    Inbox(InboxArgs),
     #[command(flatten)]
     Say(Say<true>),
+}
+
+/// Read what was received
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+An allegation about staff (LADO) is listed, shown and exported for a designated officer alone: with --as and the \
+configuration of that person, whose keys must be readable and whom the directory must list.
+
+Examples:
+  ecaf authority inbox list --config authority.toml
+  ecaf authority inbox list --config authority.toml --as lado-worker.toml")]
+struct InboxArgs {
+    /// Who reads: configuration of a designated officer; see deploy/worker.toml
+    #[arg(long = "as", global = true, value_name = "FILE")]
+    reader: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Inbox,
 }
 
 #[derive(Debug, Subcommand)]
@@ -156,20 +171,40 @@ fn once(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(not_taken + left > 0)))
 }
 
-fn read(file: &Path, command: Inbox) -> Result<ExitCode, Failure> {
+fn read(file: &Path, args: InboxArgs) -> Result<ExitCode, Failure> {
     let settings = config::load_authority(file).map_err(Failure::usage)?;
+    let reader = args.reader.as_deref().map(config::load_worker).transpose();
+    let reader = reader.map_err(Failure::usage)?;
     let answered = async {
+        let allegations = match &reader {
+            None => false,
+            Some(person) => match app::is_officer(&settings, person).await {
+                Ok(true) => true,
+                Ok(false) => {
+                    return Err(Failure::no(
+                        "the directory does not list this person as a designated officer here",
+                    ));
+                }
+                Err(fault) => return Err(Failure::usage(fault)),
+            },
+        };
         let store = app::open_authority(&settings).await.map_err(Failure::fault)?;
-        answer(store.as_ref(), command).await
+        answer(store.as_ref(), args.command, allegations).await
     };
     app::block_on(answered).map_err(Failure::fault)??;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn answer(store: &dyn AuthorityStore, command: Inbox) -> Result<(), Failure> {
+async fn answer(
+    store: &dyn AuthorityStore,
+    command: Inbox,
+    allegations: bool,
+) -> Result<(), Failure> {
     match command {
         Inbox::List { json } => {
-            let entries = all(store, InboxFilter::default()).await?;
+            let mut entries = all(store, InboxFilter::default()).await?;
+            // Not even how many there are.
+            entries.retain(|entry| allegations || !inbox::is_allegation(entry));
             if json {
                 print_json(&entries.iter().map(inbox::as_json).collect::<Vec<_>>());
             } else if entries.is_empty() {
@@ -182,7 +217,7 @@ async fn answer(store: &dyn AuthorityStore, command: Inbox) -> Result<(), Failur
             }
         }
         Inbox::Show { which, form } => {
-            let item = find(store, &which).await?;
+            let item = find(store, &which, allegations).await?;
             let erased = || match &item.document {
                 Document::Erased(erasure) => Failure::no(format_args!(
                     "the document of this referral was {erasure}; its receipts are kept"
@@ -200,7 +235,7 @@ async fn answer(store: &dyn AuthorityStore, command: Inbox) -> Result<(), Failur
             print!("{text}");
         }
         Inbox::Export { which, out } => {
-            let item = find(store, &which).await?;
+            let item = find(store, &which, allegations).await?;
             let count = export(store, &item, &out).await?;
             println!("{}: {count} files in {}", item.entry.reference, out.display());
             if let Document::Erased(erasure) = &item.document {
@@ -224,14 +259,19 @@ async fn all(
     }
 }
 
-async fn find(store: &dyn AuthorityStore, which: &str) -> Result<InboxItem, Failure> {
+async fn find(
+    store: &dyn AuthorityStore,
+    which: &str,
+    allegations: bool,
+) -> Result<InboxItem, Failure> {
     let filter = match which.parse::<ReferralId>() {
         Ok(id) => InboxFilter { referral_id: Some(id), limit: 1, ..InboxFilter::default() },
         Err(_) => InboxFilter { reference: Some(which.into()), limit: 1, ..InboxFilter::default() },
     };
     let found = store.inbox(filter).await.map_err(Failure::fault)?;
     let missing = || Failure::no("there is no such reference or referral in this inbox");
-    let entry = found.first().ok_or_else(missing)?.entry;
+    let shown = found.first().filter(|entry| allegations || !inbox::is_allegation(entry));
+    let entry = shown.ok_or_else(missing)?.entry;
     store.item(entry).await.map_err(Failure::fault)?.ok_or_else(missing)
 }
 

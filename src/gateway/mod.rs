@@ -9,6 +9,7 @@
 //!                -> note         Noted       receipt and dispatch notes signed
 //!                -> accept       Receipt     one transaction, which finds a repetition; only then 201
 //! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
+//!                -> opening               the thread that it begins, where it begins one
 //!                -> attest                signed here for a school without a key of its own
 //!                -> transfer              what a proposed transfer calls for
 //!   worker       -> deliver, courier, acknowledge, settle: until the authority's receipt is stored
@@ -30,6 +31,7 @@ pub mod authenticate;
 pub mod authorise;
 pub mod check;
 mod clocks;
+mod contacts;
 pub mod courier;
 pub mod deliver;
 pub mod exchange;
@@ -38,6 +40,7 @@ pub mod inbox;
 mod known;
 pub mod lines;
 pub mod note;
+pub mod opening;
 pub mod poll;
 pub mod publish;
 pub mod push;

@@ -299,6 +299,11 @@ pub async fn worker(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Memb
     member(config::load_worker(&scene.world.worker_config(index)).unwrap(), clock).await
 }
 
+/// The machine of whoever this configuration is for.
+pub async fn member_of(file: &Path, clock: &Arc<dyn Clock>) -> Member {
+    member(config::load_member(file).unwrap(), clock).await
+}
+
 async fn member(settings: MemberSettings, clock: &Arc<dyn Clock>) -> Member {
     let trust = trust(&settings.trust, clock).await;
     let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;

@@ -111,6 +111,12 @@ impl Scene {
         app::open_member(&settings).await.unwrap()
     }
 
+    /// The machine of the worker of an authority.
+    pub async fn worker(&self, index: usize) -> Member {
+        let settings = config::load_worker(&self.world.worker_config(index)).unwrap();
+        app::open_member(&settings).await.unwrap()
+    }
+
     /// A school's machine that asks the gateway at this port of the loopback.
     pub async fn school_at(&self, index: usize, port: u16) -> Member {
         let file = self.world.school_config(index);
@@ -140,7 +146,7 @@ impl Scene {
 
     /// Signs issue `version` of the directory, in which these authorities collect.
     pub fn sign_pull(&self, version: u64, collect: &[usize], now: Timestamp) {
-        self.sign_overlay(version, now, |mut overlay| {
+        let pull = |mut overlay: String| {
             for index in collect {
                 let (code, port) =
                     (AUTHORITIES[*index].code, self.world.authority_address(*index).port());
@@ -153,7 +159,8 @@ impl Scene {
                 overlay = overlay.replace(&push, &pull);
             }
             overlay
-        });
+        };
+        self.sign_made(version, now, pull, |_| {});
     }
 
     /// Signs issue `version` of the directory, in which this authority has an endpoint for events.
@@ -169,14 +176,32 @@ impl Scene {
 
     /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.
     pub fn sign_directory(&self, version: u64, more: &str, now: Timestamp) {
-        self.sign_overlay(version, now, |overlay| format!("{overlay}\n{more}"));
+        self.sign_changed(version, more, now, |_| {});
     }
 
-    fn sign_overlay(&self, version: u64, now: Timestamp, change: impl FnOnce(String) -> String) {
+    /// The same with the overlay changed.
+    pub fn sign_changed(
+        &self,
+        version: u64,
+        more: &str,
+        now: Timestamp,
+        change: impl FnOnce(&mut directory::Overlay),
+    ) {
+        self.sign_made(version, now, |overlay| format!("{overlay}\n{more}"), change);
+    }
+
+    fn sign_made(
+        &self,
+        version: u64,
+        now: Timestamp,
+        written: impl FnOnce(String) -> String,
+        change: impl FnOnce(&mut directory::Overlay),
+    ) {
         let folder = self.world.folder();
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let overlay = String::from_utf8(read("directory.overlay.toml")).unwrap();
-        let overlay = directory::read_overlay(&change(overlay)).unwrap();
+        let mut overlay = directory::read_overlay(&written(overlay)).unwrap();
+        change(&mut overlay);
         let trust_domain: TrustDomain = directory::DEMO_TRUST_DOMAIN.parse().unwrap();
         let header = directory::Header {
             version,

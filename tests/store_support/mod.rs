@@ -197,6 +197,7 @@ pub fn event(n: u64, what: &str, after: Head) -> Append {
         recorded: recorded(n, what, after),
         detail: Some(Detail { sha256: sha256(&detail), document: detail }),
         holder: None,
+        opener: None,
         deliveries: vec![],
         case: None,
         chains: vec![chain(&author), chain(&gateway())],
@@ -229,6 +230,15 @@ pub fn proposal(n: u64, what: &str, to: DfeCode, after: Head) -> Append {
         note: new_token(TokenKind::DispatchNote, &gateway(), &format!("{n} {what}"), &reader),
     }];
     proposal
+}
+
+/// An event that begins thread `n`: of its authority, with a detail.
+pub fn opening(n: u64, what: &str) -> Append {
+    let mut opening = event(n, what, Head::START);
+    let holder = acceptance(n).authority;
+    (opening.holder, opening.opener) = (Some(holder), Some(Organisation::Authority(holder)));
+    opening.wake_at = Some(at(30_000));
+    opening
 }
 
 pub fn head_after(append: &Append) -> Head {

@@ -165,7 +165,7 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// Makes an event durable: both tokens, the detail, chains, lists, the head, the holder, the
     /// deliveries it calls for and an unsequenced row per token, in one transaction. Checks in this
     /// order: unknown referral, same event token, head. Of any number of concurrent events on top of one
-    /// head, exactly one is `Committed`.
+    /// head, exactly one is `Committed`; of those that begin a thread under one id too.
     ///
     /// [`super::StoreFault::Misuse`] for tokens of other kinds, a chain without certificates, a token whose
     /// chain or lists are neither given nor kept already, or two deliveries for one authority and

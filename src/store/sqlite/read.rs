@@ -58,15 +58,17 @@ pub(super) fn acceptance(
     }))
 }
 
-/// Number and document digest of the newest version. Every referral has one.
-pub(super) fn latest_version(conn: &Connection, owner: i64) -> Result<(u32, Digest), StoreFault> {
+/// Number and document digest of the newest version; `None` in a thread that an event began.
+pub(super) fn latest_version(
+    conn: &Connection,
+    owner: i64,
+) -> Result<Option<(u32, Digest)>, StoreFault> {
     let mut find = conn.prepare_cached(
         "SELECT version, payload_sha256 FROM versions WHERE ref = ?1
          ORDER BY version DESC LIMIT 1",
     )?;
     let mut found = find.query([owner])?;
-    let row = found.next()?.ok_or(StoreFault::Corrupt)?;
-    Ok((row.get(0)?, rows::digest(row, 1)?))
+    found.next()?.map(|row| Ok((row.get(0)?, rows::digest(row, 1)?))).transpose()
 }
 
 pub(super) fn look_up(
@@ -87,7 +89,8 @@ pub(super) fn look_up(
     if let Some(stored) = acceptance(&snapshot, thread.owner, version)? {
         return Ok(Seen::Stored(stored));
     }
-    let (latest_version, latest_payload_sha256) = latest_version(&snapshot, thread.owner)?;
+    let Some(latest) = latest_version(&snapshot, thread.owner)? else { return Ok(Seen::Foreign) };
+    let (latest_version, latest_payload_sha256) = latest;
     Ok(Seen::OtherVersions { head: thread.head, latest_version, latest_payload_sha256 })
 }
 

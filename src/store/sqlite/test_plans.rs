@@ -51,7 +51,9 @@ fn fill(conn: &Connection, from: i64, to: i64) {
 }
 
 fn statements() -> Vec<String> {
-    use thread::{CLOSE, DELIVER, DUE, EVENT, EVENTS, HOLDER, INSERT, LOOKED_AT, MOVE, REOPEN};
+    use thread::{
+        BEGIN, CLOSE, DELIVER, DUE, EVENT, EVENTS, HOLDER, INSERT, LOOKED_AT, MOVE, REOPEN,
+    };
     let fixed = [
         read::THREAD,
         read::VERSIONS,
@@ -67,6 +69,7 @@ fn statements() -> Vec<String> {
         MOVE,
         DUE,
         LOOKED_AT,
+        BEGIN,
         INSERT,
         DELIVER,
         CLOSE,
@@ -105,6 +108,9 @@ fn steps(conn: &Connection, sql: &str, owner: i64) -> (i32, i32) {
         vec![id, Value::Integer(3), of("head_digest", "referrals"), at]
     } else if sql == thread::CLOSE {
         vec![id, at]
+    } else if sql == thread::BEGIN {
+        let (new, digest) = (Value::Blob(vec![3; 16]), Value::Blob(vec![1; 32]));
+        vec![new, Value::Text("authority/202".into()), Value::Integer(1), digest]
     } else if sql == thread::INSERT {
         let sha256 = || Value::Blob(vec![1; 32]);
         let token = || Value::Integer(9 * owner);

@@ -6,6 +6,7 @@
 //! say      an event: composed, signed on top of what was seen, kept, sent until an answer is certain
 //! poll     a stream of everything that concerns this party, proved as it comes
 //! persist  the same bytes, until an answer is certain
+//! words    events as a person reads them
 //! outbox   what was signed, kept before it is sent and until it is recorded
 //! ```
 
@@ -15,3 +16,4 @@ pub mod outbox;
 pub mod persist;
 pub mod poll;
 pub mod say;
+pub mod words;

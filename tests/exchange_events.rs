@@ -10,64 +10,21 @@ use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
 use ecaf::gateway::remind;
 use ecaf::party::look::{detail, look};
 use ecaf::party::member::Member;
-use ecaf::party::say::{NotSaid, Said, Saying, say};
-use ecaf::protocol::evidence::{Bundle, Says};
-use ecaf::protocol::message::{CERTIFICATES, TOKEN};
+use ecaf::party::say::{NotSaid, Saying, say};
+use ecaf::protocol::evidence::{Bundle, Says, Statement};
+use ecaf::protocol::message::{CERTIFICATES, STATEMENT, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
 use ecaf::school::compose::{Change, compose, next_version};
 use ecaf::school::follow::follow;
 use ecaf::school::submit::submit;
 use ecaf::store::InboxFilter;
-use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage};
-use exchange_support::story::Story;
-use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM};
+use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, ST_BRANNOCKS, Stage};
+use exchange_support::story::{
+    Story, acknowledgement, coded, decision, members, ok, rule, worker_of,
+};
+use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM, Proof};
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
-
-fn members(value: Value) -> Map<String, Value> {
-    value.as_object().unwrap().clone()
-}
-
-fn worker() -> Value {
-    json!({"name": "Ada Example", "role": "Social worker", "phone": "01632 960123"})
-}
-
-fn coded(kind: EventKind, code: &str, children: &[u32], document: Value) -> Saying {
-    Saying { code: Some(code.into()), children: children.to_vec(), ..Saying::with(kind, document) }
-}
-
-fn acknowledgement() -> Saying {
-    Saying::with(
-        EventKind::Acknowledged,
-        json!({"worker": worker(), "reference": "HGY-2026-000001"}),
-    )
-}
-
-fn decision(code: &str) -> Saying {
-    coded(
-        EventKind::Decided,
-        code,
-        &[1],
-        json!({
-            "disclosure": "outcome", "reason": "Two earlier referrals and a clear account.",
-            "school_should": "Keep a chronology.", "how_to_challenge": "Ring the team manager.",
-            "referrer_spoken_to": true, "child_seen": false,
-            "what_would_change": "A new account.", "other_support": "The family centre."
-        }),
-    )
-}
-
-async fn ok(member: &Member, id: ReferralId, saying: &Saying) -> Said {
-    say(member, id, saying).await.unwrap_or_else(|not| panic!("{:?}: {not:?}", saying.kind))
-}
-
-/// The rule for which the gateway refuses it.
-async fn rule(member: &Member, id: ReferralId, saying: &Saying) -> String {
-    match say(member, id, saying).await {
-        Err(NotSaid::Refused(problem)) => problem.violations[0].rule.clone(),
-        other => panic!("{:?}: {other:?}", saying.kind),
-    }
-}
 
 impl Story {
     async fn events(&self, member: &Member) -> Vec<String> {
@@ -117,10 +74,6 @@ async fn the_school_learns_what_happened_and_can_prove_it() {
     let proven = followed.proven.unwrap();
     let events = proven.statements.iter().filter(|s| matches!(s.says, Says::Said(_)));
     assert_eq!(events.count(), 5);
-}
-
-fn worker_of(name: &str) -> Value {
-    json!({"name": name, "role": "Social worker", "phone": "01632 960124"})
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,6 +182,7 @@ async fn by_hand(
         jti: "made by hand".into(),
         sub_id: Subject(id),
         toe: None,
+        attested: None,
         said: (kind, CaseEventBody::seen(seen)),
     };
     let token = event.sign(identity.signer(), identity.x5t()).unwrap();
@@ -238,6 +192,79 @@ async fn by_hand(
     let response = author.client.post(&path, fields, Bytes::new()).await.unwrap();
     let body: Value = serde_json::from_slice(&response.body).unwrap();
     (response.status.as_u16(), body["violations"].clone())
+}
+
+/// A school without a key of its own speaks too: the gateway signs, and nothing says that the school did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attested_school_speaks_by_its_connection() {
+    let mut stage = Stage::at("2026-11-23T14:20:00Z".parse().unwrap()).await;
+    let _authority = stage.authority(HARINGEY).await;
+    let sent = {
+        let document = stage.stream.document(ST_BRANNOCKS, HARINGEY);
+        stage.accepted(document).await
+    };
+    stage.until(&sent, "stored").await;
+    let (ada, id) = (stage.worker(HARINGEY).await, sent.document.id);
+    ok(&ada, id, &acknowledgement()).await;
+    let question = Saying::with(
+        EventKind::InformationRequested,
+        json!({"worker": worker_of("Ada Example"), "question": "Who collects?"}),
+    );
+    let asked = ok(&ada, id, &question).await;
+    let school = &stage.schools[ST_BRANNOCKS];
+    assert!(school.signing.is_none());
+    let answer = Saying {
+        answers: Some(asked.position),
+        ..Saying::with(EventKind::InformationSupplied, json!({"answer": "An aunt collects."}))
+    };
+    let said = ok(school, id, &answer).await;
+    let state = look(school, id).await.unwrap();
+    let event = state.events.iter().find(|e| e.position == said.position).unwrap();
+    assert_eq!(event.by, school.party.to_string());
+    assert_eq!(event.attested_by.as_deref(), Some("spiffe://demo.ecaf.example/gateway/sandbox"));
+    let proven = Proof::of(school).evidence(&*stage.gateway.exchange.store, &sent).await;
+    let of_school =
+        |s: &&Statement| matches!(&s.says, Says::Said(e) if *e.author() == school.party);
+    let statement = proven.statements.iter().find(of_school).unwrap();
+    assert_eq!(statement.by.to_string(), "spiffe://demo.ecaf.example/gateway/sandbox");
+
+    // The same statement again, also by two at once: one event, the same record byte for byte.
+    let statement = |seen, kind, iss: &Member| {
+        CaseEvent {
+            iss: iss.party.clone(),
+            aud: Audience::Scheme(iss.scheme().clone()),
+            iat: stage.clock.now().seconds(),
+            jti: "stated".into(),
+            sub_id: Subject(id),
+            toe: None,
+            attested: None,
+            said: (
+                kind,
+                CaseEventBody { code: Some("wrong_child".into()), ..CaseEventBody::seen(seen) },
+            ),
+        }
+        .to_statement()
+    };
+    let send = async |author: &Member, statement: &str| {
+        let fields = vec![(STATEMENT, HeaderValue::from_str(statement).unwrap())];
+        let path = format!("/v1/referrals/{id}/events");
+        let answer = author.client.post(&path, fields, Bytes::new()).await.unwrap();
+        let rule =
+            serde_json::from_slice::<Value>(&answer.body).unwrap()["violations"][0]["rule"].clone();
+        (answer.status.as_u16(), rule.as_str().unwrap_or_default().to_owned(), answer.body)
+    };
+    let now = state.position;
+    let wrong = statement(now, EventKind::Misidentified, &stage.schools[MARSH_LANE]);
+    assert_eq!(send(school, &wrong).await.1, "event.statement", "in another school's name");
+    let signs = statement(now, EventKind::Misidentified, &stage.schools[MARSH_LANE]);
+    assert_eq!(send(&stage.schools[MARSH_LANE], &signs).await.1, "directory.must-sign");
+    assert_eq!(send(&ada, &statement(now, EventKind::Opened, &ada)).await.1, "event.not-a-party");
+    assert_eq!(send(school, "bm90aGluZw").await.1, "event.statement");
+    let gone = statement(now, EventKind::Misidentified, school);
+    let (one, other) = tokio::join!(send(school, &gone), send(school, &gone));
+    assert_eq!((one.0.max(other.0), one.0.min(other.0)), (201, 200), "{one:?} {other:?}");
+    assert_eq!(one.2, other.2);
+    assert_eq!(send(school, &gone).await.2, one.2, "and after everything");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -322,7 +349,7 @@ async fn the_wrong_child_disappears_at_once_for_everybody() {
 
 fn proposal(to: &str) -> Saying {
     let reason = "The family moved into temporary accommodation in that area last week.";
-    let document = json!({"worker": worker(), "reason": reason});
+    let document = json!({"worker": worker_of("Ada Example"), "reason": reason});
     Saying { to: Some(to.parse().unwrap()), ..Saying::with(EventKind::TransferProposed, document) }
 }
 
@@ -522,7 +549,7 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     let (id, haringey, school) = (story.id(), &story.worker, story.school());
     let received = story.stage.clock.now();
     let state = look(school, id).await.unwrap();
-    assert_eq!(state.attention.as_deref(), Some("waiting_onauthority"));
+    assert_eq!(state.attention.as_deref(), Some("waiting_on_authority"));
     let c5 = state.clocks.iter().find(|c| c.clock == "C5").unwrap();
     assert_eq!(
         c5.due_at, "2026-11-24T17:00:00.000Z",
@@ -602,7 +629,7 @@ async fn a1_an_answer_before_the_bell() {
     assert_eq!(state.deliveries[0].words, "Opened by a person at Haringey");
     assert!(state.events[0].by.ends_with("/authority/309/person/worker-1"));
     // What the school is asked to do today, and that nobody has read it after five minutes.
-    let request = json!({"worker": worker(), "request": "Please keep him until I ring at 15:00."});
+    let request = json!({"worker": worker_of("Ada Example"), "request": "Please keep him until I ring at 15:00."});
     let interim =
         ok(&haringey, id, &coded(EventKind::Interim, "keep_at_school", &[], request)).await;
     stage.hand.advance(5 * MINUTE + SECOND);
@@ -655,7 +682,7 @@ async fn a11_the_school_disagrees_with_no_further_action() {
         answers: Some(raised.position),
         ..Saying::with(
             EventKind::DisagreementResponded,
-            json!({"worker": worker(), "response": "We looked again."}),
+            json!({"worker": worker_of("Ada Example"), "response": "We looked again."}),
         )
     };
     ok(haringey, id, &response).await;
@@ -712,7 +739,7 @@ async fn a18_it_is_added_to_an_open_case_and_may_go_once_it_is_filed() {
         Some("The child has a worker already, who now has this")
     );
     let document = detail(school, id, state.events[1].detail_sha256.as_ref().unwrap()).await;
-    assert_eq!(document.unwrap().unwrap()["worker"]["phone"], "01632 960124");
+    assert_eq!(document.unwrap().unwrap()["worker"]["phone"], "01632 960123");
     // Closed for good only when it is filed too.
     let closed =
         coded(EventKind::Closed, "RC7", &[1], json!({"reason": "Goes on under the open case."}));

@@ -167,7 +167,14 @@ fn line(statement: &Statement) -> String {
 /// An event: what is said, by whom, about which children.
 fn said(event: &CaseEvent, by: &str) -> String {
     let (kind, body) = (event.kind(), event.body());
-    let mut text = format!("{} by {by}", kind.name().replace('_', " "));
+    let mut text = match &event.attested {
+        None => format!("{} by {by}", kind.name().replace('_', " ")),
+        Some(of) => format!(
+            "{} by {}, attested by {by}",
+            kind.name().replace('_', " "),
+            of.sender.organisation
+        ),
+    };
     if let Some(code) = &body.code {
         let words = codes_of(kind).iter().find(|(known, _)| known == code);
         let _ = write!(text, ": {}", words.map_or("a code of a later version", |(_, words)| words));

@@ -10,16 +10,20 @@ use super::store::bar;
 use crate::app;
 use crate::config;
 use crate::domain::clocks::Setting;
+use crate::domain::party::DfeCode;
+use crate::domain::referral::RequestType;
 use crate::domain::statistics::{Quarter, Record, again, quarters};
 use crate::domain::time::{Date, Timestamp};
 use crate::effects::{Clock, SystemClock, files};
 use crate::party::look::NotSeen;
 use crate::protocol::schema::list;
+use crate::report::facts::authority;
 use crate::report::figures;
 use crate::report::gather::Gathered;
 use crate::report::many;
 use crate::report::statistics::{LeftOut, Population, Report, Scope};
 use crate::report::tokens::{Entry, entries};
+use crate::report::words::organisation;
 use crate::store::GatewayStore;
 
 /// Figures over a period: referrals by source and area, times, limits kept, outcomes, ethnicity
@@ -97,7 +101,7 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
         }
     });
     let (source, of) = read.map_err(Failure::fault)??;
-    let scope = Scope {
+    let mut scope = Scope {
         of,
         from: args.from,
         to: args.to,
@@ -108,13 +112,18 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
     };
     let report = match args.internal {
         true => {
-            Report::internal(&scope, &source.within(now, |day| args.from <= day && day <= args.to))
+            let (records, copies) = source.within(now, |day| args.from <= day && day <= args.to);
+            let unreadable = records.iter().filter(|record| !record.readable).count() as u64;
+            scope.left_out.copies = copies;
+            scope.left_out.unreadable = if scope.documents { unreadable } else { 0 };
+            Report::internal(&scope, &records)
         }
         false => {
-            let each: Vec<(Quarter, Vec<Record>)> = public
-                .into_iter()
-                .map(|q| (q, source.within(q.settled_at(), |day| Quarter::of(day) == q)))
-                .collect();
+            let of = |quarter: Quarter| {
+                source.within(quarter.settled_at(), |day| Quarter::of(day) == quarter).0
+            };
+            let each: Vec<(Quarter, Vec<Record>)> =
+                public.into_iter().map(|quarter| (quarter, of(quarter))).collect();
             Report::public(&scope, &each)
         }
     };
@@ -152,6 +161,8 @@ struct Source {
     referrals: Vec<One>,
     setting: Setting,
     left_out: LeftOut,
+    /// The authority that reads: what it was accountable for is its own.
+    mine: Option<DfeCode>,
 }
 
 enum One {
@@ -162,7 +173,7 @@ enum One {
 impl Source {
     /// The records as they stood at `as_at`, of the days that fit. A re-referral is one to whatever was
     /// recorded before, inside of the period or not.
-    fn within(&self, as_at: Timestamp, fits: impl Fn(Date) -> bool) -> Vec<Record> {
+    fn within(&self, as_at: Timestamp, fits: impl Fn(Date) -> bool) -> (Vec<Record>, u64) {
         let record = |one: &One| match one {
             One::Gathered(gathered) => figures::record(gathered, &self.setting, as_at),
             One::Codes(entries) => figures::of_entries(entries, |_| None, &self.setting, as_at),
@@ -170,16 +181,23 @@ impl Source {
         let mut all: Vec<Record> = self.referrals.iter().filter_map(record).collect();
         again(&mut all);
         all.retain(|record| fits(record.recorded_at.in_england().0));
+        let is_own = |code| move |r: &Record| r.first_authority == code || r.holder == code;
         // Allegations about adults are for named persons only.
-        all.retain(|record| record.request_type != crate::domain::referral::RequestType::Lado);
-        all
+        all.retain(|record| record.request_type != RequestType::Lado);
+        let before = all.len();
+        if let Some(code) = self.mine {
+            all.retain(is_own(code));
+        }
+        let copies = before - all.len();
+        (all, copies as u64)
     }
 }
 
 async fn of_member(args: &Args) -> Result<(Source, String), Failure> {
     let settings = config::load_member(&args.config).map_err(Failure::usage)?;
     let member = app::open_member(&settings).await.map_err(Failure::usage)?;
-    let ids = export::ids(&member, &settings, args.inbox.as_deref()).await?;
+    let inbox = export::inbox(&settings, args.inbox.as_deref()).await?;
+    let ids = export::ids(&member, inbox.as_deref()).await?;
     let setting = export::setting(&member, &settings, args.directory.as_deref())?;
     let (mut referrals, mut left_out) = (Vec::new(), LeftOut::default());
     let progress = bar(ids.len() as u64, false);
@@ -187,7 +205,11 @@ async fn of_member(args: &Args) -> Result<(Source, String), Failure> {
     for id in ids {
         progress.inc(1);
         match Gathered::from_gateway(&member, id).await {
-            Ok(gathered) if gathered.is_proved() => {
+            Ok(mut gathered) if gathered.is_proved() => {
+                if let Some(store) = &inbox {
+                    let own = many::own_documents(store.as_ref(), id).await;
+                    own.map_err(Failure::fault)?.iter().for_each(|bytes| gathered.add_own(bytes));
+                }
                 referrals.push(One::Gathered(Box::new(gathered)));
             }
             Ok(_) => left_out.not_proved += 1,
@@ -196,11 +218,13 @@ async fn of_member(args: &Args) -> Result<(Source, String), Failure> {
         }
     }
     progress.finish_and_clear();
+    let whose = organisation(&member.party.organisation);
     let of = match &args.inbox {
-        Some(_) => format!("Referrals that {} received", member.party.organisation),
-        None => format!("Referrals that {} sent", member.party.organisation),
+        Some(_) => format!("Referrals that {whose} received"),
+        None => format!("Referrals that {whose} sent"),
     };
-    Ok((Source { referrals, setting, left_out }, of))
+    let mine = authority(&member.party.organisation);
+    Ok((Source { referrals, setting, left_out, mine }, of))
 }
 
 /// From the codes of tokens; no document is opened.
@@ -217,7 +241,8 @@ async fn of_gateway(file: &Path) -> Result<(Source, String), Failure> {
         referrals.push(One::Codes(entries(&tokens).0));
     }
     progress.finish_and_clear();
-    let source = Source { referrals, setting: Setting::default(), left_out: LeftOut::default() };
+    let (setting, left_out) = (Setting::default(), LeftOut::default());
+    let source = Source { referrals, setting, left_out, mine: None };
     Ok((source, "All referrals of this exchange, from codes alone".to_owned()))
 }
 

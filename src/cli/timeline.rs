@@ -7,8 +7,7 @@ use crate::domain::ids::ReferralId;
 use crate::domain::time::Timestamp;
 use crate::party::look::{NotSeen, State, detail};
 use crate::party::member::Member;
-pub(super) use crate::party::words::first_line;
-use crate::party::words::members;
+use crate::party::words::{first_line, members};
 
 /// Who holds it, who is waited for, and whom to ring next.
 pub(super) fn standing(state: &State) -> Vec<String> {

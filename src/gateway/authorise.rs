@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::domain::directory::{Directory, Signing};
-use crate::domain::party::{DfeCode, Name};
+use crate::domain::directory::{Directory, SchoolEntry, Signing};
+use crate::domain::party::{DfeCode, Name, SchoolId};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 
@@ -19,13 +19,13 @@ pub const UNKNOWN_SCHOOL: Rule = Rule {
 /// The directory wants a signature.
 pub const MUST_SIGN: Rule = Rule {
     id: "directory.must-sign",
-    title: "this school signs its own submissions, and this one is not signed",
+    title: "this school signs what it sends, and this is not signed",
     action: "Sign with the school's signing certificate and send Ecaf-Token and Ecaf-Certificates.",
 };
 /// The directory names other gateways, or a signature came where none is registered.
 pub const NOT_ATTESTED_HERE: Rule = Rule {
     id: "directory.not-attested-here",
-    title: "the directory does not let this gateway take submissions of this school in this way",
+    title: "the directory does not let this gateway take what this school sends in this way",
     action: "Send through a gateway that the directory names for this school.",
 };
 /// A submission that the directory allows.
@@ -46,18 +46,28 @@ impl Authorised {
         gateway: &Name,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let Some(school) = directory.school(&authentic.received.school, now) else {
-            return Err(refuse(UNKNOWN_SCHOOL));
-        };
-        match (&authentic.backing, &school.signing) {
-            (Backing::Signed { .. }, Signing::Signed) => {}
-            (Backing::Connection { .. }, Signing::AttestedBy(gateways))
-                if gateways.contains(gateway) => {}
-            (Backing::Connection { .. }, Signing::Signed) => return Err(refuse(MUST_SIGN)),
-            _ => return Err(refuse(NOT_ATTESTED_HERE)),
-        }
+        let signed = matches!(authentic.backing, Backing::Signed { .. });
+        let school = proved_rightly(&directory, gateway, &authentic.received.school, signed, now)?;
         let (school_authority, school_name) = (school.authority, school.name.clone());
         Ok(Self { authentic, school_authority, school_name, directory })
+    }
+}
+
+/// The school, if what it sends is proved in the way that the directory says: by its own signature, or
+/// by `gateway` that attests for it.
+pub(super) fn proved_rightly<'a>(
+    directory: &'a Directory,
+    gateway: &Name,
+    school: &SchoolId,
+    signed: bool,
+    now: Timestamp,
+) -> Result<&'a SchoolEntry, Refusal> {
+    let entry = directory.school(school, now).ok_or_else(|| refuse(UNKNOWN_SCHOOL))?;
+    match (&entry.signing, signed) {
+        (Signing::Signed, true) => Ok(entry),
+        (Signing::Signed, false) => Err(refuse(MUST_SIGN)),
+        (Signing::AttestedBy(gateways), false) if gateways.contains(gateway) => Ok(entry),
+        (Signing::AttestedBy(_), _) => Err(refuse(NOT_ATTESTED_HERE)),
     }
 }
 

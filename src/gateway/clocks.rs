@@ -188,7 +188,7 @@ pub fn facts_of(said: &CaseEvent, at: Timestamp, position: u32, answers: u32) ->
         | K::ClockWarning
         | K::ClockBreached => Vec::new(),
     };
-    let by = &said.iss.organisation;
+    let by = &said.author().organisation;
     facts.into_iter().map(|what| Fact { at, position, by: by.clone(), what }).collect()
 }
 

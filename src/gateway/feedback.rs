@@ -10,9 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::attest::attest;
 use super::authenticate::{CLOCK_AHEAD_MILLIS, FROM_THE_FUTURE};
 use super::exchange::{Desk, Exchange, seen_chain, their_token};
-use super::known::Known;
+use super::known::{Event, Known};
 use super::read::nothing_here;
 use super::transfer;
 use super::trouble::Trouble;
@@ -25,7 +26,9 @@ use crate::domain::visibility::Part;
 use crate::http::{Peer, Request};
 use crate::protocol::hash::sha256;
 use crate::protocol::jws;
-use crate::protocol::message::{CERTIFICATES, TOKEN, chain_field, json_body, text_field};
+use crate::protocol::message::{
+    CERTIFICATES, STATEMENT, TOKEN, chain_field, json_body, optional_field, text_field,
+};
 use crate::protocol::schema::check_detail;
 use crate::protocol::tokens::{CaseEvent, SET_TYPE};
 use crate::protocol::trust::{Chain, VerifiedChain};
@@ -71,9 +74,16 @@ pub const FORM: Rule = Rule {
 /// A statement as it arrived.
 struct Stated {
     peer: Arc<Peer>,
-    text: String,
-    chain: Chain,
+    proof: Proof,
     detail: Option<Bytes>,
+}
+
+/// What its author gives to prove that it is theirs.
+enum Proof {
+    /// A token signed with the author's own key.
+    Token { text: String, chain: Chain },
+    /// A statement, and nothing but the certificate of the connection: the gateway may attest it.
+    ConnectionOnly { statement: String },
 }
 
 /// A statement whose author is proved.
@@ -83,6 +93,8 @@ struct Signed {
     digest: Digest,
     signer: VerifiedChain,
     chain: Chain,
+    /// The certificates of the connection, where they are the proof.
+    connection: Option<Chain>,
     detail: Option<Detail>,
 }
 
@@ -93,6 +105,9 @@ pub struct EventAnswer {
     pub recorded: String,
     /// The chain of its signer.
     pub certificates: String,
+    /// The event as this gateway signed it for a school without a key of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
     /// SHA-256 of the event's token.
     pub event_sha256: String,
     /// Its place in the thread.
@@ -118,46 +133,58 @@ impl Stated {
         if detail.is_some() {
             json_body(headers)?;
         }
-        Ok(Self {
-            peer: Arc::clone(&request.peer),
-            text: text_field(headers, &TOKEN)?.to_owned(),
-            chain: chain_field(headers, &CERTIFICATES, &exchange.cache)?,
-            detail,
-        })
+        let proof = match optional_field(headers, &STATEMENT)? {
+            Some(statement) if !headers.contains_key(&TOKEN) => {
+                Proof::ConnectionOnly { statement: statement.to_owned() }
+            }
+            _ => Proof::Token {
+                text: text_field(headers, &TOKEN)?.to_owned(),
+                chain: chain_field(headers, &CERTIFICATES, &exchange.cache)?,
+            },
+        };
+        Ok(Self { peer: Arc::clone(&request.peer), proof, detail })
     }
 }
 
 impl Signed {
-    /// Verifies the token as of `desk.now`, the time at which it would be recorded.
+    /// Verifies the proof as of `desk.now`, the time at which it would be recorded.
     fn verify(
         stated: Stated,
         id: ReferralId,
         exchange: &Exchange,
         desk: &Desk,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Trouble> {
+        let peer = &stated.peer;
+        let (text, chain, connection) = match stated.proof {
+            Proof::Token { text, chain } => (text, chain, None),
+            Proof::ConnectionOnly { statement } => {
+                let text = attest(&statement, peer, id, exchange, desk)?;
+                (text, desk.identity.chain().clone(), Some(peer.certificates.clone()))
+            }
+        };
         let trust = (&*desk.trust, &exchange.cache);
-        let token = jws::verify_beside(&stated.text, &stated.chain, SET_TYPE, trust, desk.now)?;
-        let peer = stated.peer.chain.party();
+        let token = jws::verify_beside(&text, &chain, SET_TYPE, trust, desk.now)?;
+        let peer = peer.chain.party();
         let said = CaseEvent::read(&token, &peer.trust_domain, id)?;
-        let one = said.iss.organisation == peer.organisation
-            && said.iss.trust_domain == peer.trust_domain
-            && (peer.person.is_none() || peer.person == said.iss.person);
-        if !one {
-            return Err(forbid(NOT_THE_PEER));
+        let author = said.author();
+        let one = author.organisation == peer.organisation
+            && author.trust_domain == peer.trust_domain
+            && (peer.person.is_none() || peer.person == author.person);
+        if !one || said.attested.is_some() != connection.is_some() {
+            return Err(forbid(NOT_THE_PEER).into());
         }
         let ahead = |at: Timestamp| at.since(desk.now) > CLOCK_AHEAD_MILLIS;
         if ahead(said.claimed_at()) || ahead(Timestamp::from_seconds(said.iat)) {
-            return Err(forbid(FROM_THE_FUTURE));
+            return Err(forbid(FROM_THE_FUTURE).into());
         }
         let detail = stated.detail.map(|document| Detail { sha256: sha256(&document), document });
         said.agrees_with(detail.as_ref().map(|d| d.sha256))?;
         // Only a gateway speaks of clocks.
         if said.body().about.is_some() || said.body().due_at.is_some() {
-            return Err(Refusal::new(Class::Invalid, Violation::whole(FORM)));
+            return Err(Refusal::new(Class::Invalid, Violation::whole(FORM)).into());
         }
-        let digest = token.digest();
-        let (text, chain, signer) = (stated.text, stated.chain, token.into_signer());
-        Ok(Self { said, text, digest, signer, chain, detail })
+        let (digest, signer) = (token.digest(), token.into_signer());
+        Ok(Self { said, text, digest, signer, chain, connection, detail })
     }
 
     /// As the rules of the thread see it, at the next position.
@@ -166,11 +193,22 @@ impl Signed {
         self.said.statement(self.digest, known.thread.head.position + 1, answered)
     }
 
+    /// The record of it, if there is one: of this very token, or of the statement that a gateway signed
+    /// for the school the first time.
+    fn before<'a>(&self, known: &'a Known) -> Option<&'a StoredEvent> {
+        let statement = |said: &CaseEvent| said.attested.as_ref()?.statement_sha256;
+        let ours = statement(&self.said);
+        let is_it = |e: &&Event| {
+            e.digest() == self.digest || (ours.is_some() && statement(&e.said) == ours)
+        };
+        known.events.iter().find(is_it).map(|e| &e.stored)
+    }
+
     /// Whether it may follow what is recorded, and its document is one of its kind.
     fn judge(&self, id: ReferralId, known: &Known) -> Result<(), Trouble> {
         let (kind, body) = (self.said.kind(), self.said.body());
         // Before anything about its form is said: a stranger learns nothing.
-        if !known.allows(&self.said.iss, Part::Timeline) {
+        if !known.allows(self.said.author(), Part::Timeline) {
             return Err(nothing_here());
         }
         if body.seen != u64::from(known.thread.head.position) {
@@ -196,13 +234,12 @@ pub async fn record(
     let signed = Signed::verify(stated, id, exchange, &desk)?;
     let known = exchange.known(id).await?.ok_or_else(nothing_here)?;
     // Asked before it is judged: what was recorded stays recorded, whatever came after it.
-    let before = known.events.iter().find(|e| e.digest() == signed.digest);
-    if let Some(before) = before {
-        return exchange.answer(&before.stored, false).await;
+    if let Some(before) = signed.before(&known) {
+        return exchange.answer(before, false).await;
     }
     let holder = Some(known.case.holder());
     let judged = signed.judge(id, &known);
-    judged.map_err(|trouble| match known.allows(&signed.said.iss, Part::Timeline) {
+    judged.map_err(|trouble| match known.allows(signed.said.author(), Part::Timeline) {
         true => trouble.ring(holder),
         false => trouble,
     })?;
@@ -217,6 +254,7 @@ pub async fn record(
             Ok(EventAnswer {
                 recorded,
                 certificates: desk.identity.chain().to_header(),
+                event: signed.said.attested.is_some().then(|| signed.text.clone()),
                 event_sha256: signed.digest.to_string(),
                 position,
                 recorded_at: now.to_string(),
@@ -224,9 +262,13 @@ pub async fn record(
             })
         }
         AppendOutcome::Already(stored) => exchange.answer(&stored, false).await,
-        // Somebody was quicker: what they said has to be seen first.
+        // Somebody was quicker, unless it was this very statement: what they said has to be seen first.
         AppendOutcome::HeadMoved(_) => {
-            Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into())
+            let known = exchange.known(id).await?.ok_or_else(nothing_here)?;
+            match signed.before(&known) {
+                Some(before) => exchange.answer(before, false).await,
+                None => Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into()),
+            }
         }
         AppendOutcome::Unknown => Err(nothing_here()),
     }
@@ -241,7 +283,7 @@ async fn append(
 ) -> Result<Append, Trouble> {
     let (id, after) = (known.thread.referral_id, known.thread.head);
     let kind = signed.said.kind();
-    let mut audience = known.readers(kind, &signed.said.iss.organisation);
+    let mut audience = known.readers(kind, &signed.said.author().organisation);
     let accepted = known.case.proposal().filter(|_| kind == EventKind::TransferAccepted);
     let mut deliveries = Vec::new();
     if let (EventKind::TransferProposed, Some(to)) = (kind, signed.said.body().to) {
@@ -249,6 +291,10 @@ async fn append(
         audience.push(Organisation::Authority(to));
     }
     let recorded = desk.record(&*exchange.entropy, id, after, signed.digest, audience.clone())?;
+    // The certificate that a school proved itself with is kept as evidence too.
+    let connection = signed.connection.iter().map(seen_chain);
+    let chains = [&signed.chain, desk.identity.chain()].into_iter().map(seen_chain);
+    let chains = chains.chain(connection).collect();
     let event = their_token(TokenKind::Event, signed.digest, &signed.text, &signed.signer);
     Ok(Append {
         referral_id: id,
@@ -259,7 +305,7 @@ async fn append(
         holder: accepted.map(|open| open.to),
         deliveries,
         case: change_of_case(signed, known),
-        chains: vec![seen_chain(&signed.chain), seen_chain(desk.identity.chain())],
+        chains,
         crls: desk.seen_crls(),
         recorded_at: desk.now,
         wake_at: Some(desk.now),
@@ -281,9 +327,12 @@ fn change_of_case(signed: &Signed, known: &Known) -> Option<CaseChange> {
 impl Exchange {
     /// The answer for an event that is recorded.
     async fn answer(&self, stored: &StoredEvent, new: bool) -> Result<EventAnswer, Trouble> {
+        let issuer = &stored.event.token.issuer.organisation;
+        let by_gateway = matches!(issuer, Organisation::Gateway(_));
         Ok(EventAnswer {
             recorded: stored.recorded.token.jws.clone(),
             certificates: self.certificates(stored.recorded.token.x5t).await?,
+            event: by_gateway.then(|| stored.event.token.jws.clone()),
             event_sha256: stored.event.token.sha256.to_string(),
             position: stored.position,
             recorded_at: stored.recorded_at.to_string(),

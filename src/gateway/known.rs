@@ -68,8 +68,9 @@ impl Known {
 
     /// The events that `viewer` may see.
     pub fn shown_to<'a>(&'a self, viewer: &'a Party) -> impl Iterator<Item = &'a Event> {
-        let shows =
-            |event: &&Event| self.shows(viewer, event.said.kind(), &event.said.iss.organisation);
+        let shows = |event: &&Event| {
+            self.shows(viewer, event.said.kind(), &event.said.author().organisation)
+        };
         self.events.iter().filter(shows)
     }
 

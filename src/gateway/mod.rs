@@ -9,6 +9,7 @@
 //!                -> note         Noted       receipt and dispatch notes signed
 //!                -> accept       Receipt     one transaction, which finds a repetition; only then 201
 //! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
+//!                -> attest                signed here for a school without a key of its own
 //!                -> transfer              what a proposed transfer calls for
 //!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
 //!   worker       -> remind: the clocks that are near their limit, or past it
@@ -22,6 +23,7 @@
 pub mod accept;
 pub mod acknowledge;
 pub mod api;
+mod attest;
 pub mod authenticate;
 pub mod authorise;
 pub mod check;

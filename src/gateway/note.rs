@@ -158,6 +158,7 @@ fn submission(
                     sender: peer.chain.party().clone(),
                     certificate_sha256: peer.chain.x5t(),
                     channel: "api".into(),
+                    statement_sha256: None,
                 }),
             };
             let jws = claims.sign(identity.signer(), identity.x5t()).map_err(SigningFault::Key)?;

@@ -96,6 +96,9 @@ pub struct EventView {
     pub event: &'static str,
     /// The organisation that said it, with the person if one signed.
     pub by: String,
+    /// The gateway that signed it for them, where they have no key of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attested_by: Option<String>,
     /// When it was recorded: this time counts.
     pub recorded_at: String,
     /// When it happened, by its author's clock: a claim.
@@ -138,7 +141,8 @@ impl EventView {
         Self {
             position: event.stored.position,
             event: kind.name(),
-            by: event.said.iss.to_string(),
+            by: event.said.author().to_string(),
+            attested_by: event.said.attested.as_ref().map(|_| event.said.iss.to_string()),
             recorded_at: event.stored.recorded_at.to_string(),
             claimed_at: event.said.claimed_at().to_string(),
             words: codes_of(kind).iter().find(|(c, _)| Some(*c) == code).map(|(_, words)| *words),

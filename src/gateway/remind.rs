@@ -157,6 +157,7 @@ fn event(
         jti: token_id(&*exchange.entropy)?,
         sub_id: Subject(id),
         toe: None,
+        attested: None,
         said: (
             kind,
             CaseEventBody {

@@ -133,6 +133,9 @@ pub struct Event {
     pub event: String,
     /// Who said it.
     pub by: String,
+    /// The gateway that signed it for them, where they have no key of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested_by: Option<String>,
     /// When it was recorded.
     pub recorded_at: String,
     /// When it happened, by its author's clock.

@@ -17,22 +17,32 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::effects::files::{self, PRIVATE};
 use crate::protocol::hash::sha256;
+use crate::protocol::jws::Unverified;
+use crate::protocol::tokens::CaseEvent;
 
 /// An event as it goes out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outgoing {
-    /// The signed token.
+    /// The signed token; without a key of one's own the statement that the gateway signs.
     pub token: String,
-    /// The chain of its signer, as in `Ecaf-Certificates`.
-    pub certificates: String,
+    /// The chain of its signer, as in `Ecaf-Certificates`; none for a statement.
+    pub certificates: Option<String>,
     /// The exact text of its document, if it has one.
     pub detail: Option<String>,
 }
 
 impl Outgoing {
-    /// SHA-256 of the token.
+    /// SHA-256 of the token, or of the statement.
     pub fn digest(&self) -> Digest {
         sha256(self.token.as_bytes())
+    }
+
+    /// What it says.
+    pub fn claims(&self) -> Option<CaseEvent> {
+        match self.certificates {
+            Some(_) => Unverified::parse(&self.token).ok()?.peek(),
+            None => CaseEvent::from_statement(&self.token),
+        }
     }
 }
 
@@ -105,7 +115,7 @@ mod tests {
         assert_eq!(outbox.pending().unwrap(), []);
         let event = |text: &str| Outgoing {
             token: text.into(),
-            certificates: "c".into(),
+            certificates: Some("c".into()),
             detail: Some("{ }".into()),
         };
         for text in ["one", "two"] {

@@ -41,6 +41,9 @@ pub struct News {
     pub event: String,
     /// Who said it.
     pub by: String,
+    /// The gateway that signed it for them, where they have no key of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attested_by: Option<String>,
     /// Its code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -108,6 +111,16 @@ impl<'a> Stream<'a> {
     /// gave, so it must be shown by now; a crash before it is acknowledged: it comes again.
     pub async fn next(&mut self, wait: bool) -> Result<Batch, NotSeen> {
         let polled = self.poll(AT_ONCE, wait).await?;
+        let read = self.read_all(polled).await;
+        if read.is_err() {
+            // Half of it was read and none of it is shown: none of it is done.
+            self.done.clear();
+            self.wrong.clear();
+        }
+        read
+    }
+
+    async fn read_all(&mut self, polled: Polled) -> Result<Batch, NotSeen> {
         let mut batch = Batch { more: polled.more_available, ..Batch::default() };
         let mut held: HashMap<Digest, Held> = HashMap::new();
         for (jti, jws) in polled.sets {
@@ -256,6 +269,7 @@ fn recorded(
         recorded_at: said.event.recorded_at.to_string(),
         event: "delivered".into(),
         by: author.party().to_string(),
+        attested_by: None,
         code: None,
         words: None,
         children: Vec::new(),
@@ -270,6 +284,8 @@ fn recorded(
     }
     let event = CaseEvent::read(&token, &author.party().trust_domain, id)?;
     let (kind, body) = (event.kind(), event.body());
+    news.by = event.author().to_string();
+    news.attested_by = event.attested.as_ref().map(|_| event.iss.to_string());
     let code = body.code.as_deref();
     news.event = kind.name().into();
     news.words = codes_of(kind)
@@ -293,6 +309,7 @@ fn accepted(jws: &str, signer: &VerifiedChain) -> Result<News, Refusal> {
         recorded_at: said.event.recorded_at.to_string(),
         event: "accepted".into(),
         by: signer.party().to_string(),
+        attested_by: None,
         code: None,
         words: None,
         children: Vec::new(),

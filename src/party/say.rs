@@ -24,7 +24,7 @@ use crate::effects::NoEntropy;
 use crate::http::ClientFault;
 use crate::protocol::hash::sha256;
 use crate::protocol::jws::Unverified;
-use crate::protocol::message::{CERTIFICATES, TOKEN};
+use crate::protocol::message::{CERTIFICATES, STATEMENT, TOKEN};
 use crate::protocol::problem::ProblemDocument;
 use crate::protocol::schema::{DETAIL_COMMON, check_detail};
 use crate::protocol::signing::{SigningFault, token_id};
@@ -135,6 +135,9 @@ impl From<io::Error> for NotSaid {
 struct RecordAnswer {
     recorded: String,
     certificates: String,
+    /// The event as the gateway signed it, for whom it attests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
 }
 
 /// How often an event is signed anew because something was recorded meanwhile that needs no reading.
@@ -200,8 +203,7 @@ fn was_overtaken(problem: &ProblemDocument) -> bool {
 
 /// Whether an event that has no answer yet says exactly this: every code, and every word.
 fn is_same(pending: &Outgoing, saying: &Saying, state: &State) -> bool {
-    let claims = Unverified::parse(&pending.token).ok().and_then(|t| t.peek::<CaseEvent>());
-    claims.is_some_and(|claims| {
+    pending.claims().is_some_and(|claims| {
         let body = claims.body();
         claims.kind() == saying.kind
             && body.code == saying.code
@@ -228,14 +230,17 @@ fn answered(saying: &Saying, state: &State) -> Result<Option<Digest>, NotSaid> {
     digest.map(Some).ok_or(NotSaid::NothingToAnswer)
 }
 
-/// The event with its document, signed on top of `state`.
+/// The event with its document, signed on top of `state`; only stated, where this machine has no key.
 fn sign(
     member: &Member,
     id: ReferralId,
     saying: &Saying,
     state: &State,
 ) -> Result<Outgoing, NotSaid> {
-    let identity = member.signing.as_ref().ok_or(NotSaid::NoKey)?;
+    let identity = member.signing.as_ref();
+    if identity.is_none() && member.party.organisation.role() != Role::School {
+        return Err(NotSaid::NoKey);
+    }
     let answered = answered(saying, state)?;
     let entropy = |fault: NoEntropy| NotSaid::Signing(SigningFault::Entropy(fault));
     let detail = match &saying.detail {
@@ -250,12 +255,13 @@ fn sign(
     };
     let now = member.clock.now();
     let event = CaseEvent {
-        iss: identity.party().clone(),
+        iss: identity.map_or(&member.party, |identity| identity.party()).clone(),
         aud: Audience::Scheme(member.scheme().clone()),
         iat: now.seconds(),
         jti: token_id(&*member.entropy).map_err(NotSaid::Signing)?,
         sub_id: Subject(id),
         toe: saying.happened_at.map(Timestamp::seconds),
+        attested: None,
         said: (
             saying.kind,
             CaseEventBody {
@@ -269,9 +275,12 @@ fn sign(
             },
         ),
     };
+    let Some(identity) = identity else {
+        return Ok(Outgoing { token: event.to_statement(), certificates: None, detail });
+    };
     let signed = event.sign(identity.signer(), identity.x5t());
     let token = signed.map_err(|fault| NotSaid::Signing(SigningFault::Key(fault)))?;
-    Ok(Outgoing { token, certificates: identity.chain().to_header(), detail })
+    Ok(Outgoing { token, certificates: Some(identity.chain().to_header()), detail })
 }
 
 /// The exact text of the document.
@@ -307,7 +316,7 @@ async fn send(
             let answer: RecordAnswer = serde_json::from_slice(&response.body)
                 .map_err(|_| NotSaid::BadRecord(refuse(NOT_A_RECORD)))?;
             let said = verify(member, id, event, &answer).map_err(NotSaid::BadRecord)?;
-            outbox.recorded(said.sha256, &response.body)?;
+            outbox.recorded(event.digest(), &response.body)?;
             Ok(said)
         }
         _ => match serde_json::from_slice(&response.body) {
@@ -328,12 +337,15 @@ fn headers(event: &Outgoing) -> Vec<(HeaderName, HeaderValue)> {
     if event.detail.is_some() {
         headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
     }
-    headers.extend(value(&event.token).map(|v| (TOKEN, v)));
-    headers.extend(value(&event.certificates).map(|v| (CERTIFICATES, v)));
+    let field = if event.certificates.is_some() { TOKEN } else { STATEMENT };
+    headers.extend(value(&event.token).map(|v| (field, v)));
+    let certificates = event.certificates.as_deref().and_then(value);
+    headers.extend(certificates.map(|v| (CERTIFICATES, v)));
     headers
 }
 
-/// The answer is a gateway's record of exactly this event, judged at the time that it states.
+/// The answer is a gateway's record of exactly this event, judged at the time that it states. What a
+/// gateway signed for this machine says what was stated, and no more.
 fn verify(
     member: &Member,
     id: ReferralId,
@@ -351,15 +363,32 @@ fn verify(
     if signer.party().organisation.role() != Role::Gateway {
         return Err(refuse(NOT_A_RECORD));
     }
-    let sha256 = event.digest();
+    let (sha256, as_stated) = match (&event.certificates, &answer.event) {
+        (Some(_), _) => (event.digest(), true),
+        (None, Some(attested)) => (sha256(attested.as_bytes()), states(attested, event)),
+        (None, None) => return Err(refuse(NOT_A_RECORD)),
+    };
     let facts = [
         ("sub_id", said.sub_id == Some(Subject(id))),
         ("event_sha256", said.event.event_sha256 == sha256),
+        ("statement_sha256", as_stated),
     ];
     match facts.iter().find(|(_, equal)| !equal) {
         Some((name, _)) => Err(tokens::mismatch(name)),
         None => Ok(Said { position: said.event.position, recorded_at, sha256 }),
     }
+}
+
+/// Whether a gateway's token says for this machine what was stated. Its signature need not be checked
+/// where the gateway's record, which is, names its digest.
+fn states(attested: &str, event: &Outgoing) -> bool {
+    let token = Unverified::parse(attested).ok().and_then(|t| t.peek::<CaseEvent>());
+    let (Some(said), Some(stated)) = (token, event.claims()) else { return false };
+    let for_us = said
+        .attested
+        .as_ref()
+        .is_some_and(|by| by.sender == stated.iss && by.statement_sha256 == Some(event.digest()));
+    for_us && said.sub_id == stated.sub_id && said.said == stated.said
 }
 
 pub(super) fn refuse(rule: Rule) -> Refusal {

@@ -10,10 +10,12 @@ use crate::protocol::schema::{DETAIL_COMMON, Shape};
 
 /// What is said and by whom, without what is personal; `all` has the event that it answers.
 pub fn first_line(event: &Event, all: &[Event]) -> String {
-    let by = event.by.strip_prefix("spiffe://").and_then(|by| by.split_once('/'));
-    let by = by.map_or(event.by.as_str(), |(_, by)| by);
     let kind = event.event.replace('_', " ");
+    let by = without_scheme(&event.by);
     let mut line = format!("{}{}, by {by}", kind[..1].to_uppercase(), &kind[1..]);
+    if let Some(gateway) = &event.attested_by {
+        line.push_str(&format!(" (attested by {})", without_scheme(gateway)));
+    }
     let answered = all.iter().find(|other| Some(other.position) == event.answers);
     if let Some(answered) = answered.filter(|_| event.event == "read") {
         line.push_str(&format!(": {}", answered.event.replace('_', " ")));
@@ -32,6 +34,11 @@ pub fn first_line(event: &Event, all: &[Event]) -> String {
         line.push_str(&format!(" (child {})", children.join(", ")));
     }
     line
+}
+
+/// A SPIFFE ID without the scheme's name.
+fn without_scheme(id: &str) -> &str {
+    id.strip_prefix("spiffe://").and_then(|id| id.split_once('/')).map_or(id, |(_, rest)| rest)
 }
 
 /// The answers of a document in the order of its schema, under their titles.

@@ -11,6 +11,8 @@ use crate::protocol::trust::{Chain, VerifiedCache};
 pub const TOKEN: HeaderName = HeaderName::from_static("ecaf-token");
 /// Carries the chain of the token's signer.
 pub const CERTIFICATES: HeaderName = HeaderName::from_static("ecaf-certificates");
+/// Carries what a school says without a key of its own: the claims of an event, in base64url.
+pub const STATEMENT: HeaderName = HeaderName::from_static("ecaf-statement");
 /// Carries the submission token of a dispatch.
 pub const SUBMISSION: HeaderName = HeaderName::from_static("ecaf-submission");
 /// Carries the chain of the submission's signer.

@@ -14,7 +14,7 @@ use super::words::{organisation, told};
 use crate::domain::case::EventKind;
 use crate::domain::clocks::{Clock, Reading, Setting, State, WhyEnded, read};
 use crate::domain::party::{Organisation, Party};
-use crate::domain::time::{MINUTE, Timestamp};
+use crate::domain::time::{MINUTE, SECOND, Timestamp};
 use crate::party::words::members;
 use crate::protocol::document::Readable;
 use crate::protocol::evidence::{Proven, Says};
@@ -177,8 +177,8 @@ pub struct HeldBy {
     pub authority: String,
     /// Whether it was still on its way there.
     pub in_transit: bool,
-    /// Whole minutes.
-    pub minutes: i64,
+    /// Whole seconds.
+    pub seconds: i64,
 }
 
 /// A stretch of time with one accountable authority.
@@ -192,8 +192,8 @@ pub struct Held {
     pub from: String,
     /// The end.
     pub to: String,
-    /// Whole minutes.
-    pub minutes: i64,
+    /// Whole seconds.
+    pub seconds: i64,
 }
 
 /// A document that a token names.
@@ -398,7 +398,7 @@ fn clock_line(clock: &Clock) -> ClockLine {
     let held = clock.held.iter().map(|held| HeldBy {
         authority: held.authority.to_string(),
         in_transit: held.in_transit,
-        minutes: held.millis / MINUTE,
+        seconds: held.millis / SECOND,
     });
     ClockLine {
         clock: clock.id.as_str(),
@@ -433,7 +433,7 @@ fn held(reading: &Reading) -> Vec<Held> {
         in_transit: segment.in_transit,
         from: segment.from.to_string(),
         to: segment.to.to_string(),
-        minutes: segment.to.since(segment.from) / MINUTE,
+        seconds: segment.to.since(segment.from) / SECOND,
     };
     reading.segments.iter().map(one).collect()
 }

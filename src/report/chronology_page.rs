@@ -1,9 +1,10 @@
 //! A chronology as blocks for people: what is proved first, then what happened, limits, holders, and the
 //! documents.
 
-use super::chronology::{Chronology, ClockLine, Held, Line};
+use super::chronology::{Chronology, ClockLine, Held, Line, party};
 use super::moment::{length, moment};
-use crate::domain::time::{MINUTE, Timestamp};
+use crate::domain::party::Party;
+use crate::domain::time::{SECOND, Timestamp};
 use crate::protocol::document::{self, Block, Readable, Section};
 use crate::protocol::schema::label;
 
@@ -13,7 +14,10 @@ const SHORT: usize = 16;
 pub(super) fn readable(chronology: &Chronology) -> Readable {
     let made = local(&chronology.made_at);
     let source = match &chronology.made_for {
-        Some(reader) => format!("from the exchange's evidence for {reader}"),
+        Some(reader) => {
+            let whom = reader.parse::<Party>().map_or_else(|_| reader.clone(), |p| party(&p));
+            format!("from the exchange's evidence for {whom}")
+        }
         None => "from an evidence file, without asking anybody".to_owned(),
     };
     let mut warnings: Vec<String> =
@@ -79,7 +83,7 @@ fn sections(chronology: &Chronology) -> Vec<Section> {
         all.push(section("Who held it, and for how long", vec![holders(&chronology.held)]));
     }
     all.extend(documents(chronology));
-    all.push(section("Whole digests (SHA-256)", vec![digests(chronology)]));
+    all.push(section("Whole digests (SHA-256, base64url)", vec![digests(chronology)]));
     all
 }
 
@@ -167,7 +171,7 @@ fn limits(clocks: &[ClockLine]) -> Block {
         }
         for held in &clock.held {
             let way = if held.in_transit { " (on its way there)" } else { "" };
-            let time = length(held.minutes * MINUTE);
+            let time = length(held.seconds * SECOND);
             outcome.push_str(&format!("\nWith authority {}{way}: {time}", held.authority));
         }
         if clock.assumed {
@@ -183,7 +187,7 @@ fn holders(held: &[Held]) -> Block {
     let head = ["Authority", "From", "To", "Time"];
     let rows = held.iter().map(|held| {
         let way = if held.in_transit { " (on its way there)" } else { "" };
-        let time = length(held.minutes * MINUTE);
+        let time = length(held.seconds * SECOND);
         vec![format!("{}{way}", held.authority), local(&held.from), local(&held.to), time]
     });
     Block::Table { head: head.map(str::to_owned).to_vec(), rows: rows.collect() }

@@ -21,7 +21,20 @@ pub fn record(gathered: &Gathered, setting: &Setting, as_at: Timestamp) -> Optio
     if gathered.state.as_ref().is_some_and(|state| state.misidentified) {
         return None;
     }
-    of_entries(&gathered.entries, |digest| gathered.document(digest), setting, as_at)
+    let document = |digest| gathered.document(digest);
+    let mut record = of_entries(&gathered.entries, document, setting, as_at)?;
+    if !gathered.bundle.withheld.is_empty() {
+        // What others said since is not for this reader: a limit that seems open may have been kept.
+        record.clocks.retain(|clock| clock.stopped);
+        let now_with = gathered.state.as_ref().and_then(|s| s.authority.code.parse().ok());
+        if let Some(holder) = now_with.filter(|_| record.passing == Passing::Proposed) {
+            record.holder = holder;
+            if holder != record.first_authority {
+                record.passing = Passing::PassedOn;
+            }
+        }
+    }
+    Some(record)
 }
 
 /// The same from tokens, with the documents that can be read.
@@ -114,6 +127,7 @@ fn clock(clock: &Clock) -> ClockRecord {
         id: clock.id,
         class: clock.class,
         authority: waited.map(|waited| longest.map_or(waited, |held| held.authority)),
+        stopped: !clock.state.is_open(),
         outcome: match clock.state {
             State::Met(_) => Outcome::InTime,
             State::Breached { .. } => Outcome::Breached,

@@ -8,7 +8,7 @@ use super::statistics::{Report, Sheet};
 use crate::domain::time::Timestamp;
 
 /// The widest column of labels in text.
-const WIDEST: usize = 60;
+const WIDEST: usize = 90;
 
 const STYLE: &str = "\
 @page{size:A4;margin:16mm}\
@@ -43,6 +43,9 @@ impl Report {
         let title = self.title();
         let mut out =
             format!("{title}\n{}\n{}\n", "=".repeat(title.chars().count()), self.source());
+        if !self.public {
+            out.push_str("INTERNAL, NOT FOR PUBLICATION\n");
+        }
         for note in self.all_notes() {
             let _ = writeln!(out, "- {note}");
         }
@@ -121,11 +124,16 @@ impl Report {
 
     fn all_notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
-        if let Some(left_out) = self.left_out.filter(|l| l.not_visible + l.not_proved > 0) {
-            notes.push(format!(
-                "Not counted: {} not visible to this certificate, {} whose evidence does not verify.",
-                left_out.not_visible, left_out.not_proved
-            ));
+        let mut add = |count: u64, words: &str| {
+            if count > 0 {
+                notes.push(format!("{words}: {count}."));
+            }
+        };
+        if let Some(left) = self.left_out {
+            add(left.not_visible, "Not counted, not visible to this certificate");
+            add(left.not_proved, "Not counted, evidence does not verify");
+            add(left.copies, "Not counted, another authority's that came here as a copy");
+            add(left.unreadable, "Counted without its children, document erased");
         }
         notes
     }
@@ -133,6 +141,7 @@ impl Report {
 
 fn table(out: &mut String, sheet: &Sheet) {
     if sheet.rows.is_empty() {
+        out.push_str("  None.\n");
         return;
     }
     let width = |text: &str| text.chars().count();
@@ -161,6 +170,7 @@ fn table(out: &mut String, sheet: &Sheet) {
 
 fn html_table(out: &mut String, sheet: &Sheet) {
     if sheet.rows.is_empty() {
+        out.push_str("<p>None.</p>\n");
         return;
     }
     let title = escape(&sheet.title);

@@ -133,6 +133,16 @@ impl Gathered {
         Ok(gathered)
     }
 
+    /// Adds what the reader keeps of its own, where the exchange does not show it any more.
+    pub fn add_own(&mut self, bytes: &[u8]) {
+        if let Some(text) = self.documents.get_mut(&sha256(bytes))
+            && matches!(text, Text::Withheld | Text::Erased(_))
+            && let Ok(document) = serde_json::from_slice(bytes)
+        {
+            *text = Text::Kept(document);
+        }
+    }
+
     /// Whether everything in it stands: signatures, order, documents.
     pub fn is_proved(&self) -> bool {
         let wrong = |text: &Text| matches!(text, Text::Wrong);

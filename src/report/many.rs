@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use bytes::Bytes;
+
 use crate::domain::ids::ReferralId;
 use crate::store::{AuthorityStore, DeliveryFilter, GatewayStore, InboxFilter, StoreFault};
 
@@ -36,6 +38,20 @@ pub async fn of_inbox(store: &dyn AuthorityStore) -> Result<Vec<ReferralId>, Sto
         filter.after = Some(last.entry);
         ids.extend(page.iter().map(|entry| entry.key.referral_id));
     }
+}
+
+/// The documents of a referral that an authority keeps.
+pub async fn own_documents(
+    store: &dyn AuthorityStore,
+    id: ReferralId,
+) -> Result<Vec<Bytes>, StoreFault> {
+    let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+    let mut documents = Vec::new();
+    for entry in store.inbox(filter).await? {
+        let item = store.item(entry.entry).await?;
+        documents.extend(item.and_then(|item| item.document.kept().cloned()));
+    }
+    Ok(documents)
 }
 
 /// The referrals in a gateway's store.

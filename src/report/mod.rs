@@ -25,4 +25,4 @@ mod moment;
 mod plot;
 pub mod statistics;
 pub mod tokens;
-mod words;
+pub mod words;

@@ -43,6 +43,10 @@ pub struct LeftOut {
     pub not_visible: u64,
     /// Its evidence does not verify.
     pub not_proved: u64,
+    /// Another authority's: a copy came here because the child is in the area, or a case is open.
+    pub copies: u64,
+    /// Documents that can no longer be read, so that nothing is known of the children in them.
+    pub unreadable: u64,
 }
 
 /// A report.
@@ -155,13 +159,12 @@ impl Report {
                 .map(|Row { key, label, count }| (key, label, Cell::exact(count)))
                 .collect(),
         };
-        let all = tables(&records, lists.borrow()).into_iter().map(exact).collect();
+        let all = tables(&records, lists.borrow(), false).into_iter().map(exact).collect();
         let mut sheets = sheets(all, scope, true);
         sheets.push(internal_clocks(&records));
         sheets.push(internal_times(&records));
         let mut report = Self::new(scope, false, sheets);
-        report.notes =
-            vec!["INTERNAL, NOT FOR PUBLICATION: exact figures, small ones included.".into()];
+        report.notes = vec!["Exact figures, small ones included, as it stands now.".into()];
         report.left_out = Some(scope.left_out);
         report
     }
@@ -237,7 +240,11 @@ struct Shown {
 }
 
 fn sheets(mut tables: Vec<Shown>, scope: &Scope, internal: bool) -> Vec<Sheet> {
-    tables.retain(|table| scope.documents || table.id != "school_area");
+    // Without documents children are those whom decisions name, and nobody's area is known.
+    tables.retain(|table| {
+        let from_documents = table.unit == Unit::Children && !table.id.starts_with("decisions");
+        scope.documents || !(from_documents || table.id == "school_area")
+    });
     let at = |tables: &[Shown], id| tables.iter().position(|table| table.id == id);
     let mut all = Vec::new();
     let pair = (at(&tables, "ethnicity_assessed"), at(&tables, "ethnicity_other"));
@@ -399,7 +406,7 @@ fn public_times(each: &[(Quarter, Published)]) -> Vec<Sheet> {
         Sheet {
             id: format!("times {quarter}"),
             title: format!("How long it took from acceptance, {quarter}"),
-            unit: "time".into(),
+            unit: "classes of length".into(),
             note: Some(format!(
                 "A median over at least {MEDIAN_FROM}, a ninetieth percentile over at least {P90_FROM}."
             )),
@@ -471,7 +478,7 @@ fn internal_times(records: &[&Record]) -> Sheet {
     Sheet {
         id: "times".into(),
         title: "How long it took from acceptance".into(),
-        unit: "time".into(),
+        unit: "days, hours, minutes".into(),
         note: None,
         columns: ["Times", "Median", "Nine of ten within", "Longest"].map(str::to_owned).to_vec(),
         rows,

@@ -99,6 +99,8 @@ fn rank(says: &Says) -> u8 {
     match says {
         Says::Submitted(_) => 0,
         Says::Accepted(_) | Says::Recorded(_) => 1,
+        // What a proposal calls for comes after it.
+        Says::Dispatched(note, _) if note.transfer.is_some() => 5,
         Says::Dispatched(..) => 2,
         Says::Delivered(_) => 3,
         Says::Said(_) => 4,

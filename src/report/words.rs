@@ -73,6 +73,10 @@ fn said(event: &CaseEvent, all: &[Entry]) -> String {
     let (kind, body) = (event.kind(), event.body());
     let name = kind.name().replace('_', " ");
     let mut text = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
+    if let Some(by) = &event.attested {
+        let _ =
+            write!(text, ", by {}, attested by the gateway", organisation(&by.sender.organisation));
+    }
     let answered = all.iter().find(|entry| Some(entry.digest) == body.answers);
     if let Some(answered) = answered {
         if let (EventKind::Read, Says::Said(read)) = (kind, &answered.says) {

@@ -1,7 +1,8 @@
 //! The sending side: a school's machine.
 //!
 //! ```text
-//! draft -> compose  the exact bytes of the document
+//! draft -> split    one draft for each authority, where its children live in several
+//!       -> compose  the exact bytes of the document
 //!       -> state    stored with its signed submission before anything is sent
 //!       -> submit   sent until an answer is certain; the receipt verified, then stored
 //!       -> follow   what became of it, proved where it can be
@@ -9,5 +10,6 @@
 
 pub mod compose;
 pub mod follow;
+pub mod split;
 pub mod state;
 pub mod submit;

@@ -106,6 +106,12 @@ impl Scene {
         app::open_member(&settings).await.unwrap()
     }
 
+    /// The machine of the worker of an authority.
+    pub async fn worker(&self, index: usize) -> Member {
+        let settings = config::load_worker(&self.world.worker_config(index)).unwrap();
+        app::open_member(&settings).await.unwrap()
+    }
+
     /// A school's machine that asks the gateway at this port of the loopback.
     pub async fn school_at(&self, index: usize, port: u16) -> Member {
         let file = self.world.school_config(index);

@@ -1,7 +1,8 @@
 //! `ecaf export all`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::app;
 use crate::cli::failure::{Failure, NO, print_json};
@@ -15,6 +16,7 @@ use crate::party::member::Member;
 use crate::report::archive::{Archive, Manifest, accepted_at};
 use crate::report::gather::Gathered;
 use crate::report::many;
+use crate::store::AuthorityStore;
 
 /// Every referral of a period into a folder: chronologies, evidence, documents, an index, digests
 ///
@@ -87,7 +89,8 @@ async fn make(
     member: &Member,
 ) -> Result<Manifest, Failure> {
     let here = |fault| Failure::usage(format_args!("{}: {fault}", args.out.display()));
-    let ids = ids(member, settings, args.inbox.as_deref()).await?;
+    let inbox = inbox(settings, args.inbox.as_deref()).await?;
+    let ids = ids(member, inbox.as_deref()).await?;
     let setting = super::setting(member, settings, args.directory.as_deref())?;
     let mut archive = Archive::begin(&args.out).map_err(here)?;
     let mut not_visible = 0;
@@ -114,21 +117,30 @@ async fn make(
     archive.finish(whose, (args.from, args.to), now, not_visible).map_err(here)
 }
 
-/// The referrals of a member: of a school's state folder, or of an authority's inbox.
-pub(in crate::cli) async fn ids(
-    member: &Member,
+/// The inbox of a worker's authority; a school has none.
+pub(in crate::cli) async fn inbox(
     settings: &MemberSettings,
-    inbox: Option<&std::path::Path>,
-) -> Result<Vec<ReferralId>, Failure> {
-    match (settings.role, inbox) {
-        (Role::School, None) => many::of_school(&member.state)
-            .map_err(|e| Failure::fault(format_args!("{}: {e}", member.state.display()))),
+    file: Option<&Path>,
+) -> Result<Option<Arc<dyn AuthorityStore>>, Failure> {
+    match (settings.role, file) {
+        (Role::School, None) => Ok(None),
         (Role::School, Some(_)) => Err(Failure::usage("--inbox is for a worker's configuration")),
         (_, None) => Err(Failure::usage("--inbox FILE: name the authority's configuration")),
         (_, Some(file)) => {
             let settings = config::load_authority(file).map_err(Failure::usage)?;
-            let store = app::open_authority(&settings).await.map_err(Failure::fault)?;
-            many::of_inbox(store.as_ref()).await.map_err(Failure::fault)
+            app::open_authority(&settings).await.map(Some).map_err(Failure::fault)
         }
+    }
+}
+
+/// The referrals of a member: of the inbox, or of a school's state folder.
+pub(in crate::cli) async fn ids(
+    member: &Member,
+    inbox: Option<&dyn AuthorityStore>,
+) -> Result<Vec<ReferralId>, Failure> {
+    match inbox {
+        Some(store) => many::of_inbox(store).await.map_err(Failure::fault),
+        None => many::of_school(&member.state)
+            .map_err(|e| Failure::fault(format_args!("{}: {e}", member.state.display()))),
     }
 }

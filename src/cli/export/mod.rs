@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub(super) use all::ids;
+pub(super) use all::{ids, inbox};
 
 use super::failure::{Failure, end};
 use crate::config::MemberSettings;

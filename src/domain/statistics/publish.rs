@@ -83,7 +83,7 @@ pub fn publish(records: &[&Record], lists: Lists<'_>) -> Published {
         ShownTimes { id: times.id, title: times.title, median, p90 }
     });
     Published {
-        tables: tables(records, lists).into_iter().map(shown).collect(),
+        tables: tables(records, lists, true).into_iter().map(shown).collect(),
         clocks: public.filter_map(clock).collect(),
         times: times.collect(),
     }

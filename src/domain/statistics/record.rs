@@ -76,6 +76,8 @@ pub struct ClockRecord {
     pub authority: Option<DfeCode>,
     /// What became of it.
     pub outcome: Outcome,
+    /// Whether nothing is waited for any more.
+    pub stopped: bool,
 }
 
 /// What became of a clock.

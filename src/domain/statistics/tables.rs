@@ -133,9 +133,9 @@ fn of_children(table: Table) -> Table {
     Table { unit: Unit::Children, ..table }
 }
 
-/// All tables of some referrals. What the documents say is left out if one of them can no longer be read:
-/// a count would shrink as they are erased. Where none can be, children are those whom decisions name.
-pub fn tables(records: &[&Record], lists: Lists<'_>) -> Vec<Table> {
+/// All tables of some referrals. Of `settled` ones that are never to change any more, what the documents
+/// say is left out if one of them can no longer be read: a count would shrink as they are erased. Where none can be, children are those whom decisions name.
+pub fn tables(records: &[&Record], lists: Lists<'_>, settled: bool) -> Vec<Table> {
     let children: Vec<&Child> = records.iter().flat_map(|r| &r.children).collect();
     let total = |id, title, unit, count: usize| Table {
         id,
@@ -169,7 +169,10 @@ pub fn tables(records: &[&Record], lists: Lists<'_>) -> Vec<Table> {
         partition(
             "request_type",
             "By what was asked for",
+            // Allegations about adults are for named persons only, and not counted.
             RequestType::ALL
+                .into_iter()
+                .filter(|t| *t != RequestType::Lado)
                 .map(|t| (t, t.as_str().to_owned(), sentence(&t.as_str().replace('_', " ")))),
             &types,
         ),
@@ -214,10 +217,11 @@ pub fn tables(records: &[&Record], lists: Lists<'_>) -> Vec<Table> {
         ),
     ];
     let readable = records.iter().filter(|record| record.readable).count();
-    if readable == 0 || readable == records.len() {
+    let whole = readable == records.len() || !settled;
+    if readable == 0 || whole {
         all.extend(decisions(&children));
     }
-    if readable == records.len() {
+    if whole {
         all.insert(1, total("children", "Children in them", Unit::Children, children.len()));
         let again: Vec<bool> = children.iter().map(|child| child.again).collect();
         let rows = named(&[("again", "Within 12 months of another"), ("no", "None known")]);

@@ -1,6 +1,7 @@
 //! A referral as a social worker reads it: what happened first, codes spelled out, nothing left
 //! out. Plain text, or one HTML page that needs nothing else.
 
+pub mod copy;
 mod layout;
 mod words;
 

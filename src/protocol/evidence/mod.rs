@@ -418,8 +418,9 @@ impl Kind {
         let may = match &said {
             Says::Delivered(_) => signer == Role::Authority,
             Says::Said(event) if event.kind().author() != Author::Gateway => {
-                matches!(signer, Role::School | Role::Authority)
+                event.attested.is_some() || matches!(signer, Role::School | Role::Authority)
             }
+            Says::Said(event) => signer == Role::Gateway && event.attested.is_none(),
             _ => signer == Role::Gateway,
         };
         if may { Ok((said, about)) } else { Err(refuse(WRONG_ROLE)) }

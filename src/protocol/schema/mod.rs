@@ -31,7 +31,7 @@ pub use detail::{DETAIL_COMMON, LARGEST_DETAIL, OTHER_EVENT, check_detail};
 pub use draft::Draft;
 pub use fields::reference as field_reference;
 pub use minimal::minimal_from;
-pub use references::RULES as REFERENCE_RULES;
+pub use references::{Naming, RULES as REFERENCE_RULES};
 pub use resources::{Resource, resources};
 pub use shape::Shape;
 pub use violations::{Finding, MAX_LISTED, RULES};

@@ -34,34 +34,39 @@ pub const RELATED_TO_SELF: Rule = Rule {
 /// The rules about local ids. They refuse a standard referral; of an urgent one they only warn.
 pub const RULES: [Rule; 4] = [DUPLICATE_ID, UNKNOWN_REFERENCE, NOT_A_CHILD, RELATED_TO_SELF];
 
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
+/// What a local id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// A child of the referral.
     Child,
+    /// A child of the referral or somebody else.
     Person,
+    /// An address or an attachment.
     Thing,
 }
 
-/// What a member of this name names, if it names somebody of the referral.
-fn wanted(name: &str) -> Option<Kind> {
-    match name {
-        "child" | "children" => Some(Kind::Child),
-        "residents" | "withhold_from" | "given_by" | "covers" | "persons" | "alleged_sources"
-        | "witnesses" | "mother" | "father" | "said_by" | "adult" | "carer" | "person" => {
-            Some(Kind::Person)
+impl Naming {
+    /// What a member of this name names, if it names somebody of the referral.
+    pub fn of(name: &str) -> Option<Self> {
+        match name {
+            "child" | "children" => Some(Naming::Child),
+            "residents" | "withhold_from" | "given_by" | "covers" | "persons"
+            | "alleged_sources" | "witnesses" | "mother" | "father" | "said_by" | "adult"
+            | "carer" | "person" => Some(Naming::Person),
+            _ => None,
         }
-        _ => None,
     }
 }
 
 /// Every broken reference of a document that fits the schema, in the order of the document.
 pub(super) fn violations(document: Json<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut ids: HashMap<&str, Kind> = HashMap::new();
+    let mut ids: HashMap<&str, Naming> = HashMap::new();
     for (list, kind) in [
-        ("children", Kind::Child),
-        ("people", Kind::Person),
-        ("addresses", Kind::Thing),
-        ("attachments", Kind::Thing),
+        ("children", Naming::Child),
+        ("people", Naming::Person),
+        ("addresses", Naming::Thing),
+        ("attachments", Naming::Thing),
     ] {
         for (at, entry) in document.at(list).items().enumerate() {
             let Some(id) = entry.at("id").as_str() else { continue };
@@ -75,7 +80,7 @@ pub(super) fn violations(document: Json<'_>) -> Vec<Violation> {
         }
     }
     for (place, name, value) in document.all() {
-        let Some(wanted) = wanted(name) else { continue };
+        let Some(wanted) = Naming::of(name) else { continue };
         if let Some(rule) = broken(&ids, value, wanted) {
             found.push(Violation::at(rule, document.pointer_to(place)));
         }
@@ -86,7 +91,7 @@ pub(super) fn violations(document: Json<'_>) -> Vec<Violation> {
         }
     }
     for (at, edge) in document.at("relationships").items().enumerate() {
-        for (end, wanted) in [("from", Kind::Person), ("to", Kind::Child)] {
+        for (end, wanted) in [("from", Naming::Person), ("to", Naming::Child)] {
             if let Some(rule) = broken(&ids, edge.at(end), wanted) {
                 found.push(Violation::at(rule, format!("/relationships/{at}/{end}")));
             }
@@ -99,11 +104,11 @@ pub(super) fn violations(document: Json<'_>) -> Vec<Violation> {
 }
 
 /// Which rule a value breaks that should be the id of something `wanted`; none if it is no text.
-fn broken(ids: &HashMap<&str, Kind>, value: Json<'_>, wanted: Kind) -> Option<Rule> {
+fn broken(ids: &HashMap<&str, Naming>, value: Json<'_>, wanted: Naming) -> Option<Rule> {
     match (ids.get(value.as_str()?), wanted) {
-        (Some(Kind::Child), _) | (Some(Kind::Person), Kind::Person | Kind::Thing) => None,
-        (Some(Kind::Person | Kind::Thing), Kind::Child) => Some(NOT_A_CHILD),
-        (Some(Kind::Thing) | None, _) => Some(UNKNOWN_REFERENCE),
+        (Some(Naming::Child), _) | (Some(Naming::Person), Naming::Person | Naming::Thing) => None,
+        (Some(Naming::Person | Naming::Thing), Naming::Child) => Some(NOT_A_CHILD),
+        (Some(Naming::Thing) | None, _) => Some(UNKNOWN_REFERENCE),
     }
 }
 
@@ -123,7 +128,8 @@ mod tests {
                         .iter()
                         .any(|r| **r == json!("local_id.json"))
                         || member["pattern"] == json!("^[a-z][a-z0-9_-]{0,39}$");
-                    let followed = wanted(name).is_some() || file.ends_with("/relationship.json");
+                    let followed =
+                        Naming::of(name).is_some() || file.ends_with("/relationship.json");
                     assert!(!points || name == "id" || followed, "{file}: {name}");
                 }
             }

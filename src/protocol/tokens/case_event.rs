@@ -5,14 +5,17 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::submission::Attestation;
 use super::{AUDIENCE, Audience, CLAIMS, SET_TYPE, Subject, agree, claims, mismatch, refuse, text};
 use crate::domain::case::{EventKind, Statement};
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{DfeCode, Party, TrustDomain};
+use crate::domain::party::{DfeCode, Organisation, Party, TrustDomain};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::effects::{KeyFault, Signer};
@@ -21,6 +24,9 @@ use crate::protocol::jws;
 /// What every URI of an event begins with.
 const BASE: &str = "https://ecaf.example/events/";
 
+/// No statement is longer, in base64url: the limit of a token.
+const LONGEST_STATEMENT: usize = jws::LARGEST_TOKEN;
+
 /// No event names more children than this.
 const MOST_CHILDREN: usize = 64;
 
@@ -28,7 +34,7 @@ const MOST_CHILDREN: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaseEvent {
-    /// Who says it: an organisation, or a person of it.
+    /// Who signed it: an organisation, or a person of it; the gateway where it speaks for a school.
     #[serde(with = "text")]
     pub iss: Party,
     /// The scheme as a whole: whoever may see the referral may verify what was said about it.
@@ -43,6 +49,9 @@ pub struct CaseEvent {
     /// When it happened, in whole seconds since 1970, where that is not when it was signed: a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toe: Option<i64>,
+    /// Only where a gateway speaks for a school without a key of its own: for whom, and how it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<Attestation>,
     /// What it says.
     #[serde(rename = "events", with = "by_uri")]
     pub said: (EventKind, CaseEventBody),
@@ -121,10 +130,36 @@ impl CaseEvent {
         if claims.sub_id.0 != id {
             return Err(mismatch("sub_id"));
         }
-        if claims.said.1.children.len() > MOST_CHILDREN {
+        let spoken_for = match &claims.attested {
+            None => true,
+            Some(by) => {
+                matches!(claims.iss.organisation, Organisation::Gateway(_))
+                    && matches!(by.sender.organisation, Organisation::School(_))
+                    && by.sender.trust_domain == *scheme
+                    && by.statement_sha256.is_some()
+            }
+        };
+        if !spoken_for || claims.said.1.children.len() > MOST_CHILDREN {
             return Err(refuse(CLAIMS));
         }
         Ok(claims)
+    }
+
+    /// Who says it: who signed, or the school that a gateway attests for.
+    pub fn author(&self) -> &Party {
+        self.attested.as_ref().map_or(&self.iss, |by| &by.sender)
+    }
+
+    /// The same without a signature, as a school sends it for which a gateway attests.
+    pub fn to_statement(&self) -> String {
+        serde_json::to_vec(self).map(|json| URL_SAFE_NO_PAD.encode(json)).unwrap_or_default()
+    }
+
+    /// A statement without a signature. Nothing of it is believed yet.
+    pub fn from_statement(text: &str) -> Option<Self> {
+        let json =
+            (text.len() <= LONGEST_STATEMENT).then(|| URL_SAFE_NO_PAD.decode(text).ok())??;
+        serde_json::from_slice(&json).ok()
     }
 
     /// The kind of event.
@@ -160,7 +195,7 @@ impl CaseEvent {
             digest,
             position,
             kind: self.kind(),
-            author: &self.iss,
+            author: self.author(),
             children: &body.children,
             code: body.code.as_deref(),
             answers: body.answers,
@@ -232,6 +267,7 @@ mod tests {
             jti: "AAAAAAAAAAAAAAAAAAAAAA".into(),
             sub_id: Subject(ReferralId::from_bytes([7; 16])),
             toe: None,
+            attested: None,
             said: (EventKind::Decided, body),
         }
     }

@@ -64,6 +64,10 @@ pub struct Attestation {
     pub certificate_sha256: Digest,
     /// How it came: `api` or `page`.
     pub channel: String,
+    /// Only for an event: SHA-256 of the statement as the school sent it, by which the same one is
+    /// known again.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
+    pub statement_sha256: Option<Digest>,
 }
 
 /// Who stands behind a submission.
@@ -93,7 +97,9 @@ impl Submission {
         let speaks_for_itself = match (&claims.iss.organisation, &claims.attested) {
             (School(_), None) => true,
             (Gateway(_), Some(by)) => {
-                by.sender.trust_domain == *scheme && matches!(by.sender.organisation, School(_))
+                by.sender.trust_domain == *scheme
+                    && matches!(by.sender.organisation, School(_))
+                    && by.statement_sha256.is_none()
             }
             _ => false,
         };

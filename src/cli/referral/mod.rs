@@ -1,5 +1,8 @@
 //! `ecaf referral`: drafts, the offline check, the readable form and the field reference.
 
+mod copy;
+mod split;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +36,8 @@ enum Command {
     New(New),
     Check(Check),
     Show(Show),
+    Split(split::Args),
+    Copy(copy::Args),
     /// Print the field reference of the form, in Markdown
     Fields,
     /// Print the table of events that may follow a referral, in Markdown
@@ -102,6 +107,8 @@ pub fn run(args: Args) -> ExitCode {
         Command::New(args) => new(&args, &SystemClock, &SystemEntropy::default()),
         Command::Check(args) => check(&args, &SystemClock),
         Command::Show(args) => show(&args),
+        Command::Split(args) => split::run(&args),
+        Command::Copy(args) => copy::run(&args),
         Command::Fields => print(&schema::field_reference()),
         Command::Events => print(&crate::domain::case::page()),
     };
@@ -140,6 +147,14 @@ fn new(args: &New, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<ExitCode,
     }
     .text();
     let Some(path) = &args.output else { return print(&text) };
+    write_new(path, &text)?;
+    let shown = path.display();
+    println!("Wrote {shown}\nFill it in with a text editor, then: ecaf referral check {shown}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a file that does not exist yet.
+fn write_new(path: &Path, text: &str) -> Result<(), Stopped> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| {
         let why = match error.kind() {
             io::ErrorKind::AlreadyExists => "it exists already; choose another name".to_owned(),
@@ -152,9 +167,7 @@ fn new(args: &New, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<ExitCode,
         let _ = fs::remove_file(path);
         return Err(stopped(3, format!("{}: {error}", path.display())));
     }
-    let shown = path.display();
-    println!("Wrote {shown}\nFill it in with a text editor, then: ecaf referral check {shown}");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn print(text: &str) -> Result<ExitCode, Stopped> {

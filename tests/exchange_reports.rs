@@ -11,7 +11,6 @@ use ecaf::domain::clocks::Setting;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::statistics::{Outcome, Passing, Quarter, Record};
 use ecaf::domain::time::{DAY, HOUR, MINUTE};
-use ecaf::gateway::remind;
 use ecaf::party::look::look;
 use ecaf::party::member::Member;
 use ecaf::party::say::{Said, Saying, say};
@@ -136,7 +135,6 @@ impl Days {
         ok(&stage.schools[MARSH_LANE], wrong.document.id, &wrong_child).await;
 
         stage.hand.advance(4 * DAY);
-        remind::look(&stage.gateway.exchange, "one").await;
         eventually("the breach", async || {
             let state = look(&haringey, silent.document.id).await.ok()?;
             let breach = |e: &ecaf::party::look::Event| e.event == "clock_breached";

@@ -141,7 +141,7 @@ impl Report {
 
 fn table(out: &mut String, sheet: &Sheet) {
     if sheet.rows.is_empty() {
-        out.push_str("  None.\n");
+        out.push_str(if sheet.note.is_some() { "" } else { "  None.\n" });
         return;
     }
     let width = |text: &str| text.chars().count();
@@ -170,7 +170,7 @@ fn table(out: &mut String, sheet: &Sheet) {
 
 fn html_table(out: &mut String, sheet: &Sheet) {
     if sheet.rows.is_empty() {
-        out.push_str("<p>None.</p>\n");
+        out.push_str(if sheet.note.is_some() { "" } else { "<p>None.</p>\n" });
         return;
     }
     let title = escape(&sheet.title);

@@ -9,13 +9,13 @@ use super::statistics::{Plot, Sheet};
 const FILLS: [&str; 2] = ["#1d3557", "#e9a15b"];
 const WIDTH: f64 = 760.0;
 /// Where bars begin.
-const LEFT: f64 = 300.0;
+const LEFT: f64 = 345.0;
 /// Room at the right for the figure.
 const RIGHT: f64 = 70.0;
 const BAR: f64 = 18.0;
 const STEP: f64 = 26.0;
 /// The longest label that fits beside the bars.
-const LABEL: usize = 46;
+const LABEL: usize = 44;
 
 /// The plot of a sheet; nothing if nothing in it can be drawn.
 pub(super) fn svg(sheet: &Sheet) -> String {
@@ -68,7 +68,7 @@ pub(super) fn svg(sheet: &Sheet) -> String {
             out,
             "<text x=\"{:.1}\" y=\"{text:.1}\" text-anchor=\"end\">{}</text>",
             LEFT - 8.0,
-            escape(&short(&row.label))
+            escape(&short(if sheet.id == "clocks" { &row.key } else { &row.label }))
         );
         let mut from = 0.0;
         for (part, fill) in row.bar.iter().zip(FILLS) {

@@ -69,6 +69,19 @@ pub fn told(entry: &Entry, all: &[Entry]) -> String {
     }
 }
 
+/// What a clock is about, from the name that its event carries; nothing for the referral as a whole.
+fn clock_about(name: &str) -> String {
+    match name.split('-').collect::<Vec<_>>()[..] {
+        ["referral" | "report"] => String::new(),
+        ["child", child] | ["child", child, _] => format!(" (child {child})"),
+        ["delivery", authority, _] => format!(" (authority {authority})"),
+        ["event", position] | ["told", position, ..] => format!(" (to position {position})"),
+        ["stage", _, stage] => format!(" (stage {stage})"),
+        ["note", child, _] => format!(" (child {child}, progress note)"),
+        _ => format!(" ({name})"),
+    }
+}
+
 fn said(event: &CaseEvent, all: &[Entry]) -> String {
     let (kind, body) = (event.kind(), event.body());
     let name = kind.name().replace('_', " ");
@@ -108,7 +121,7 @@ fn said(event: &CaseEvent, all: &[Entry]) -> String {
         }
     }
     if let Some(about) = &body.about {
-        let _ = write!(text, " [{about}]");
+        let _ = write!(text, "{}", clock_about(about));
     }
     if let Some(due) = body.due_at {
         let _ = write!(text, "; the limit is {}", moment(due));

@@ -205,12 +205,12 @@ pub fn tables(records: &[&Record], lists: Lists<'_>, settled: bool) -> Vec<Table
         partition(
             "endings",
             "How they stand",
-            [Ending::Open, Ending::Closed, Ending::Withdrawn]
+            [Ending::Closed, Ending::Withdrawn, Ending::Open]
                 .into_iter()
                 .zip(with(named(&[
-                    ("open", "Open"),
                     ("closed", "Closed"),
                     ("withdrawn", "Withdrawn"),
+                    ("open", "Open"),
                 ])))
                 .map(|(c, (k, l))| (c, k, l)),
             &endings,
@@ -286,8 +286,11 @@ fn decisions(children: &[&Child]) -> [Table; 2] {
         let those = children.iter().filter(|child| is_assessed(child) == assessed);
         those.map(|child| child.decision).collect()
     };
+    // The most usual one first: what stands last is the first to be withheld.
+    let rest = Decision::ALL.into_iter().filter(|decision| *decision != Decision::Assessment);
     let all = |assessed: bool| {
-        Decision::ALL.into_iter().filter(move |d| d.is_assessed() == assessed).map(category)
+        let order = [Decision::Assessment].into_iter().chain(rest.clone());
+        order.filter(move |decision| decision.is_assessed() == assessed).map(category)
     };
     let not_yet = (None, "undecided".to_owned(), "Not decided yet".to_owned());
     [

@@ -57,3 +57,5 @@ pub mod trouble;
 pub mod validate;
 mod versions;
 pub mod waiting;
+
+pub use clocks::facts_of;

@@ -79,8 +79,8 @@ fn holder(state: &State) -> String {
     let is_closed = state.children.iter().all(|child| child == "closed");
     match (state.began_with.as_str(), is_closed) {
         ("notice", _) => format!("From {authority}, about a pupil of {school}"),
-        ("consultation", false) => format!("{school} asks {authority}; not answered yet"),
-        ("consultation", true) => format!("{school} asked {authority}, and has its answer"),
+        ("consultation", false) => format!("Asked of {authority} by {school}; not answered yet"),
+        ("consultation", true) => format!("Asked of {authority} by {school}, and answered"),
         ("hand_over", false) => format!(
             "Handed over to {authority} by hand: the exchange brings it nowhere, and shows it to nobody else"
         ),

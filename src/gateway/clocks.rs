@@ -219,8 +219,8 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
             let school = known.case.sender().clone();
             vec![What::Notice { school, since }]
         }
-        K::ConsultationAnswered => vec![What::Closed { child: 0 }],
         K::Consultation
+        | K::ConsultationAnswered
         | K::HandedOver
         | K::HandOverNoted
         | K::HandOverClosed

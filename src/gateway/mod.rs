@@ -51,6 +51,7 @@ pub mod remind;
 pub mod respond;
 pub mod route;
 mod settle;
+pub mod shown;
 mod transfer;
 pub mod trouble;
 pub mod validate;

@@ -275,7 +275,7 @@ async fn what_is_forged_or_foreign_is_not_taken() {
     let made_up = Recorded {
         position: 9,
         event_sha256: sha256(b"x"),
-        previous_sha256: sha256(b"y"),
+        previous_sha256: Some(sha256(b"y")),
         recorded_at: now,
     };
     let to = vec![Audience::Scheme(pushed.worker.scheme().clone())];

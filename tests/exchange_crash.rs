@@ -42,3 +42,15 @@ async fn an_authority_is_killed_again_and_again() {
     let (fault, at, checked) = ("killed (SIGKILL)", "authority over SQLite", killing::CHECKED);
     held(&Line { suite: SUITE, fault, at, runs, checked });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateway_is_killed_while_schools_and_workers_talk() {
+    let moments = killing::moments(15, 2);
+    let runs = moments.0 as u64;
+    let scene = Scene::now(RESTLESS);
+    let events = killing::the_gateway_while_they_talk(&scene, moments).await;
+    println!("gateway: {runs} kills, {events} events");
+    let (fault, at, checked) =
+        ("killed (SIGKILL) among events", "gateway over SQLite", killing::TALK_CHECKED);
+    held(&Line { suite: SUITE, fault, at, runs, checked });
+}

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::failure::{Failure, end, plain, print_json};
 use super::receipt::lines;
 use super::say::not_seen;
-use super::timeline::{clocks, heading, standing, timeline};
+use super::timeline::{clocks, contacts, heading, standing, timeline};
 use crate::app;
 use crate::config;
 use crate::domain::ids::ReferralId;
@@ -48,23 +48,26 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
     let followed = app::block_on(async {
         let member = app::open_member(&settings).await.map_err(Failure::usage)?;
         let followed = follow(&member, args.referral).await.map_err(not_seen)?;
-        let timeline = match args.json {
-            true => Vec::new(),
-            false => timeline(&member, &followed.state).await.map_err(not_seen)?,
+        let told = match args.json {
+            true => (Vec::new(), Vec::new()),
+            false => (
+                timeline(&member, &followed.state).await.map_err(not_seen)?,
+                contacts(&member, &followed.state).await.map_err(not_seen)?,
+            ),
         };
-        Ok((followed, timeline))
+        Ok((followed, told))
     });
-    let (followed, timeline) = followed.map_err(Failure::fault)??;
+    let (followed, (timeline, contacts)) = followed.map_err(Failure::fault)??;
     let arrived = followed.has_arrived();
     if args.json {
         print_json(&as_json(&followed))
     } else {
-        tell(&followed, &timeline)
+        tell(&followed, &timeline, &contacts)
     }
     Ok(if arrived { ExitCode::SUCCESS } else { ExitCode::from(super::failure::NO) })
 }
 
-fn tell(followed: &Followed, timeline: &[String]) {
+fn tell(followed: &Followed, timeline: &[String], contacts: &[String]) {
     let state = &followed.state;
     println!("{}", heading(state));
     for line in standing(state) {
@@ -90,6 +93,12 @@ fn tell(followed: &Followed, timeline: &[String]) {
         println!("Clocks:");
         for line in open {
             println!("  {}", plain(&line));
+        }
+    }
+    if !contacts.is_empty() {
+        println!("Contacts, as of now:");
+        for line in contacts {
+            println!("  {}", plain(line));
         }
     }
     match &followed.proven {

@@ -6,7 +6,7 @@ use crate::domain::case::EventKind;
 use crate::domain::hours::england_text;
 use crate::domain::ids::ReferralId;
 use crate::domain::time::Timestamp;
-use crate::party::look::{Event, NotSeen, State, detail};
+use crate::party::look::{Contact, Event, NotSeen, State, detail};
 use crate::party::member::Member;
 use crate::protocol::schema::{DETAIL_COMMON, Shape};
 
@@ -25,15 +25,18 @@ pub(super) fn standing(state: &State) -> Vec<String> {
     }
     if let Some(waiting) = &state.waiting {
         lines.push(waiting.words.clone());
-        let turn = |role: &str, of: &str| format!("{} ({of})", role.replace('_', " "));
-        let ring: Vec<_> = waiting.ring.iter().map(|c| turn(&c.role, &c.of)).collect();
+        let ring: Vec<_> = waiting.ring.iter().map(whom).collect();
         if !ring.is_empty() {
-            lines.push(format!("Now: {}", ring.join(", ")));
+            lines.push(format!("Now: {}", ring.join("; ")));
         }
         if let Some(next) = &waiting.next {
-            let whom = turn(&next.role, &next.of);
-            lines.push(format!("From {}: {whom}", local(&next.from)));
+            lines.push(format!("From {}: {}", local(&next.from), whom(next)));
         }
+    }
+    lines.extend(state.unattended.clone());
+    for change in state.changed_contacts.iter().filter(|change| !change.confirmed) {
+        let (by, at) = (&change.by, change.position);
+        lines.push(format!("Contacts of {by} have changed (position {at}) and are not confirmed"));
     }
     if let Some(stage) = state.offered_stage {
         lines
@@ -44,6 +47,18 @@ pub(super) fn standing(state: &State) -> Vec<String> {
         lines.push(format!("{unread} not read by the school (ecaf school read)"));
     }
     lines
+}
+
+/// A contact of a ladder, with how to reach them as of now.
+fn whom(contact: &Contact) -> String {
+    let Contact { role, of, label, phone, email, hours, .. } = contact;
+    let mut whom = format!("{} ({of})", role.replace('_', " "));
+    let ways = [label, phone, email, hours].into_iter().flatten();
+    let ways: Vec<_> = ways.filter(|way| way.as_str() != role).map(String::as_str).collect();
+    if !ways.is_empty() {
+        whom.push_str(&format!(": {}", ways.join(", ")));
+    }
+    whom
 }
 
 /// What it is.
@@ -109,6 +124,26 @@ pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<Strin
     Ok(all)
 }
 
+/// Whom to reach as of now: what the directory says, then what school and authority said themselves.
+pub(super) async fn contacts(member: &Member, state: &State) -> Result<Vec<String>, NotSeen> {
+    let mut lines = Vec::new();
+    for way in &state.contacts {
+        let kind = way.kind.replace('_', " ");
+        let parts = [Some(&way.label), way.phone.as_ref(), way.email.as_ref(), way.hours.as_ref()];
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        lines.push(format!("{kind:<13} {}", parts.join(", ")));
+    }
+    let Ok(id) = state.referral_id.parse::<ReferralId>() else { return Err(NotSeen::Unreadable) };
+    for change in &state.changed_contacts {
+        let word = if change.confirmed { "confirmed" } else { "NOT CONFIRMED" };
+        let Some(named) = &change.detail_sha256 else { continue };
+        let Some(document) = detail(member, id, named).await? else { continue };
+        let said = said(&document["contacts"]);
+        lines.push(format!("{:<13} {said} ({word})", change.by));
+    }
+    Ok(lines)
+}
+
 /// The clocks that are open or were late.
 pub(super) fn clocks(state: &State) -> Vec<String> {
     let shown = |state: &str| !matches!(state, "in time" | "ended");
@@ -128,7 +163,11 @@ pub(super) fn clocks(state: &State) -> Vec<String> {
             line.push_str("; short notice");
         }
         if clock.assumed {
-            line.push_str("; term dates are not known");
+            line.push_str("; its days are assumed");
+        }
+        let ask: Vec<_> = clock.ask.iter().map(whom).collect();
+        if !ask.is_empty() {
+            line.push_str(&format!("; ask {}", ask.join("; ")));
         }
         line
     })

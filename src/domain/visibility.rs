@@ -21,9 +21,18 @@
 //! alone. After `misidentified` there is a tombstone and nothing else: documents and events are hidden
 //! from everybody.
 //!
-//! LADO referrals, and consultations and hand-overs about such an allegation, are seen only by the person who sent them: an organisation's certificate alone
-//! sees not even that there is one. What may not be seen does not exist: the answer is the same as
-//! for an id that was never used.
+//! LADO referrals, and consultations and hand-overs about such an allegation, are seen only by named
+//! persons, with certificates of their own:
+//!
+//! | relation | who of it, in a LADO referral |
+//! |---|---|
+//! | sender | the person who sent it |
+//! | holder, proposed, other recipients, former holder | its designated officers, as the directory in use lists them |
+//! | anybody else | nobody |
+//!
+//! They see what the first table says; an organisation's certificate alone, and any other person's, sees
+//! not even that there is one. What may not be seen does not exist: the answer is the same as for an id
+//! that was never used.
 
 use super::case::{EventKind, Opening};
 use super::party::{DfeCode, Organisation, Party};
@@ -80,6 +89,8 @@ pub struct Involved<'a> {
     pub misidentified: bool,
     /// What was asked for.
     pub request_type: RequestType,
+    /// The persons who may see a LADO referral; of no meaning for any other.
+    pub named: &'a [Party],
 }
 
 /// The relation of `viewer` to a referral.
@@ -103,9 +114,9 @@ pub fn relation(viewer: &Party, referral: Involved<'_>) -> Relation {
 /// Whether `viewer` may see `part` of a referral.
 pub fn may_see(viewer: &Party, part: Part, referral: Involved<'_>) -> bool {
     let relation = relation(viewer, referral);
-    if referral.request_type == RequestType::Lado {
-        let is_sender = viewer.person.is_some() && viewer.person == referral.sender.person;
-        return relation == Relation::Sender && is_sender;
+    let is_named = viewer.person.is_some() && referral.named.contains(viewer);
+    if referral.request_type == RequestType::Lado && !is_named {
+        return false;
     }
     if referral.misidentified && part == Part::Document {
         return false;
@@ -178,6 +189,7 @@ mod tests {
             former: &former,
             misidentified: false,
             request_type,
+            named: &[],
         };
         let sees =
             |viewer: &str, kind| PARTS.map(|part| may_see(&party(viewer), part, referral(kind)));
@@ -209,29 +221,63 @@ mod tests {
     }
 
     #[test]
-    fn an_allegation_is_seen_by_the_person_who_sent_it_and_by_no_organisation() {
-        let sender = party("spiffe://demo.ecaf.example/school/900001/person/d1");
-        let involved = Involved {
+    fn an_allegation_is_seen_by_named_persons_and_by_no_organisation() {
+        let of = |path: &str| party(&format!("spiffe://demo.ecaf.example/{path}"));
+        let sender = of("school/900001/person/d1");
+        let paths = [
+            "school/900001/person/d1",
+            "authority/204/person/o1",
+            "authority/309/person/o1",
+            "authority/310/person/o1",
+            "authority/213/person/o1",
+            "authority/204",
+        ];
+        let named = paths.map(of);
+        let former = ["310".parse().unwrap()];
+        let involved = |misidentified| Involved {
             opening: Opening::Referral,
             sender: &sender,
             holder: "204".parse().unwrap(),
             recipients: &[],
-            proposed: None,
-            former: &[],
-            misidentified: false,
+            proposed: Some("309".parse().unwrap()),
+            former: &former,
+            misidentified,
             request_type: RequestType::Lado,
+            named: &named,
         };
+        let (all, none) = ([true; 4], [false; 4]);
         for (viewer, expected) in [
-            ("spiffe://demo.ecaf.example/school/900001/person/d1", true),
-            ("spiffe://demo.ecaf.example/school/900001/person/d2", false),
-            ("spiffe://demo.ecaf.example/school/900001", false),
-            ("spiffe://demo.ecaf.example/authority/204", false),
-            ("spiffe://demo.ecaf.example/authority/204/person/d1", false),
+            ("school/900001/person/d1", all),
+            ("school/900001/person/d2", none),
+            ("school/900001", none),
+            ("authority/204/person/o1", all),
+            ("authority/309/person/o1", all),
+            ("authority/310/person/o1", [true, false, true, false]),
+            ("authority/204/person/o2", none),
+            // Named or not, an organisation alone sees nothing, and a stranger stays one.
+            ("authority/204", none),
+            ("authority/309", none),
+            ("authority/213/person/o1", none),
+            ("gateway/one", none),
         ] {
-            for part in PARTS {
-                assert_eq!(may_see(&party(viewer), part, involved), expected, "{viewer}");
-            }
+            let seen = PARTS.map(|part| may_see(&of(viewer), part, involved(false)));
+            assert_eq!(seen, expected, "{viewer}");
+            let author = Organisation::Authority("204".parse().unwrap());
+            let event = may_see_event(&of(viewer), EventKind::Decided, &author, involved(false));
+            assert_eq!(event, expected == all, "{viewer}");
         }
+        let gone = may_see(&of("authority/204/person/o1"), Part::Document, involved(true));
+        assert!(!gone, "taken out of use");
+        let other_scheme = party("spiffe://other.example/authority/204/person/o1");
+        assert!(!may_see(&other_scheme, Part::Timeline, involved(false)));
+        assert!(
+            !may_see(
+                &of("authority/204/person/o1"),
+                Part::Timeline,
+                Involved { named: &[], ..involved(false) }
+            ),
+            "officers are whom the directory lists now"
+        );
     }
 
     #[test]
@@ -248,6 +294,7 @@ mod tests {
             former: &former,
             misidentified,
             request_type: RequestType::Protection,
+            named: &[],
         };
         let sees = |viewer: &str, kind, author: &str| {
             let author = party(&format!("spiffe://demo.ecaf.example/{author}")).organisation;
@@ -286,6 +333,7 @@ mod tests {
         let school = party("spiffe://demo.ecaf.example/school/900001");
         let person = party("spiffe://demo.ecaf.example/school/900001/person/d1");
         let lado = RequestType::Lado;
+        let named = [person.clone(), party("spiffe://demo.ecaf.example/authority/204/person/o1")];
         let sees = |opening, sender: &Party, request_type, viewer: &str| {
             let involved = Involved {
                 opening,
@@ -296,6 +344,7 @@ mod tests {
                 former: &[],
                 misidentified: false,
                 request_type,
+                named: &named,
             };
             let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
             let any = PARTS.map(|part| may_see(&viewer, part, involved));
@@ -313,7 +362,10 @@ mod tests {
             for stranger in ["school/900002", "authority/309", "gateway/one", "operator/scheme"] {
                 assert!(!sees(opening, &school, usual, stranger), "{opening:?}: {stranger}");
             }
-            // About an allegation: the person who recorded it, and no organisation.
+            // About an allegation: the person who recorded it and who is listed where it goes, and no
+            // organisation.
+            assert_eq!(sees(opening, &person, lado, "authority/204/person/o1"), authority);
+            assert!(!sees(opening, &person, lado, "authority/204/person/o2"));
             assert!(sees(opening, &person, lado, "school/900001/person/d1"));
             assert!(!sees(opening, &person, lado, "school/900001"), "{opening:?}");
             assert!(!sees(opening, &person, lado, "school/900001/person/d2"), "{opening:?}");

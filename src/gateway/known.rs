@@ -43,6 +43,8 @@ pub(super) struct Known {
     pub versions: Vec<u32>,
     recipients: Vec<DfeCode>,
     former: Vec<DfeCode>,
+    /// Who may see an allegation about staff.
+    named: Vec<Party>,
 }
 
 impl Known {
@@ -56,6 +58,7 @@ impl Known {
             former: &self.former,
             misidentified: self.case.is_misidentified(),
             request_type: self.request_type,
+            named: &self.named,
         }
     }
 
@@ -88,9 +91,12 @@ impl Known {
         readers.sort_unstable();
         readers.dedup();
         let scheme = &self.sender.trust_domain;
+        // Into the feed of an organisation goes also what only named persons of it may see; whoever
+        // polls is given what that certificate may see.
         readers.retain(|reader| {
-            let reader = Party::organisation(scheme.clone(), reader.clone());
-            self.shows(&reader, kind, author)
+            let whole = Party::organisation(scheme.clone(), reader.clone());
+            let persons = self.named.iter().filter(|person| person.organisation == *reader);
+            persons.chain([&whole]).any(|reader| self.shows(reader, kind, author))
         });
         readers
     }
@@ -121,6 +127,8 @@ impl Known {
             thread,
             case,
             events: Vec::new(),
+            // Before it is recorded, nobody but its author has to do with it.
+            named: sender.person.iter().map(|_| sender.clone()).collect(),
             sender,
             request_type: request_type.unwrap_or(RequestType::InformationOnly),
             versions: Vec::new(),
@@ -170,7 +178,31 @@ impl Exchange {
             with_desk.filter(|code| case.desk(*code).is_some() && *code != case.holder()).collect();
         known.former = case.former_holders().collect();
         known.events = events;
+        known.named = self.named(&known);
         Ok(Some(known))
+    }
+
+    /// Who may see an allegation about staff: the person who sent it, and the designated officers that the
+    /// directory in use lists for the authorities that have or had a part in it.
+    fn named(&self, known: &Known) -> Vec<Party> {
+        if known.request_type != RequestType::Lado {
+            return Vec::new();
+        }
+        let mut named: Vec<Party> =
+            known.sender.person.iter().map(|_| known.sender.clone()).collect();
+        let directory = self.directory.last_good();
+        let Some(directory) = directory.as_ref().map(|held| held.directory()) else { return named };
+        let involved = known.involved();
+        let one = [Some(involved.holder), involved.proposed].into_iter().flatten();
+        for code in one.chain(known.recipients.iter().chain(&known.former).copied()) {
+            let entry = directory.authority(code, self.now());
+            for officer in entry.into_iter().flat_map(|entry| &entry.settings.officers) {
+                let organisation = Organisation::Authority(code);
+                let whole = Party::organisation(known.sender.trust_domain.clone(), organisation);
+                named.push(Party { person: Some(officer.clone()), ..whole });
+            }
+        }
+        named
     }
 
     /// A referral as it was accepted, about as many children as its newest version.
@@ -178,17 +210,27 @@ impl Exchange {
         let corrupt = || Trouble::from(StoreFault::Corrupt);
         let id = thread.referral_id;
         let newest = thread.versions.last().ok_or_else(corrupt)?;
-        let request_type = RequestType::from_code(&newest.request_type).ok_or_else(corrupt)?;
+        // What was an allegation once is never shown as anything else.
+        let allegation =
+            thread.versions.iter().any(|v| v.request_type == RequestType::Lado.as_str());
+        let request_type = match allegation {
+            true => RequestType::Lado,
+            false => RequestType::from_code(&newest.request_type).ok_or_else(corrupt)?,
+        };
         let first = thread.versions.first().ok_or_else(corrupt)?;
         let sender = self.sender(id, newest.submission_sha256, &thread.sender).await?;
         let children = self.children_of(id, newest.payload_sha256, events).await?;
         let Organisation::School(school) = thread.sender.clone() else { return Err(corrupt()) };
         let mut case = Case::begin(school, first.authority, children);
+        if allegation {
+            case = case.of_allegation();
+        }
         for delivery in thread.deliveries.iter().filter(|d| d.called_by.is_none()) {
             case.sent_to(delivery.authority);
         }
         let versions = self.positions_of_versions(&thread).await?;
         Ok(Known {
+            named: Vec::new(),
             thread,
             case,
             events: Vec::new(),

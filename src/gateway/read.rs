@@ -8,10 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::domain::case::{Desk, codes_of};
+use crate::domain::case::{Desk, EventKind, codes_of};
 use crate::domain::delivery::State;
+use crate::domain::directory::Connection;
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{Organisation, Party};
+use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
@@ -22,6 +23,7 @@ use crate::protocol::trust::Chain;
 use crate::store::{DeliveryRow, Document, StoredToken, TokenKind, VersionRow};
 
 use super::clocks::ClocksAnswer;
+use super::contacts::{ChangedContacts, WayAnswer, of_authority};
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::respond::AuthorityName;
@@ -91,6 +93,15 @@ pub struct StateAnswer {
     /// Where the clocks stand; for the school, the holder and one that is asked to take it over.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<ClocksAnswer>,
+    /// Urgent, nobody is reading it there now, and no call is recorded: what to do, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unattended: Option<String>,
+    /// What school and holder said last of their contacts, and whether the other side has confirmed it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed_contacts: Vec<ChangedContacts>,
+    /// Every verified contact of the accountable authority, as of the directory in use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<WayAnswer>,
     /// What was said about it, as far as this party may see it, in the order in which it was recorded.
     pub events: Vec<EventView>,
 }
@@ -248,17 +259,30 @@ impl Exchange {
         let all = visible.allows(viewer, Part::OthersDeliveries);
         let now = self.now();
         let timeline = &visible.thread;
+        let directory = self.directory.last_good();
+        let directory = directory.as_ref().map(|held| &**held.directory());
+        let reading = match all {
+            true => Some(self.reading(&visible, now).await?),
+            false => None,
+        };
+        let clocks = reading.as_ref().map(|reading| ClocksAnswer::of(reading, directory, now));
+        let holder = visible.case.holder();
+        let called = visible.events.iter().any(|e| e.said.kind() == EventKind::CallRecorded);
+        let unattended = reading.as_ref().and_then(|reading| reading.unattended);
+        let unattended = unattended.and_then(|found| self.unattended(found.authority, now));
         let is_mine =
             |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
         let deliveries = timeline.deliveries.iter().filter(is_mine).map(|d| {
             let passed_on = visible.case.former_holders().any(|code| code == d.authority);
             let desk = visible.case.desk(d.authority).filter(|_| !passed_on);
-            self.delivery_answer(d, desk, now)
+            // A recorded call ends "nobody is reading it": the holder's, by the clocks; that of another
+            // authority as soon as anybody rang.
+            let rung = match &reading {
+                Some(reading) if d.authority == holder => reading.unattended.is_none(),
+                _ => called,
+            };
+            self.delivery_answer(d, desk, rung, now)
         });
-        let clocks = match all {
-            true => Some(ClocksAnswer::of(&self.reading(&visible, now).await?, now)),
-            false => None,
-        };
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
         let mut also_ring = Vec::new();
         if let Some(last) = last {
@@ -295,6 +319,9 @@ impl Exchange {
             disputed: visible.case.is_disputed(),
             misidentified: visible.case.is_misidentified(),
             clocks,
+            unattended,
+            changed_contacts: visible.changed_contacts(viewer),
+            contacts: directory.map(|d| of_authority(d, holder, now)).unwrap_or_default(),
             events: visible.shown_to(viewer).map(|e| EventView::of(e, &visible)).collect(),
         })
     }
@@ -395,13 +422,18 @@ impl Exchange {
         &self,
         row: &DeliveryRow,
         desk: Option<Desk>,
+        rung: bool,
         now: Timestamp,
     ) -> DeliveryAnswer {
         let authority = self.authority_name(row.authority);
         let name = &authority.name;
         let late = row.state.is_delayed(row.recorded_at, now);
+        let lacks = match self.collects(row.authority) {
+            true => "has not collected it",
+            false => "does not have it",
+        };
         let (state, words) = match row.state {
-            State::Delivered => ("stored", self.stored_words(row, desk, name, now)),
+            State::Delivered => ("stored", self.stored_words(row, desk, rung, now)),
             State::Undeliverable if row.reason.as_deref() == Some("misidentified") => {
                 ("undeliverable", format!("Not brought to {name}: taken out of use before"))
             }
@@ -415,10 +447,10 @@ impl Exchange {
             State::ByHand => ("by_hand", format!("Handed over to {name} outside the exchange")),
             State::Held | State::Leased if late => (
                 "delayed",
-                format!("Held by the exchange; {name} still does not have it. {}", authority.help),
+                format!("Held by the exchange; {name} still {lacks}. {}", authority.help),
             ),
             State::Held | State::Leased => {
-                ("held", format!("Held by the exchange; {name} does not have it yet"))
+                ("held", format!("Held by the exchange; {name} {lacks} yet"))
             }
         };
         let delivered = row.state == State::Delivered;
@@ -434,15 +466,23 @@ impl Exchange {
         }
     }
 
+    /// Whether this authority collects its referrals, so that nobody brings them.
+    fn collects(&self, code: DfeCode) -> bool {
+        let directory = self.directory.last_good();
+        let entry = directory.as_ref().and_then(|d| d.directory().authorities.get(&code));
+        entry.is_some_and(|entry| entry.connection == Connection::Pull)
+    }
+
     /// What is known of it there. Stored at an inbox that nobody reads now: for an urgent referral
-    /// the school is told so at once, with the number to ring.
+    /// the school is told so at once, with the number to ring, until it says that it rang.
     fn stored_words(
         &self,
         row: &DeliveryRow,
         desk: Option<Desk>,
-        name: &str,
+        rung: bool,
         now: Timestamp,
     ) -> String {
+        let name = self.authority_name(row.authority).name;
         let Some(desk) = desk else {
             return format!("{name} has no part in it any more");
         };
@@ -453,13 +493,9 @@ impl Exchange {
             return format!("Opened by a person at {name}");
         }
         let urgent = Urgency::ALL.get(usize::from(row.urgency)).is_some_and(|u| u.is_urgent());
-        let directory = self.directory.last_good().filter(|_| urgent);
-        let unattended = directory.and_then(|d| d.directory().unattended_text(row.authority, now));
+        let unattended = self.unattended(row.authority, now).filter(|_| urgent && !rung);
         match unattended {
-            Some(nobody) => {
-                let ring = self.authority_name(row.authority).help;
-                format!("Stored at {name}, and {nobody}: ring now. {ring}")
-            }
+            Some(words) => format!("Stored at {name}. {words}"),
             None => format!("Stored at {name}; nobody there need have opened it yet"),
         }
     }

@@ -68,6 +68,15 @@ pub struct State {
     /// Every clock that has started.
     #[serde(default)]
     pub clocks: Vec<Clock>,
+    /// Nobody is reading it there now: what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unattended: Option<String>,
+    /// What school and holder said last of their contacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_contacts: Vec<ChangedContacts>,
+    /// Verified contacts of the accountable authority as of now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<Way>,
     /// What was said about it, in the order in which it was recorded.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -101,6 +110,53 @@ pub struct Contact {
     pub of: String,
     /// From when on it is their turn.
     pub from: String,
+    /// How to reach them, if somebody has verified a way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Secure mailbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// When it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
+}
+
+/// What one side told last of its contacts.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct ChangedContacts {
+    /// Who.
+    pub by: String,
+    /// The place of the event.
+    pub position: u64,
+    /// SHA-256 of the document with names and numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail_sha256: Option<String>,
+    /// Whether the other side has said that it knows.
+    pub confirmed: bool,
+}
+
+/// A verified way to reach somebody at an authority.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Way {
+    /// `daytime`, `out_of_hours`, `lado`, `technical` or `escalation`.
+    pub kind: String,
+    /// What the people there call themselves.
+    pub label: String,
+    /// Number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Secure mailbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// When it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
+    /// The day on which somebody last tried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
 }
 
 /// One clock.
@@ -129,6 +185,9 @@ pub struct Clock {
     /// Whether a calendar had to be assumed.
     #[serde(default)]
     pub assumed: bool,
+    /// Whose turn it is to be asked about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ask: Vec<Contact>,
 }
 
 /// One event, without what is personal.

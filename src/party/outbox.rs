@@ -164,7 +164,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let openings = Openings::new(state.path());
         assert_eq!(openings.pending().unwrap(), []);
-        let event = Outgoing { token: "one".into(), certificates: "c".into(), detail: None };
+        let event = Outgoing { token: "one".into(), certificates: Some("c".into()), detail: None };
         let id = ReferralId::from_bytes([7; 16]);
         openings.keep(id, &event).unwrap();
         assert_eq!(openings.pending().unwrap(), [(id, event.clone())]);

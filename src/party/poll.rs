@@ -111,6 +111,16 @@ impl<'a> Stream<'a> {
     /// gave, so it must be shown by now; a crash before it is acknowledged: it comes again.
     pub async fn next(&mut self, wait: bool) -> Result<Batch, NotSeen> {
         let polled = self.poll(AT_ONCE, wait).await?;
+        let read = self.read_all(polled).await;
+        if read.is_err() {
+            // Half of it was read and none of it is shown: none of it is done.
+            self.done.clear();
+            self.wrong.clear();
+        }
+        read
+    }
+
+    async fn read_all(&mut self, polled: Polled) -> Result<Batch, NotSeen> {
         let mut batch = Batch { more: polled.more_available, ..Batch::default() };
         let mut held: HashMap<Digest, Held> = HashMap::new();
         for (jti, jws) in polled.sets {

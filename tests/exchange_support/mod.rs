@@ -13,6 +13,7 @@ mod scene;
 mod sending;
 pub mod stage;
 pub mod story;
+pub mod talking;
 pub mod wire;
 
 pub use afterwards::{RESTLESS, prove, same_receipts_again};

@@ -246,7 +246,14 @@ pub fn head_after(append: &Append) -> Head {
 }
 
 pub fn lease_request(now: Timestamp, limit: u32) -> LeaseRequest {
-    LeaseRequest { now, holder: "london-1".into(), lease_ms: 30_000, limit, excluded: vec![] }
+    LeaseRequest {
+        now,
+        holder: "london-1".into(),
+        lease_ms: 30_000,
+        limit,
+        excluded: vec![],
+        only: None,
+    }
 }
 
 /// A dispatch as the authority receives it for referral `n`.

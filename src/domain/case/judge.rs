@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Author, Case, ChildState, Detail, EventKind, Scope, codes_of};
+use super::{Author, Case, ChildState, Decision, Detail, EventKind, Scope, codes_of};
 use crate::domain::ids::Digest;
 use crate::domain::party::{DfeCode, Organisation, Party, SchoolId};
 
@@ -159,7 +159,11 @@ impl Case {
         let codes = codes_of(kind);
         let code_fits = match event.code {
             None => codes.is_empty(),
-            Some(code) => codes.iter().any(|(known, _)| *known == code),
+            Some(code) => {
+                let decision = Decision::from_code(code).filter(|_| kind == EventKind::Decided);
+                codes.iter().any(|(known, _)| *known == code)
+                    && decision.is_none_or(|decision| decision.fits(self.allegation))
+            }
         };
         if !code_fits {
             return Err(Illegal::Code);

@@ -63,6 +63,10 @@ area, open case), and one that a transfer is proposed to, until it declines. A d
 acknowledgement; a transfer makes every child that is not closed the new holder's to decide. A new version of the
 referral opens closed cases again. After `misidentified` nothing follows.
 
+About an allegation against an adult who works with children (LADO) only its sender and the designated officers that the
+directory lists may speak, each with a certificate of their own; decided is `allegation_meeting`, `employer_investigates`,
+`low_level_concern`, `advice` or `other_authority`, and the first three of nothing else.
+
 Most threads begin with a referral (R). Three kinds of event begin one themselves, under an id that nobody has used
 and with `seen` 0: a notice (N) of an authority, which is its holder, to one school (`school`); a consultation (C) of
 a school with an authority (`to`), which is its holder; a hand-over (H), which a school alone records and sees.

@@ -87,6 +87,8 @@ pub struct Case {
     pub(super) children: Vec<ChildState>,
     /// Whether the entry in `children` is the matter of a referral about no child.
     pub(super) no_child: bool,
+    /// Whether it is an allegation about an adult, with decisions of its own.
+    pub(super) allegation: bool,
     pub(super) proposal: Option<Proposal>,
     /// Who a transfer was proposed to, ever: they may speak about who is responsible.
     pub(super) asked: BTreeSet<DfeCode>,
@@ -113,6 +115,7 @@ impl Case {
             desks: BTreeMap::from([(holder, Desk::default())]),
             children: vec![ChildState::Undecided; children.max(1)],
             no_child: children == 0,
+            allegation: false,
             proposal: None,
             asked: BTreeSet::new(),
             declines: 0,
@@ -123,6 +126,12 @@ impl Case {
             unanswered: BTreeMap::new(),
             unread: BTreeMap::new(),
         }
+    }
+
+    /// It is an allegation about an adult who works with children (LADO).
+    pub fn of_allegation(mut self) -> Self {
+        self.allegation = true;
+        self
     }
 
     /// A thread between `school` and `authority` that an event begins, before that event. Nothing is

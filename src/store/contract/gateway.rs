@@ -181,6 +181,17 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// lease lasts.
     fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>>;
 
+    /// Takes the lease of one delivery from whoever has it, for its authority that comes with a receipt or
+    /// has a word to say about it, however late: a receipt outranks a lease. Not an attempt, so the number
+    /// of attempts stays (at least 1). `None` if it is delivered, by hand, erased or unknown.
+    fn lease_again(
+        &self,
+        delivery: DeliveryId,
+        holder: String,
+        now: Timestamp,
+        lease_ms: i64,
+    ) -> Pending<'_, Option<LeasedDelivery>>;
+
     /// Ends a lease with the authority's receipt: stores both tokens, moves the head and settles
     /// the delivery, in one transaction.
     fn delivered(
@@ -215,6 +226,9 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// When the next delivery to anyone but `excluded` falls due (or its lease runs out); may lie in
     /// the past. `None` if nothing is open.
     fn next_due(&self, excluded: Vec<DfeCode>) -> Pending<'_, Option<Timestamp>>;
+
+    /// The same for one authority alone.
+    fn next_due_of(&self, authority: DfeCode) -> Pending<'_, Option<Timestamp>>;
 
     /// Where the thread of a referral stands.
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>>;

@@ -377,7 +377,7 @@ pub(super) async fn counts(session: &Session, now: Timestamp) -> Result<Counts, 
 /// The urgencies and authorities that have open deliveries: one step into the index for each, however
 /// many deliveries wait. Begins a statement that goes on with `waited (urgency, authority)`.
 macro_rules! waited {
-    ($rest:literal) => {
+    ($rest:expr) => {
         concat!(
             "WITH RECURSIVE waited (urgency, authority) AS (
                 (SELECT urgency, authority FROM deliveries WHERE due_at IS NOT NULL
@@ -408,6 +408,20 @@ pub(super) async fn next_due(
     );
     let excluded: Vec<&str> = excluded.iter().map(DfeCode::as_str).collect();
     let row = session.one(FIND, &[&excluded]).await?;
+    Ok(rows::time_or_none(&row, 0)?)
+}
+
+/// The same for one authority: one step into the index per urgency.
+pub(super) async fn next_due_of(
+    session: &Session,
+    authority: DfeCode,
+) -> Result<Option<Timestamp>, Trouble> {
+    const FIND: &str = "
+        SELECT min(d.due_at) FROM generate_series(0, 3) u CROSS JOIN LATERAL (
+            SELECT due_at FROM deliveries
+            WHERE due_at IS NOT NULL AND urgency = u AND authority = $1
+            ORDER BY due_at LIMIT 1) d";
+    let row = session.one(FIND, &[&authority.as_str()]).await?;
     Ok(rows::time_or_none(&row, 0)?)
 }
 

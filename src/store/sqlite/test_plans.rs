@@ -62,6 +62,7 @@ fn statements() -> Vec<String> {
         read::DELIVERIES_OF,
         read::DOCUMENTS,
         deliveries::CAUSE,
+        deliveries::AGAIN,
         EVENT,
         EVENTS,
         HOLDER,
@@ -96,6 +97,9 @@ fn steps(conn: &Connection, sql: &str, owner: i64) -> (i32, i32) {
         vec![r, of("sha256", "events")]
     } else if sql == deliveries::CAUSE {
         vec![r, Value::Integer(2)]
+    } else if sql == deliveries::AGAIN {
+        let token = Value::Blob(vec![1; 16]);
+        vec![Value::Integer(2 * owner), at.clone(), token, Value::Text("one".into()), at]
     } else if sql == thread::MOVE {
         vec![r, Value::Integer(4), Value::Blob(vec![1; 32]), Value::Null, at]
     } else if sql == thread::DUE {

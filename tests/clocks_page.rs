@@ -72,6 +72,7 @@ fn school() -> SchoolCalendar {
         half_days: vec![(date("Fri 18 Dec 2026"), 12 * 60 + 30)],
         closures: vec![(date("Mon 30 Nov 2026"), date("Tue 1 Dec 2026"))],
         home_time: Some(15 * 60 + 15),
+        opens: None,
     }
 }
 

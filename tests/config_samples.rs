@@ -5,9 +5,10 @@ use std::path::Path;
 
 use ecaf::config::{Kind, Settings, parse};
 
-const SAMPLES: [(&str, Kind); 4] = [
+const SAMPLES: [(&str, Kind); 5] = [
     ("gateway", Kind::Gateway),
     ("authority", Kind::Authority),
+    ("authority-collects", Kind::Authority),
     ("school", Kind::School),
     ("worker", Kind::Worker),
 ];

@@ -24,7 +24,7 @@ use exchange_support::story::{
 };
 use exchange_support::{Document, HACKNEY, HARINGEY, NEWHAM, Proof};
 use http::HeaderValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 impl Story {
     async fn events(&self, member: &Member) -> Vec<String> {
@@ -495,7 +495,7 @@ async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
     let again = submit(school, &composed, |_, _| ()).await.unwrap();
     assert_eq!((again.new, again.accepted_sha256), (false, receipt.accepted_sha256));
     let state = look(school, id).await.unwrap();
-    assert_eq!((state.version, state.children), (2, vec!["undecided".to_owned()]));
+    assert_eq!((state.version, state.children), (Some(2), vec!["undecided".to_owned()]));
     exchange_support::eventually("the supplement", async || {
         let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
         let entries = story.authority.station.store.inbox(filter).await.unwrap();

@@ -3,10 +3,12 @@
 
 mod exchange_support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ecaf::domain::case::EventKind;
+use ecaf::http::{ClientFault, Fields, Line, Reply};
 use ecaf::party::look::NotSeen;
 use ecaf::party::member::Member;
 use ecaf::party::poll::{News, Stream};
@@ -14,31 +16,23 @@ use ecaf::party::say::{Saying, say};
 use exchange_support::HACKNEY;
 use exchange_support::inside::{Gateway, eager};
 use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage};
-use exchange_support::story::Story;
+use exchange_support::story::{Story, acknowledgement};
 use http::HeaderValue;
+use http::Method;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 impl Story {
     async fn says(&self, kind: EventKind, document: Option<Value>) {
-        let saying = Saying {
-            kind,
-            code: None,
-            children: Vec::new(),
-            answers: None,
-            to: None,
-            stage: None,
-            happened_at: None,
-            detail: document.map(|d| d.as_object().unwrap().clone()),
+        let saying = match document {
+            Some(document) => Saying::with(kind, document),
+            None => Saying::of(kind),
         };
         say(&self.worker, self.id(), &saying).await.unwrap_or_else(|not| panic!("{not:?}"));
     }
 
     async fn acknowledges(&self) {
-        let worker =
-            json!({"name": "Ada Example", "role": "Social worker", "phone": "01632 960123"});
-        let document = json!({"worker": worker, "reference": "HGY-2026-000001"});
-        self.says(EventKind::Acknowledged, Some(document)).await;
+        say(&self.worker, self.id(), &acknowledgement()).await.unwrap();
     }
 }
 
@@ -146,6 +140,40 @@ async fn a_poll_that_waits_is_answered_when_something_comes() {
     assert_eq!(batch.news[0].event, "opened");
 }
 
+/// A line that answers everything but the second certificate that is asked for.
+struct Cut {
+    whole: Box<dyn Line>,
+    certificates: AtomicUsize,
+}
+
+impl Line for Cut {
+    fn send<'a>(&'a self, method: Method, path: &'a str, fields: Fields, body: Bytes) -> Reply<'a> {
+        if path.starts_with("/v1/certificates/")
+            && self.certificates.fetch_add(1, Ordering::Relaxed) == 1
+        {
+            return Box::pin(async { Err(ClientFault::Unreachable) });
+        }
+        self.whole.send(method, path, fields, body)
+    }
+}
+
+/// The way to the gateway breaks in the middle of a batch: what was read of it and never shown is not
+/// acknowledged, and comes again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_and_not_shown_comes_again() {
+    let mut story = Story::stored().await;
+    story.says(EventKind::Opened, None).await;
+    story.acknowledges().await;
+    let mut school = story.stage.schools.remove(MARSH_LANE);
+    waiting(&school, "another", 7).await;
+    let whole = school.client;
+    school.client = Box::new(Cut { whole, certificates: AtomicUsize::new(0) });
+    let mut stream = Stream::new(&school, "mis".into());
+    assert!(stream.next(true).await.is_err(), "the line is not cut");
+    let all = told(&mut stream, 4).await;
+    assert_eq!(all, ["accepted", "delivered", "opened", "acknowledged"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_stops_lets_go_of_those_who_wait() {
     let story = Story::stored().await;
@@ -178,18 +206,8 @@ async fn a_token_that_may_no_longer_be_seen_is_passed_over() {
     let story = Story::stored().await;
     story.says(EventKind::Opened, None).await;
     waiting(story.school(), "before", 5).await;
-    let wrong_child = Saying {
-        kind: EventKind::Misidentified,
-        code: ecaf::domain::case::codes_of(EventKind::Misidentified)
-            .first()
-            .map(|(code, _)| (*code).to_owned()),
-        children: Vec::new(),
-        answers: None,
-        to: None,
-        stage: None,
-        happened_at: None,
-        detail: None,
-    };
+    let wrong_child =
+        Saying { code: Some("wrong_child".into()), ..Saying::of(EventKind::Misidentified) };
     say(story.school(), story.id(), &wrong_child).await.unwrap_or_else(|not| panic!("{not:?}"));
     // Receipt, delivery with its record, and the tombstone with its record: the opening is hidden.
     let mut stream = Stream::new(story.school(), "after".into());

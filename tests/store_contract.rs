@@ -50,6 +50,8 @@ run_against! {
         a_dropped_caller_changes_nothing_about_the_promise,
         the_most_urgent_and_longest_due_come_first,
         no_delivery_is_leased_twice,
+        an_authority_that_collects_gets_its_own,
+        a_receipt_outranks_a_lease,
         a_leased_delivery_carries_the_stored_bytes,
         a_late_worker_changes_nothing,
         a_receipt_settles_its_delivery_once,
@@ -418,6 +420,70 @@ async fn a_receipt_settles_its_delivery_once(store: Arc<dyn GatewayStore>) {
     assert!(store.chain(chain(&author).x5t).await.unwrap().is_some());
     assert_eq!(store.next_due(vec![]).await, Ok(None));
     assert_eq!(store.replay(DeliverySelector::All, at(2_000)).await, Ok(0));
+}
+
+async fn an_authority_that_collects_gets_its_own(store: Arc<dyn GatewayStore>) {
+    // n is also the time at which it was recorded; 9, 3 and 12 go to authority 0, urgency is n % 4.
+    for n in [11, 3, 8, 12, 5, 1, 4, 9] {
+        commit(&store, &acceptance(n)).await;
+    }
+    assert_eq!(store.next_due_of(authority(0)).await, Ok(Some(at(3))));
+    let only = |now, limit| LeaseRequest {
+        only: Some(authority(0)),
+        // Whoever collects is left alone by those who bring.
+        excluded: vec![authority(0)],
+        ..lease_request(at(now), limit)
+    };
+    let times = async |request| {
+        let leased = store.lease_deliveries(request).await.unwrap();
+        leased.iter().map(|d| d.recorded_at.since(NOON)).collect::<Vec<_>>()
+    };
+    assert_eq!(times(only(10, 1)).await, [9], "the most urgent of those due");
+    assert_eq!(times(only(10, 8)).await, [3]);
+    assert_eq!(times(only(10, 8)).await, [0i64; 0], "leased, or not due");
+    assert_eq!(store.next_due_of(authority(0)).await, Ok(Some(at(12))));
+    assert_eq!(times(only(12, 8)).await, [12]);
+    let mut bringing = lease_request(at(20), 9);
+    bringing.excluded = vec![authority(0)];
+    assert_eq!(times(bringing).await, [4, 8, 1, 5, 11], "the others' are still there");
+    assert_eq!(store.next_due_of(authority(99)).await, Ok(None));
+    // What two collectors at once get is not shared, as with workers.
+    let later = 40_000;
+    let (one, two) = tokio::join!(times(only(later, 2)), times(only(later, 2)));
+    let mut all = [one, two].concat();
+    all.sort_unstable();
+    assert_eq!(all, [3, 9, 12], "each lease ran out, and each is leased once");
+}
+
+async fn a_receipt_outranks_a_lease(store: Arc<dyn GatewayStore>) {
+    let a = acceptance(1);
+    commit(&store, &a).await;
+    let mine = lease_one(&store, 1_000).await;
+    let again = |id, now| store.lease_again(id, "london-2".into(), at(now), 30_000);
+    // While another has it, after it ran out, and after it was given up.
+    let taken = again(mine.lease.delivery, 2_000).await.unwrap().unwrap();
+    assert_eq!((taken.lease.attempt, taken.lease.expires_at), (1, at(32_000)), "no attempt");
+    assert_eq!((taken.first_tried_at, &taken.document), (at(1_000), &a.document));
+    let late = receipt(&mine, mine.head, at(2_100));
+    assert_eq!(store.delivered(mine.lease, late, at(2_100)).await, Ok(Settled::LeaseLost));
+    assert_eq!(store.gave_up(taken.lease, "refused", at(2_200)).await, Ok(Settled::Done));
+    let taken = again(taken.lease.delivery, 90_000).await.unwrap().unwrap();
+    let tokens = receipt(&taken, taken.head, at(90_100));
+    assert_eq!(store.delivered(taken.lease, tokens, at(90_100)).await, Ok(Settled::Done));
+    assert!(again(taken.lease.delivery, 91_000).await.unwrap().is_none(), "it is settled");
+    assert!(again(DeliveryId(999_999), 91_000).await.unwrap().is_none(), "there is none");
+    // One that nobody tried yet, and one that is by hand.
+    commit(&store, &acceptance(2)).await;
+    let second = store.timeline(referral_id(2)).await.unwrap().unwrap().deliveries.remove(0).id;
+    let taken = again(second, 92_000).await.unwrap().unwrap();
+    assert_eq!((taken.lease.attempt, taken.first_tried_at), (1, at(92_000)));
+    assert_eq!(store.gave_up(taken.lease, "refused", at(92_100)).await, Ok(Settled::Done));
+    assert_eq!(store.by_hand(second, at(92_200)).await, Ok(true));
+    assert!(again(second, 93_000).await.unwrap().is_none());
+    assert_eq!(
+        store.lease_again(second, String::new(), at(1), 0).await.err(),
+        Some(StoreFault::Misuse)
+    );
 }
 
 async fn a_moved_head_keeps_the_lease(store: Arc<dyn GatewayStore>) {

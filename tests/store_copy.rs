@@ -21,6 +21,8 @@ use store_support::*;
 
 /// More than one batch of every kind of row.
 const REFERRALS: u64 = 300;
+/// Threads that an event began.
+const BEGUN: std::ops::Range<u64> = 1_000..1_003;
 
 fn open_sqlite(path: &Path) -> Result<Arc<dyn GatewayStore>, StoreFault> {
     let entropy = Arc::new(SystemEntropy::default());
@@ -50,6 +52,9 @@ async fn fill(path: &Path) {
         said.case = (n % 4 == 0).then_some(CaseChange::Closed);
         assert_eq!(store.append(said).await, Ok(AppendOutcome::Committed));
     }
+    for n in BEGUN {
+        assert_eq!(store.append(opening(n, "notice")).await, Ok(AppendOutcome::Committed));
+    }
     let erasure = Erasure { at: NOON, why: ErasureReason::Misidentified };
     let gone = store.wrapped_of(referral_id(ERASED)).await.unwrap();
     let gone = gone.into_iter().map(|d| (d.id, d.wrapped)).collect();
@@ -77,7 +82,7 @@ const ERASED: u64 = 5;
 /// Every thread, and every detail.
 async fn threads(store: &dyn GatewayStore) -> Vec<(Thread, Vec<Document>)> {
     let mut all = Vec::new();
-    for n in 0..REFERRALS {
+    for n in (0..REFERRALS).chain(BEGUN) {
         let thread = store.thread(referral_id(n)).await.unwrap().unwrap();
         let mut details = Vec::new();
         for detail in thread.events.iter().filter_map(|event| event.detail) {
@@ -132,7 +137,7 @@ async fn a_gateways_store_goes_to_postgresql_and_back() {
     let owner = server.settings(&database, OWNER);
 
     let before = threads(open_sqlite(&old).unwrap().as_ref()).await;
-    assert_eq!(before.iter().filter(|(_, details)| !details.is_empty()).count(), 40);
+    assert_eq!(before.iter().filter(|(_, details)| !details.is_empty()).count(), 43);
     let source = SqliteCopy::source(&Settings::owner(&old), TABLES).unwrap();
     assert_eq!(open_sqlite(&old).err(), Some(StoreFault::InUse), "written to while it is copied");
     for step in [0, 2, 5, 9] {

@@ -59,6 +59,11 @@ async fn all_about(store: &PostgresGateway, n: u64) {
     assert!(matches!(again, AppendOutcome::Already(_)));
     let moved = store.append(event(n, "late", head_of(&a))).await;
     assert_eq!(moved, Ok(AppendOutcome::HeadMoved(head_after(&disputed))));
+    let notice = opening(n + 50, "notice");
+    assert_eq!(store.append(notice.clone()).await, Ok(AppendOutcome::Committed));
+    let again = store.append(notice.clone()).await.unwrap();
+    assert!(matches!(again, AppendOutcome::Already(_)));
+    assert_eq!(store.look_up(&a.sender, notice.referral_id, 1).await, Ok(Seen::Foreign));
 
     let thread = store.thread(a.referral_id).await.unwrap().unwrap();
     assert_eq!((thread.events.len(), thread.deliveries.len()), (2, 2));

@@ -285,7 +285,7 @@ async fn migrations_run_once_and_only_known_databases_are_opened() {
     assert!(open(&gateway).await.is_ok());
     assert_eq!(migrate(&owner, Kind::Authority).await, Err(StoreFault::NotAStore));
     blocking(|| server.sql("fresh", "UPDATE ecaf.store SET version = 99"));
-    let newer = StoreFault::UnknownSchema { found: 99, known: 3 };
+    let newer = StoreFault::UnknownSchema { found: 99, known: 4 };
     assert_eq!(open(&gateway).await.err(), Some(newer));
     assert_eq!(migrate(&owner, Kind::Gateway).await, Err(newer));
     let nowhere = Settings { database: "nowhere".into(), ..gateway };

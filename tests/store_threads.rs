@@ -62,6 +62,10 @@ run_against! {
         what_is_proposed_of_an_erased_version_is_never_sent,
         the_same_bytes_are_read_while_they_are_kept_anywhere,
         clocks_are_looked_at_when_they_are_due,
+        an_event_begins_a_thread,
+        an_opening_out_of_form_stores_nothing,
+        of_many_openings_one_begins,
+        a_thread_without_a_referral_is_erased_like_one,
     ]
 }
 
@@ -694,6 +698,9 @@ async fn clocks_are_looked_at_when_they_are_due(store: Store) {
     assert_eq!((due(49_999, 9).await, due(50_000, 9).await), (vec![], vec![a]));
 }
 
+const BEGUN_BY: &str = "UPDATE referrals SET sender = 'authority/209'
+    WHERE ref = (SELECT max(ref) FROM referrals)";
+
 /// What somebody changed who has the database is found, and what it says is named.
 async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
     for n in 0..2 {
@@ -702,8 +709,9 @@ async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
         let second = event(n, "acknowledged", commit(store, &opened).await);
         commit(store, &second).await;
     }
+    commit(store, &opening(9, "notice")).await;
     let report = GatewayStore::check(store.as_ref()).await.unwrap();
-    assert_eq!((report.problems, report.documents, report.erased), (vec![], 6, 0));
+    assert_eq!((report.problems, report.documents, report.erased), (vec![], 7, 0));
     let of = |position: u32| {
         format!(
             "(SELECT document FROM events WHERE position = {position}
@@ -722,9 +730,11 @@ async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
         (&*moved, detail, 1),
         ("UPDATE events SET detail_sha256 = sha256 WHERE position = 2", detail, 2),
         ("UPDATE events SET sha256 = detail_sha256 WHERE position = 3", "has a token or record", 2),
-        ("UPDATE referrals SET holder = '209'", "has another holder than its last", 2),
+        ("UPDATE referrals SET holder = '209'", "has another holder than its beginning", 3),
+        (BEGUN_BY, "does not belong to the author of the event that began it", 1),
         ("UPDATE deliveries SET called_by = 9", "is called for by an event that is not", 2),
         ("DELETE FROM events WHERE position = 3", "is in no thread, or twice", 4),
+        ("DELETE FROM events WHERE position = 1", "neither one nor an event that began it", 1),
     ];
     for (sql, expected, count) in cases {
         spoil(sql);
@@ -758,4 +768,150 @@ async fn a_check_finds_changed_events_on_postgresql() {
         tokio::task::block_in_place(|| server.sql(&name, &sql));
     })
     .await;
+}
+
+async fn an_event_begins_a_thread(store: Store) {
+    let notice = opening(1, "notice");
+    let a = acceptance(1);
+    let author = Organisation::Authority(a.authority);
+    // In a thread that is not there, only what begins one is recorded.
+    let stray = Head { position: 1, digest: digest("a head") };
+    assert_eq!(store.append(event(1, "notice", stray)).await, Ok(AppendOutcome::Unknown));
+    let head = commit(&store, &notice).await;
+    assert_eq!(head.position, 1);
+    let now = thread(&store, 1).await;
+    assert_eq!((&now.sender, now.head, now.holder), (&author, head, a.authority));
+    assert_eq!(now.events, [stored(&notice)]);
+    assert!(now.versions.is_empty() && now.deliveries.is_empty());
+    let timeline = store.timeline(a.referral_id).await.unwrap().unwrap();
+    assert_eq!((&timeline.sender, timeline.holder), (&author, a.authority));
+    let kinds: Vec<_> = timeline.tokens.iter().map(|token| (token.kind, token.position)).collect();
+    assert_eq!(kinds, [(TokenKind::Event, None), (TokenKind::Recorded, Some(1))]);
+    assert!(read(&store, &notice).await.kept().is_some());
+    for new in [&notice.event, &notice.recorded] {
+        assert!(store.token(a.referral_id, new.token.sha256).await.unwrap().is_some());
+    }
+    assert_eq!(store.due_referrals(at(30_000), 9).await, Ok(vec![a.referral_id]));
+    // The same once more, signed anew by us: the first record. Another one: the id is taken.
+    let already = Ok(AppendOutcome::Already(Box::new(stored(&notice))));
+    let again = again_after(&notice, 1, "notice once more", Head::START);
+    assert_eq!(store.append(again).await, already);
+    assert_eq!(store.append(opening(1, "other")).await, Ok(AppendOutcome::HeadMoved(head)));
+    // No referral takes it, neither its author's nor another's; and none is told of it.
+    for (sender, version) in [(&a.sender, 1), (&author, 1), (&a.sender, 2)] {
+        let seen = store.look_up(sender, a.referral_id, version).await;
+        assert_eq!(seen, Ok(Seen::Foreign));
+    }
+    let mut own = a.clone();
+    own.sender = author.clone();
+    for sent in [a.clone(), own, next_version(1, 2, &a, head)] {
+        assert_eq!(store.accept(sent).await, Ok(AcceptOutcome::Foreign));
+    }
+    // Nor does an opening take a referral's.
+    let referral = accepted(&store, 2).await;
+    let taken = store.append(opening(2, "notice")).await;
+    assert_eq!(taken, Ok(AppendOutcome::HeadMoved(head_of(&referral))));
+    // It goes on like any other.
+    let second = event(1, "a question", head);
+    let head = commit(&store, &second).await;
+    assert_eq!(store.append(notice.clone()).await, already);
+    let now = thread(&store, 1).await;
+    assert_eq!((now.events, now.head), (vec![stored(&notice), stored(&second)], head));
+    let fence = store.acquire("sequencer", "a".into(), at(1), 9).await.unwrap().unwrap();
+    store.sequence(&fence, 100, at(1)).await.unwrap();
+    let feed = store.feed(&author, 0, 100).await.unwrap();
+    assert_eq!(feed.iter().filter(|entry| entry.referral_id == a.referral_id).count(), 4);
+}
+
+async fn an_opening_out_of_form_stores_nothing(store: Store) {
+    let spoil: [fn(&mut Append); 7] = [
+        |e| e.holder = None,
+        |e| e.opener = None,
+        |e| e.after.position = 1,
+        |e| e.case = Some(CaseChange::Closed),
+        |e| e.deliveries = proposal(1, "x", authority(7), e.after).deliveries,
+        |e| e.event.token.kind = TokenKind::Submission,
+        |e| e.event.token.x5t = digest("a chain that nobody has seen"),
+    ];
+    for (n, spoil) in (0..).zip(spoil) {
+        let mut bad = opening(n, "notice");
+        spoil(&mut bad);
+        let (bad, good) = tokio::join!(store.append(bad), store.append(opening(100 + n, "notice")));
+        assert_eq!(bad, Err(StoreFault::Misuse), "case {n}");
+        assert_eq!(good, Ok(AppendOutcome::Committed));
+        assert_eq!(store.thread(referral_id(n)).await, Ok(None), "case {n}");
+        assert_eq!(store.append(opening(n, "notice")).await, Ok(AppendOutcome::Committed));
+    }
+}
+
+/// Twins and others at once under one id, and a referral among them: one thread, told alike to all.
+async fn of_many_openings_one_begins(store: Store) {
+    for n in 0..8 {
+        let mut tasks = JoinSet::new();
+        for task in 0..6u64 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                let what = format!("notice {}", task / 2);
+                let mine =
+                    again_after(&opening(n, &what), n, &format!("{what} by {task}"), Head::START);
+                (mine.clone(), store.append(mine).await.unwrap())
+            });
+        }
+        let race = {
+            let store = store.clone();
+            async move { store.accept(acceptance(n)).await }
+        };
+        let (answers, accepted) = tokio::join!(tasks.join_all(), race);
+        let is_referral = accepted == Ok(AcceptOutcome::Committed);
+        assert!(is_referral || accepted == Ok(AcceptOutcome::Foreign), "{accepted:?}");
+        let now = thread(&store, n).await;
+        assert_eq!(now.head.position, 1);
+        assert_eq!(
+            (now.events.len(), now.versions.len()),
+            if is_referral { (0, 1) } else { (1, 0) }
+        );
+        let committed = answers.iter().filter(|(_, told)| *told == AppendOutcome::Committed);
+        assert_eq!(committed.count(), usize::from(!is_referral));
+        for (mine, told) in answers {
+            match told {
+                AppendOutcome::Committed => assert_eq!(now.events, [stored(&mine)]),
+                AppendOutcome::Already(stored) => assert_eq!(now.events, [*stored]),
+                AppendOutcome::HeadMoved(head) => assert_eq!(head, now.head),
+                AppendOutcome::Unknown => panic!("it begins a thread"),
+            }
+        }
+    }
+}
+
+async fn a_thread_without_a_referral_is_erased_like_one(store: Store) {
+    let notice = opening(1, "notice");
+    let mut closed = event(1, "closed", commit(&store, &notice).await);
+    closed.case = Some(CaseChange::Closed);
+    let [used] = store.keys_in_use().await.unwrap()[..] else { panic!("one key") };
+    let [open] = &store.wrapped_under(used.key_id, None, 9).await.unwrap()[..] else {
+        panic!("one document")
+    };
+    assert_eq!(open.place, Place::detail(notice.referral_id, 1, sha256_of(&notice)));
+    assert_eq!((open.facts.unsettled, open.facts.closed_at), (0, None));
+    assert_eq!(open.facts.may_be_erased(), Err(KeptBecause::Open));
+    commit(&store, &closed).await;
+    let there = wrapped(&store, 1).await;
+    assert_eq!(there.len(), 2);
+    for d in there.values() {
+        assert_eq!(d.facts.closed_at, Some(closed.recorded_at));
+        assert_eq!(d.facts.may_be_erased(), Ok(()), "{:?}", d.place);
+    }
+    let hold = Hold { referral_id: notice.referral_id, code: "inquiry".into(), placed_at: at(1) };
+    assert_eq!(store.hold(hold).await, Ok(true));
+    assert!(wrapped(&store, 1).await.values().all(|d| d.facts.holds == 1));
+    assert_eq!(store.release_hold(notice.referral_id, "inquiry".into()).await, Ok(true));
+    let all = there.into_values().map(|d| (d.id, d.wrapped)).collect();
+    assert_eq!(store.purge(all, ERASED, at(20_000)).await, Ok(2));
+    assert_eq!(read(&store, &notice).await, Document::Erased(ERASED));
+    let now = thread(&store, 1).await;
+    assert!(now.events.iter().all(|event| event.detail.unwrap().erased == Some(ERASED)));
+    let Ok(AppendOutcome::Already(before)) = store.append(notice.clone()).await else {
+        panic!("its record is kept")
+    };
+    assert_eq!(before.recorded.token, notice.recorded.token);
 }

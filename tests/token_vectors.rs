@@ -12,6 +12,8 @@ mod exchange;
 mod file;
 #[path = "token_vectors/form.rs"]
 mod form;
+#[path = "token_vectors/openings.rs"]
+mod openings;
 #[path = "token_vectors/proofs.rs"]
 mod proofs;
 #[path = "token_vectors/properties.rs"]

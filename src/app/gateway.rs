@@ -89,7 +89,8 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
         &[Role::School, Role::Authority, Role::Gateway, Role::Operator],
     )
     .map_err(|f| AppFault::new("TLS", f))?;
-    let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
+    let deliver = delivery_settings(&settings);
+    let api = Api::new(Arc::clone(&exchange), settings.limits.body_bytes).with_retry(deliver.retry);
     let service = Service {
         limits: fit_to_open_files(&settings.limits.listener),
         ..Service::new(Arc::new(api), Arc::clone(&entropy))
@@ -119,7 +120,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let mut deliveries = tokio::spawn(deliver::run(
         Arc::clone(&exchange),
         courier,
-        delivery_settings(&settings),
+        deliver,
         worker.clone(),
         stopping.clone(),
     ));

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::domain::party::Organisation;
+use crate::domain::party::{Organisation, Party};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 use crate::http::Request;
 use crate::protocol::jws::Unverified;
+use crate::protocol::mailbox::ClaimedDispatch;
 use crate::protocol::signing::{Signed, SigningFault, SigningIdentity};
 use crate::protocol::tokens::{Audience, Delivered, DispatchNote};
 use crate::protocol::trust::{Chain, Purpose};
@@ -14,6 +15,7 @@ use crate::store::{
     Dispatch, DispatchKey, ReceiveOutcome, SeenChain, SeenCrl, StoreFault, StoredDispatch, Token,
     TokenKind,
 };
+use crate::telemetry::metric;
 
 use super::receive::Received;
 use super::station::Station;
@@ -30,6 +32,9 @@ pub const OTHER_BYTES: Rule = Rule {
 pub struct Receipt {
     /// The `delivered` token: the same bytes for the same dispatch.
     pub delivered: String,
+    /// The chain of its signer, in the form of `Ecaf-Certificates`. A receipt from before a renewal names
+    /// the certificate of then.
+    pub certificates: String,
     /// Whether this very request brought it.
     pub new: bool,
 }
@@ -65,10 +70,37 @@ impl From<SigningFault> for Trouble {
     }
 }
 
-/// Receives one dispatch.
+impl Trouble {
+    /// The rule that was broken, or the word for our fault.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Trouble::Refused(refusal) => refusal.rule().map_or("unspecified", |rule| rule.id),
+            Trouble::Store(fault) => fault.label(),
+            Trouble::Signing(_) => "signing",
+            Trouble::OwnCertificate(rule) => rule,
+        }
+    }
+}
+
+/// Receives one dispatch that a gateway brings.
 pub async fn receive(station: &Station, request: &Request) -> Result<Receipt, Trouble> {
     let (directory, _) = station.directory.usable(station.now())?;
     let received = Received::take(request, Arc::clone(directory.directory()), &station.cache)?;
+    take(station, received).await
+}
+
+/// Receives one dispatch that was claimed from `gateway`.
+pub async fn collect(
+    station: &Station,
+    dispatch: &ClaimedDispatch,
+    gateway: &Party,
+) -> Result<Receipt, Trouble> {
+    let (directory, _) = station.directory.usable(station.now())?;
+    let directory = Arc::clone(directory.directory());
+    take(station, Received::collected(dispatch, gateway, directory, &station.cache)?).await
+}
+
+async fn take(station: &Station, received: Received) -> Result<Receipt, Trouble> {
     let noted = Noted::verify(received, station)?;
     let key = DispatchKey {
         referral_id: noted.referral_id,
@@ -161,7 +193,11 @@ async fn store(
     // A crash before the commit: the gateway gets no receipt and brings it again. After it: the
     // gateway brings it again and gets the stored receipt.
     match station.store.receive(dispatch).await? {
-        ReceiveOutcome::Stored => Ok(Receipt { delivered: signed.jws, new: true }),
+        ReceiveOutcome::Stored => {
+            metrics::counter!(metric::DISPATCHES_STORED).increment(1);
+            let certificates = identity.chain().to_header();
+            Ok(Receipt { delivered: signed.jws, certificates, new: true })
+        }
         ReceiveOutcome::Already(stored) => before(station, noted, stored).await,
         ReceiveOutcome::OtherBytes(_) => Err(other_bytes()),
     }
@@ -222,7 +258,20 @@ async fn before(
         true => sign(station, noted, &identity, stored.reference, stored.received_at)?.jws,
         false => stored.delivered,
     };
-    Ok(Receipt { delivered, new: false })
+    let certificates = chain_of(station, &delivered).await?;
+    Ok(Receipt { delivered, certificates, new: false })
+}
+
+/// The chain of one of our receipts.
+async fn chain_of(station: &Station, token: &str) -> Result<String, Trouble> {
+    let identity = station.signing.load_full();
+    match Unverified::parse(token).ok().map(|t| t.x5t()) {
+        Some(x5t) if x5t != identity.x5t() => {
+            let chain = station.store.chain(x5t).await?.and_then(Chain::new);
+            Ok(chain.map(|c| c.to_header()).unwrap_or_default())
+        }
+        _ => Ok(identity.chain().to_header()),
+    }
 }
 
 fn other_bytes() -> Trouble {

@@ -12,10 +12,8 @@ use crate::domain::ids::ReferralId;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::http::{Answer, Handler, Request, Response};
 use crate::protocol::hash::sha256;
-use crate::protocol::jws::Unverified;
 use crate::protocol::message::DispatchAnswer;
 use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, status};
-use crate::protocol::trust::Chain;
 
 /// A fault of the authority's own.
 pub const OUR_FAULT: Rule = Rule {
@@ -38,28 +36,11 @@ impl Api {
 
     async fn dispatches(&self, request: &Request) -> Result<Response, Trouble> {
         let receipt = answer::receive(&self.station, request).await?;
-        let answer = DispatchAnswer {
-            certificates: self.chain_of(&receipt.delivered).await?,
-            delivered: receipt.delivered,
-        };
-        if receipt.new {
-            metrics::counter!(metric::DISPATCHES_STORED).increment(1);
-        }
         let status = if receipt.new { StatusCode::CREATED } else { StatusCode::OK };
+        let (delivered, certificates) = (receipt.delivered, receipt.certificates);
+        let answer = DispatchAnswer { delivered, certificates };
         let body = serde_json::to_vec(&answer).unwrap_or_default();
         Ok(Response::new(status, "application/json", body))
-    }
-
-    /// The chain of one of our receipts; one from before a renewal names the certificate of then.
-    async fn chain_of(&self, token: &str) -> Result<String, Trouble> {
-        let identity = self.station.signing.load_full();
-        match Unverified::parse(token).ok().map(|t| t.x5t()) {
-            Some(x5t) if x5t != identity.x5t() => {
-                let chain = self.station.store.chain(x5t).await?.and_then(Chain::new);
-                Ok(chain.map(|c| c.to_header()).unwrap_or_default())
-            }
-            _ => Ok(identity.chain().to_header()),
-        }
     }
 
     fn trouble(&self, trouble: Trouble, request: &Request) -> Response {

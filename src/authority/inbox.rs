@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::party::Organisation;
-use crate::domain::referral::Urgency;
+use crate::domain::referral::{RequestType, Urgency};
 use crate::protocol::document::{self, Readable};
 use crate::protocol::evidence::{Bundle, ErasedDocument};
 use crate::protocol::json as strict;
@@ -15,6 +15,11 @@ const LARGEST: usize = 16 * 1024 * 1024;
 /// Why we have it, without the proposal that tells one transfer from the next.
 fn purpose(entry: &InboxEntry) -> &str {
     entry.key.purpose.split(' ').next().unwrap_or_default()
+}
+
+/// Whether it is an allegation about staff, which is for designated officers alone.
+pub fn is_allegation(entry: &InboxEntry) -> bool {
+    entry.request_type == RequestType::Lado.as_str()
 }
 
 /// One line of the inbox for other programs.

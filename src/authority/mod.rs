@@ -6,10 +6,12 @@
 //!                   (look-up: received before? the stored receipt)
 //!                -> verify   Verified  submission, acceptance, school, schema
 //!                -> answer   stored, and our signed receipt
+//! a mailbox      -> collect  the same for what is claimed from a gateway; the receipt is posted
 //! ```
 
 pub mod answer;
 pub mod api;
+pub mod collect;
 pub mod inbox;
 pub mod receive;
 pub mod station;

@@ -1,18 +1,24 @@
-//! Step 1: a request of a listed gateway becomes [`Received`]: every part of a dispatch, once.
+//! Step 1: what a listed gateway brings, or gives out of its mailbox, becomes [`Received`]: every part of
+//! a dispatch, once.
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use http::HeaderName;
 
 use crate::domain::directory::Directory;
 use crate::domain::ids::Digest;
-use crate::domain::party::Organisation;
+use crate::domain::party::{Organisation, Party};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::Request;
 use crate::protocol::hash::sha256;
+use crate::protocol::mailbox::ClaimedDispatch;
 use crate::protocol::message::{
-    ACCEPTED, ACCEPTED_CERTIFICATES, CERTIFICATES, PROPOSAL, PROPOSAL_CERTIFICATES, SUBMISSION,
-    SUBMISSION_CERTIFICATES, TOKEN, chain_field, json_body, optional_field, text_field,
+    ACCEPTED, ACCEPTED_CERTIFICATES, CERTIFICATES, HEADER, PROPOSAL, PROPOSAL_CERTIFICATES,
+    SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN, chain_field, chain_text, json_body, optional_field,
+    text_field,
 };
 use crate::protocol::trust::{Chain, VerifiedCache};
 
@@ -45,13 +51,7 @@ impl Received {
         directory: Arc<Directory>,
         cache: &VerifiedCache,
     ) -> Result<Self, Refusal> {
-        let listed = match &request.peer.chain.party().organisation {
-            Organisation::Gateway(name) => directory.gateway(name).is_some(),
-            _ => false,
-        };
-        if !listed {
-            return Err(Refusal::new(Class::Forbidden, Violation::whole(NOT_A_GATEWAY)));
-        }
+        listed(request.peer.chain.party(), &directory)?;
         let headers = &request.headers;
         json_body(headers)?;
         let note_chain = chain_field(headers, &CERTIFICATES, cache)?;
@@ -77,5 +77,47 @@ impl Received {
             document: request.body.clone(),
             directory,
         })
+    }
+
+    /// Takes a dispatch that was claimed from `gateway`'s mailbox, whose certificate proved that name.
+    pub fn collected(
+        dispatch: &ClaimedDispatch,
+        gateway: &Party,
+        directory: Arc<Directory>,
+        cache: &VerifiedCache,
+    ) -> Result<Self, Refusal> {
+        listed(gateway, &directory)?;
+        let document = URL_SAFE_NO_PAD.decode(&dispatch.document);
+        let document = Bytes::from(document.map_err(|_| {
+            Refusal::new(Class::Malformed, Violation::whole(HEADER).with_detail("document"))
+        })?);
+        let chain = |text: &str, name: HeaderName| chain_text(text, &name, cache);
+        let proposal = match &dispatch.proposal {
+            Some(proposal) => {
+                let chain = chain(&proposal.certificates, PROPOSAL_CERTIFICATES)?;
+                Some((proposal.token.clone(), chain))
+            }
+            None => None,
+        };
+        Ok(Self {
+            payload_sha256: sha256(&document),
+            document,
+            note: dispatch.note.clone(),
+            note_chain: chain(&dispatch.certificates, CERTIFICATES)?,
+            submission: dispatch.submission.clone(),
+            submission_chain: chain(&dispatch.submission_certificates, SUBMISSION_CERTIFICATES)?,
+            accepted: dispatch.accepted.clone(),
+            accepted_chain: chain(&dispatch.accepted_certificates, ACCEPTED_CERTIFICATES)?,
+            proposal,
+            directory,
+        })
+    }
+}
+
+/// Dispatches count from any gateway that the directory lists, and from nobody else.
+fn listed(party: &Party, directory: &Directory) -> Result<(), Refusal> {
+    match &party.organisation {
+        Organisation::Gateway(name) if directory.gateway(name).is_some() => Ok(()),
+        _ => Err(Refusal::new(Class::Forbidden, Violation::whole(NOT_A_GATEWAY))),
     }
 }

@@ -12,6 +12,7 @@ use clap::{Subcommand, ValueEnum};
 use super::failure::{Failure, end, print_json, print_table};
 use super::say::Say;
 use crate::app;
+use crate::authority::collect::Collected;
 use crate::authority::inbox;
 use crate::config;
 use crate::domain::ids::ReferralId;
@@ -20,10 +21,11 @@ use crate::protocol::trust::Chain;
 use crate::store::{AuthorityStore, Document, InboxEntry, InboxFilter, InboxItem};
 use crate::telemetry::{self, LogLevel};
 
-/// Run an authority's receiving endpoint, read its inbox, or say something about a referral
+/// Run an authority's receiving endpoint, collect from the gateway, read the inbox, or say something about a referral
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ecaf authority --config authority.toml                 run it; SIGTERM stops, SIGHUP reloads
+  ecaf authority collect --config authority.toml         open no endpoint, collect instead
   ecaf authority inbox list --config authority.toml
   ecaf authority inbox show NEW-2026-000001 --config authority.toml
   ecaf authority inbox export NEW-2026-000001 -o folder --config authority.toml
@@ -39,11 +41,44 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read what was received
-    #[command(subcommand)]
-    Inbox(Inbox),
+    /// Collect referrals from the gateway's mailbox, for an authority that opens no endpoint
+    #[command(
+        after_help = "The directory must say `pull` of this authority, and the configuration where the gateway is
+([gateway], see deploy/authority-collects.toml). Runs until SIGTERM; SIGHUP reloads.
+
+Examples:
+  ecaf authority collect --config authority.toml         run it
+  ecaf authority collect --once --config authority.toml  what there is now; 0 unless something was left
+  ecaf authority collect --once --json --config authority.toml"
+    )]
+    Collect {
+        /// Collect what there is now, and end
+        #[arg(long)]
+        once: bool,
+        /// Print what came of it as JSON
+        #[arg(long, requires = "once")]
+        json: bool,
+    },
+    Inbox(InboxArgs),
     #[command(flatten)]
     Say(Say<true>),
+}
+
+/// Read what was received
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+An allegation about staff (LADO) is listed, shown and exported for a designated officer alone: with --as and the \
+configuration of that person, whose keys must be readable and whom the directory must list.
+
+Examples:
+  ecaf authority inbox list --config authority.toml
+  ecaf authority inbox list --config authority.toml --as lado-worker.toml")]
+struct InboxArgs {
+    /// Who reads: configuration of a designated officer; see deploy/worker.toml
+    #[arg(long = "as", global = true, value_name = "FILE")]
+    reader: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Inbox,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +120,8 @@ pub fn run(args: Args) -> ExitCode {
     let or = |usual: &str| args.config.clone().unwrap_or_else(|| usual.into());
     end(match args.command {
         None => serve(&or("/etc/ecaf/authority.toml")),
+        Some(Command::Collect { once: false, .. }) => collect(&or("/etc/ecaf/authority.toml")),
+        Some(Command::Collect { json, .. }) => once(&or("/etc/ecaf/authority.toml"), json),
         Some(Command::Inbox(command)) => read(&or("/etc/ecaf/authority.toml"), command),
         Some(Command::Say(say)) if say.is_draft() => return say.print_draft(),
         Some(Command::Say(say)) => match config::load_worker(&or("/etc/ecaf/worker.toml")) {
@@ -102,20 +139,72 @@ fn serve(file: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(file: &Path, command: Inbox) -> Result<ExitCode, Failure> {
+fn collect(file: &Path) -> Result<ExitCode, Failure> {
     let settings = config::load_authority(file).map_err(Failure::usage)?;
+    telemetry::init(settings.log.format, LogLevel::default()).map_err(Failure::fault)?;
+    let ran = app::block_on(app::run_collector(settings)).map_err(Failure::fault)?;
+    ran.map_err(Failure::fault)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn once(file: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let settings = config::load_authority(file).map_err(Failure::usage)?;
+    telemetry::init(settings.log.format, LogLevel::default()).map_err(Failure::fault)?;
+    let collected = app::block_on(app::collect_once(settings)).map_err(Failure::fault)?;
+    let collected = collected.map_err(Failure::fault)?.map_err(Failure::fault)?;
+    let Collected { stored, again, not_taken, left } = collected;
+    if json {
+        let figures = [("stored", stored), ("again", again), ("not_taken", not_taken)];
+        let figures = figures.into_iter().chain([("left", left)]);
+        print_json(&figures.collect::<std::collections::BTreeMap<_, _>>());
+    } else {
+        println!("Collected {stored} ({again} of them stored before).");
+        if not_taken > 0 {
+            println!(
+                "{not_taken} were refused; the log says by which rules, and the gateway was told."
+            );
+        }
+        if left > 0 {
+            println!("{left} were left: they come again, see the log.");
+        }
+    }
+    Ok(ExitCode::from(u8::from(not_taken + left > 0)))
+}
+
+fn read(file: &Path, args: InboxArgs) -> Result<ExitCode, Failure> {
+    let settings = config::load_authority(file).map_err(Failure::usage)?;
+    let reader = args.reader.as_deref().map(config::load_worker).transpose();
+    let reader = reader.map_err(Failure::usage)?;
     let answered = async {
+        let allegations = match &reader {
+            None => false,
+            Some(person) => match app::is_officer(&settings, person).await {
+                Ok(true) => true,
+                Ok(false) => {
+                    return Err(Failure::no(
+                        "the directory does not list this person as a designated officer here",
+                    ));
+                }
+                Err(fault) => return Err(Failure::usage(fault)),
+            },
+        };
         let store = app::open_authority(&settings).await.map_err(Failure::fault)?;
-        answer(store.as_ref(), command).await
+        answer(store.as_ref(), args.command, allegations).await
     };
     app::block_on(answered).map_err(Failure::fault)??;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn answer(store: &dyn AuthorityStore, command: Inbox) -> Result<(), Failure> {
+async fn answer(
+    store: &dyn AuthorityStore,
+    command: Inbox,
+    allegations: bool,
+) -> Result<(), Failure> {
     match command {
         Inbox::List { json } => {
-            let entries = all(store, InboxFilter::default()).await?;
+            let mut entries = all(store, InboxFilter::default()).await?;
+            // Not even how many there are.
+            entries.retain(|entry| allegations || !inbox::is_allegation(entry));
             if json {
                 print_json(&entries.iter().map(inbox::as_json).collect::<Vec<_>>());
             } else if entries.is_empty() {
@@ -128,7 +217,7 @@ async fn answer(store: &dyn AuthorityStore, command: Inbox) -> Result<(), Failur
             }
         }
         Inbox::Show { which, form } => {
-            let item = find(store, &which).await?;
+            let item = find(store, &which, allegations).await?;
             let erased = || match &item.document {
                 Document::Erased(erasure) => Failure::no(format_args!(
                     "the document of this referral was {erasure}; its receipts are kept"
@@ -146,7 +235,7 @@ async fn answer(store: &dyn AuthorityStore, command: Inbox) -> Result<(), Failur
             print!("{text}");
         }
         Inbox::Export { which, out } => {
-            let item = find(store, &which).await?;
+            let item = find(store, &which, allegations).await?;
             let count = export(store, &item, &out).await?;
             println!("{}: {count} files in {}", item.entry.reference, out.display());
             if let Document::Erased(erasure) = &item.document {
@@ -170,14 +259,19 @@ async fn all(
     }
 }
 
-async fn find(store: &dyn AuthorityStore, which: &str) -> Result<InboxItem, Failure> {
+async fn find(
+    store: &dyn AuthorityStore,
+    which: &str,
+    allegations: bool,
+) -> Result<InboxItem, Failure> {
     let filter = match which.parse::<ReferralId>() {
         Ok(id) => InboxFilter { referral_id: Some(id), limit: 1, ..InboxFilter::default() },
         Err(_) => InboxFilter { reference: Some(which.into()), limit: 1, ..InboxFilter::default() },
     };
     let found = store.inbox(filter).await.map_err(Failure::fault)?;
     let missing = || Failure::no("there is no such reference or referral in this inbox");
-    let entry = found.first().ok_or_else(missing)?.entry;
+    let shown = found.first().filter(|entry| allegations || !inbox::is_allegation(entry));
+    let entry = shown.ok_or_else(missing)?.entry;
     store.item(entry).await.map_err(Failure::fault)?.ok_or_else(missing)
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::failure::{Failure, end, plain, print_json};
 use super::receipt::lines;
 use super::say::not_seen;
-use super::timeline::{clocks, standing, timeline};
+use super::timeline::{clocks, contacts, heading, standing, timeline};
 use crate::app;
 use crate::config;
 use crate::domain::ids::ReferralId;
@@ -20,14 +20,15 @@ use crate::school::follow::{Followed, follow};
     after_help = "Asks the gateway, verifies every token of the answer, and keeps the evidence \
 beside the receipt.
 
-Exit codes: 0 stored at every authority; 1 not yet, or refused; 2 wrong input; 3 no answer.
+Exit codes: 0 stored at every authority, or a notice, consultation or hand-over that is proved; 1 not
+yet, or refused; 2 wrong input; 3 no answer.
 
 Examples:
   ecaf status 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config school.toml
   ecaf status 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --json"
 )]
 pub struct Args {
-    /// The referral
+    /// The referral, or the thread of a notice, a consultation or a hand-over
     referral: ReferralId,
     /// Configuration of a school or of a worker; see deploy/
     #[arg(long, value_name = "FILE", default_value = "/etc/ecaf/school.toml")]
@@ -47,25 +48,28 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
     let followed = app::block_on(async {
         let member = app::open_member(&settings).await.map_err(Failure::usage)?;
         let followed = follow(&member, args.referral).await.map_err(not_seen)?;
-        let timeline = match args.json {
-            true => Vec::new(),
-            false => timeline(&member, &followed.state).await.map_err(not_seen)?,
+        let told = match args.json {
+            true => (Vec::new(), Vec::new()),
+            false => (
+                timeline(&member, &followed.state).await.map_err(not_seen)?,
+                contacts(&member, &followed.state).await.map_err(not_seen)?,
+            ),
         };
-        Ok((followed, timeline))
+        Ok((followed, told))
     });
-    let (followed, timeline) = followed.map_err(Failure::fault)??;
+    let (followed, (timeline, contacts)) = followed.map_err(Failure::fault)??;
     let arrived = followed.has_arrived();
     if args.json {
         print_json(&as_json(&followed))
     } else {
-        tell(&followed, &timeline)
+        tell(&followed, &timeline, &contacts)
     }
     Ok(if arrived { ExitCode::SUCCESS } else { ExitCode::from(super::failure::NO) })
 }
 
-fn tell(followed: &Followed, timeline: &[String]) {
+fn tell(followed: &Followed, timeline: &[String], contacts: &[String]) {
     let state = &followed.state;
-    println!("Referral {} version {}, {}", state.referral_id, state.version, state.urgency);
+    println!("{}", heading(state));
     for line in standing(state) {
         println!("  {}", plain(&line));
     }
@@ -89,6 +93,12 @@ fn tell(followed: &Followed, timeline: &[String]) {
         println!("Clocks:");
         for line in open {
             println!("  {}", plain(&line));
+        }
+    }
+    if !contacts.is_empty() {
+        println!("Contacts, as of now:");
+        for line in contacts {
+            println!("  {}", plain(line));
         }
     }
     match &followed.proven {

@@ -100,7 +100,14 @@ fn tell(id: &str, s: &Submitted) {
         s.accepted.authority, s.accepted.routing_rule
     );
     let _ = writeln!(out, "  receipt    {}", s.receipt.display());
-    let _ = writeln!(out, "  meanwhile  {}", plain(&s.help));
+    match &s.unattended {
+        Some(now) => {
+            let _ = writeln!(out, "  NOW        {}", plain(now));
+        }
+        None => {
+            let _ = writeln!(out, "  meanwhile  {}", plain(&s.help));
+        }
+    }
     for advice in &s.advice {
         let place = if advice.pointer.is_empty() { "" } else { &advice.pointer };
         let detail =
@@ -123,6 +130,7 @@ fn as_json(id: &str, s: &Submitted) -> serde_json::Value {
         "payload_sha256": s.accepted.payload_sha256.to_string(),
         "receipt": s.receipt.display().to_string(),
         "help": s.help,
+        "unattended": s.unattended,
         "attempts": s.attempts,
         "advice": s.advice,
     })

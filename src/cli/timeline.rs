@@ -5,13 +5,13 @@ use serde_json::Value;
 use crate::domain::hours::england_text;
 use crate::domain::ids::ReferralId;
 use crate::domain::time::Timestamp;
-use crate::party::look::{NotSeen, State, detail};
+use crate::party::look::{Contact, NotSeen, State, detail};
 use crate::party::member::Member;
-use crate::party::words::{first_line, members};
+use crate::party::words::{first_line, members, said};
 
 /// Who holds it, who is waited for, and whom to ring next.
 pub(super) fn standing(state: &State) -> Vec<String> {
-    let mut lines = vec![format!("With {}", state.authority.name)];
+    let mut lines = vec![holder(state)];
     if state.misidentified {
         return vec!["Taken out of use: wrong child or wrong recipient".into()];
     }
@@ -24,15 +24,18 @@ pub(super) fn standing(state: &State) -> Vec<String> {
     }
     if let Some(waiting) = &state.waiting {
         lines.push(waiting.words.clone());
-        let turn = |role: &str, of: &str| format!("{} ({of})", role.replace('_', " "));
-        let ring: Vec<_> = waiting.ring.iter().map(|c| turn(&c.role, &c.of)).collect();
+        let ring: Vec<_> = waiting.ring.iter().map(whom).collect();
         if !ring.is_empty() {
-            lines.push(format!("Now: {}", ring.join(", ")));
+            lines.push(format!("Now: {}", ring.join("; ")));
         }
         if let Some(next) = &waiting.next {
-            let whom = turn(&next.role, &next.of);
-            lines.push(format!("From {}: {whom}", local(&next.from)));
+            lines.push(format!("From {}: {}", local(&next.from), whom(next)));
         }
+    }
+    lines.extend(state.unattended.clone());
+    for change in state.changed_contacts.iter().filter(|change| !change.confirmed) {
+        let (by, at) = (&change.by, change.position);
+        lines.push(format!("Contacts of {by} have changed (position {at}) and are not confirmed"));
     }
     if let Some(stage) = state.offered_stage {
         lines
@@ -45,10 +48,53 @@ pub(super) fn standing(state: &State) -> Vec<String> {
     lines
 }
 
+/// A contact of a ladder, with how to reach them as of now.
+fn whom(contact: &Contact) -> String {
+    let Contact { role, of, label, phone, email, hours, .. } = contact;
+    let mut whom = format!("{} ({of})", role.replace('_', " "));
+    let ways = [label, phone, email, hours].into_iter().flatten();
+    let ways: Vec<_> = ways.filter(|way| way.as_str() != role).map(String::as_str).collect();
+    if !ways.is_empty() {
+        whom.push_str(&format!(": {}", ways.join(", ")));
+    }
+    whom
+}
+
+/// What it is.
+pub(super) fn heading(state: &State) -> String {
+    let id = &state.referral_id;
+    match (&state.version, &state.urgency) {
+        (Some(version), Some(urgency)) => format!("Referral {id} version {version}, {urgency}"),
+        _ => {
+            let what = state.began_with.replace('_', "-");
+            format!("{}{} {id}", what[..1].to_uppercase(), &what[1..])
+        }
+    }
+}
+
+/// On whose desk it is.
+fn holder(state: &State) -> String {
+    let (authority, school) = (&state.authority.name, state.school.replace('/', " "));
+    let is_closed = state.children.iter().all(|child| child == "closed");
+    match (state.began_with.as_str(), is_closed) {
+        ("notice", _) => format!("From {authority}, about a pupil of {school}"),
+        ("consultation", false) => format!("Asked of {authority} by {school}; not answered yet"),
+        ("consultation", true) => format!("Asked of {authority} by {school}, and answered"),
+        ("hand_over", false) => format!(
+            "Handed over to {authority} by hand: the exchange brings it nowhere, and shows it to nobody else"
+        ),
+        ("hand_over", true) => format!("Handed over to {authority} by hand; closed by {school}"),
+        _ => format!("With {authority}"),
+    }
+}
+
 /// Everything that happened, oldest first, with what the documents of events say.
 pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<String>, NotSeen> {
     let Ok(id) = state.referral_id.parse::<ReferralId>() else { return Err(NotSeen::Unreadable) };
-    let mut entries = vec![(state.recorded_at.clone(), vec!["Held by the exchange".to_owned()])];
+    let mut entries = Vec::new();
+    if state.version.is_some() {
+        entries.push((state.recorded_at.clone(), vec!["Held by the exchange".to_owned()]));
+    }
     for delivery in &state.deliveries {
         if let Some(at) = &delivery.stored_at {
             let name = &delivery.authority.name;
@@ -77,6 +123,26 @@ pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<Strin
     Ok(all)
 }
 
+/// Whom to reach as of now: what the directory says, then what school and authority said themselves.
+pub(super) async fn contacts(member: &Member, state: &State) -> Result<Vec<String>, NotSeen> {
+    let mut lines = Vec::new();
+    for way in &state.contacts {
+        let kind = way.kind.replace('_', " ");
+        let parts = [Some(&way.label), way.phone.as_ref(), way.email.as_ref(), way.hours.as_ref()];
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        lines.push(format!("{kind:<13} {}", parts.join(", ")));
+    }
+    let Ok(id) = state.referral_id.parse::<ReferralId>() else { return Err(NotSeen::Unreadable) };
+    for change in &state.changed_contacts {
+        let word = if change.confirmed { "confirmed" } else { "NOT CONFIRMED" };
+        let Some(named) = &change.detail_sha256 else { continue };
+        let Some(document) = detail(member, id, named).await? else { continue };
+        let said = said(&document["contacts"]);
+        lines.push(format!("{:<13} {said} ({word})", change.by));
+    }
+    Ok(lines)
+}
+
 /// The clocks that are open or were late.
 pub(super) fn clocks(state: &State) -> Vec<String> {
     let shown = |state: &str| !matches!(state, "in time" | "ended");
@@ -96,7 +162,11 @@ pub(super) fn clocks(state: &State) -> Vec<String> {
             line.push_str("; short notice");
         }
         if clock.assumed {
-            line.push_str("; term dates are not known");
+            line.push_str("; its days are assumed");
+        }
+        let ask: Vec<_> = clock.ask.iter().map(whom).collect();
+        if !ask.is_empty() {
+            line.push_str(&format!("; ask {}", ask.join("; ")));
         }
         line
     })

@@ -1,12 +1,14 @@
 //! `authority.toml`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::common::{
-    IdentitySettings, LimitSettings, ListenSettings, LogSettings, TrustSettings, identity, limits,
-    listen, log, trust,
+    IdentitySettings, LimitSettings, LogSettings, TrustSettings, identity, limits, listen,
+    listeners, log, trust,
 };
 use super::keys::{KeySettings, keys};
+use super::member::{GatewayAddress, gateway};
 use super::reader::{Environment, Mistakes, Section, read};
 use super::store::{StoreSettings, store};
 use super::values::Line;
@@ -19,8 +21,12 @@ pub struct AuthoritySettings {
     pub code: DfeCode,
     /// What its references begin with, as in `NEW-2026-000123`: 1 to 12 of `A-Z 0-9`.
     pub reference_prefix: String,
-    /// Its two listeners.
-    pub listen: ListenSettings,
+    /// Where it listens for gateways: mutual TLS. One that only collects opens nothing.
+    pub parties: Option<SocketAddr>,
+    /// For the operator: health and metrics without TLS, on a loopback address only.
+    pub operator: SocketAddr,
+    /// From which gateway it collects, if it does.
+    pub gateway: Option<GatewayAddress>,
     /// Whose certificates it accepts.
     pub trust: TrustSettings,
     /// Who it is.
@@ -47,8 +53,18 @@ pub(super) fn parse(
         let demo = root.optional("demo").unwrap_or(false);
         let code = root.required("code");
         let reference_prefix = reference_prefix(root);
-        let listen = listen(root, demo);
+        let (parties, operator) = match root.has("gateway") {
+            true => listeners(root, demo),
+            false => match listen(root, demo) {
+                Some(listen) => (Some(listen.parties), listen.operator),
+                None => (None, SocketAddr::from(([127, 0, 0, 1], 0))),
+            },
+        };
         let trust = root.section("trust", |s| trust(s, demo));
+        let gateway = match root.has("gateway") {
+            true => root.section("gateway", |s| gateway(s, demo, trust.as_ref())),
+            false => None,
+        };
         let identity = root.section("identity", identity);
         let directory = root.section("directory", |s| s.required("file"));
         let store = root.section("store", |s| store(s, "ecaf_authority"));
@@ -58,7 +74,9 @@ pub(super) fn parse(
         Some(AuthoritySettings {
             code: code?,
             reference_prefix: reference_prefix?,
-            listen: listen?,
+            parties,
+            operator,
+            gateway,
             trust: trust?,
             identity: identity?,
             directory: directory?,

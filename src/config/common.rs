@@ -127,10 +127,19 @@ pub(super) fn log(section: &mut Section<'_, '_>) -> LogSettings {
 }
 
 pub(super) fn listen(root: &mut Section<'_, '_>, demo: bool) -> Option<ListenSettings> {
-    let parties = root.overridable::<SocketAddr>("listen", "ECAF_LISTEN");
+    let (parties, operator) = listeners(root, demo);
     if parties.is_none() && !root.has("listen") {
         root.required::<SocketAddr>("listen");
     }
+    Some(ListenSettings { parties: parties?, operator })
+}
+
+/// The same where nothing need be open for parties.
+pub(super) fn listeners(
+    root: &mut Section<'_, '_>,
+    demo: bool,
+) -> (Option<SocketAddr>, SocketAddr) {
+    let parties = root.overridable::<SocketAddr>("listen", "ECAF_LISTEN");
     let operator = root
         .overridable::<SocketAddr>("operator_listen", "ECAF_OPERATOR_LISTEN")
         .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9443)));
@@ -143,7 +152,7 @@ pub(super) fn listen(root: &mut Section<'_, '_>, demo: bool) -> Option<ListenSet
     if demo && parties.is_some_and(|address| !address.ip().is_loopback()) {
         root.wrong("listen", "must be a loopback address with demo = true");
     }
-    Some(ListenSettings { parties: parties?, operator })
+    (parties, operator)
 }
 
 pub(super) fn limits(section: &mut Section<'_, '_>) -> LimitSettings {

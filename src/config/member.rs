@@ -92,7 +92,7 @@ fn person(section: &mut Section<'_, '_>) -> Option<Person> {
     Some(Person { name: name?, role: role?, phone: phone? })
 }
 
-fn gateway(
+pub(super) fn gateway(
     section: &mut Section<'_, '_>,
     demo: bool,
     trust: Option<&TrustSettings>,

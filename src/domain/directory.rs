@@ -3,10 +3,15 @@
 //! Values and look-ups only. The signed file is read by `protocol::directory`, which is the only
 //! maker of a directory that anybody may act on.
 
+mod settings;
+
 use std::collections::BTreeMap;
 
+pub use settings::{AuthoritySettings, HolidayContact, HolidayRole, SchoolSettings};
+
+use super::calendar::BankHolidays;
 use super::hours::{Hours, england_text};
-use super::party::{DfeCode, Name, SchoolId, TrustDomain};
+use super::party::{DfeCode, Name, PersonId, SchoolId, TrustDomain};
 use super::time::{DAY, Date, Timestamp};
 
 /// What to do where no verified number is known.
@@ -29,8 +34,10 @@ pub struct Directory {
     pub expires_at: Timestamp,
     /// The scheme that it describes.
     pub trust_domain: TrustDomain,
-    /// Bank holidays of England and Wales, sorted, for all staffed hours in it.
+    /// Bank holidays of England and Wales as listed, sorted.
     pub bank_holidays: Vec<Date>,
+    /// The same with those that are published and computed: for all staffed hours in it.
+    pub days_off: BankHolidays,
     /// All children's services authorities, connected or not.
     pub authorities: BTreeMap<DfeCode, AuthorityEntry>,
     /// Enrolled schools and other settings.
@@ -60,6 +67,8 @@ pub struct AuthorityEntry {
     pub out_of_hours: OutOfHours,
     /// Numbers and addresses, most important first within each kind.
     pub contacts: Vec<Contact>,
+    /// Its promises, cut-off, designated officers and the terms of its area.
+    pub settings: AuthoritySettings,
 }
 
 /// An ONS code of an authority's area, with the dates between which it stood for it.
@@ -204,6 +213,8 @@ pub struct SchoolEntry {
     pub valid_from: Option<Date>,
     /// Last day on which it may send.
     pub valid_to: Option<Date>,
+    /// Its days and its holiday contact.
+    pub settings: SchoolSettings,
 }
 
 /// How the submissions of a school are proved.
@@ -301,7 +312,7 @@ impl Directory {
         if self.entry_attended(entry, at) {
             return Some(at);
         }
-        entry.staffed.as_ref()?.next_open(at, &self.bank_holidays)
+        entry.staffed.as_ref()?.next_open(at, self.days_off.days())
     }
 
     /// The number to ring at `at`: the front door while it is staffed, otherwise the out-of-hours
@@ -309,11 +320,11 @@ impl Directory {
     /// answered. `None` means: give [`GENERAL_ADVICE`].
     pub fn phone_to_ring(&self, code: DfeCode, at: Timestamp) -> Option<&Contact> {
         let entry = self.authority(code, at)?;
-        let staffed = entry.staffed.as_ref().is_some_and(|h| h.open_at(at, &self.bank_holidays));
+        let staffed = entry.staffed.as_ref().is_some_and(|h| h.open_at(at, self.days_off.days()));
         let answered = |c: &&Contact| {
             c.phone.is_some()
                 && c.is_verified(at)
-                && c.hours.as_ref().is_none_or(|h| h.open_at(at, &self.bank_holidays))
+                && c.hours.as_ref().is_none_or(|h| h.open_at(at, self.days_off.days()))
         };
         let first = |kind| entry.contacts.iter().filter(|c| c.kind == kind).find(answered);
         // A number whose own hours cover this minute is right whatever the inbox's hours say.
@@ -323,6 +334,30 @@ impl Directory {
         } else {
             first(ContactKind::OutOfHours).or_else(|| sure(ContactKind::Daytime))
         }
+    }
+
+    /// The contact of a kind that is to be asked at `at`: verified, and answered at this hour rather
+    /// than at another one.
+    pub fn contact(&self, code: DfeCode, kind: ContactKind, at: Timestamp) -> Option<&Contact> {
+        let entry = self.authority(code, at)?;
+        let mut known = entry.contacts.iter().filter(|c| c.kind == kind && c.is_verified(at));
+        let first = known.clone().next();
+        let answered = |c: &&Contact| {
+            c.hours.as_ref().is_none_or(|hours| hours.open_at(at, self.days_off.days()))
+        };
+        known.find(answered).or(first)
+    }
+
+    /// Whom to reach while a school is closed, if somebody has tried it.
+    pub fn holiday_contact(&self, school: &SchoolId, at: Timestamp) -> Option<&HolidayContact> {
+        let contact = self.schools.get(school)?.settings.holiday_contact.as_ref()?;
+        contact.is_verified(at).then_some(contact)
+    }
+
+    /// Whether a person is a designated officer of an authority at `at`: the only ones there who see
+    /// allegations about staff.
+    pub fn is_officer(&self, code: DfeCode, person: &PersonId, at: Timestamp) -> bool {
+        self.authority(code, at).is_some_and(|entry| entry.settings.officers.contains(person))
     }
 
     /// One sentence for a person: whom to ring at `at`, or the general advice.
@@ -340,12 +375,35 @@ impl Directory {
         }
     }
 
+    /// One sentence for a person: how to reach the designated officer for allegations (LADO), or whom to
+    /// ring instead.
+    pub fn lado_text(&self, code: DfeCode, at: Timestamp) -> String {
+        let officer = self.contact(code, ContactKind::Lado, at);
+        match officer.and_then(|c| Some((c, c.phone.as_deref()?))) {
+            Some((contact, phone)) => {
+                let name = self.authorities.get(&code).map_or("the council", |entry| &entry.name);
+                format!(
+                    "Ring {name}, {}, on {phone}. If a child is in danger now, ring 999",
+                    contact.label
+                )
+            }
+            None => self.ring_text(code, at),
+        }
+    }
+
     /// What to say beside a delivery that nobody reads yet: `nobody is reading it before Mon 23 Nov
     /// 09:00`; `None` while attended.
     pub fn unattended_text(&self, code: DfeCode, at: Timestamp) -> Option<String> {
         match self.next_attended(code, at) {
             Some(next) if next <= at => None,
-            Some(next) => Some(format!("nobody is reading it before {}", england_text(next))),
+            Some(next) => {
+                let year = next.in_england().0.year();
+                let provisional = match self.days_off.provisional(year) {
+                    true => format!(" (the bank holidays of {year} are provisional)"),
+                    false => String::new(),
+                };
+                Some(format!("nobody is reading it before {}{provisional}", england_text(next)))
+            }
             None => Some("it is not known when somebody reads it".to_owned()),
         }
     }
@@ -353,7 +411,7 @@ impl Directory {
     fn entry_attended(&self, entry: &AuthorityEntry, at: Timestamp) -> bool {
         entry.connection.is_live()
             && (entry.out_of_hours == OutOfHours::Endpoint
-                || entry.staffed.as_ref().is_some_and(|h| h.open_at(at, &self.bank_holidays)))
+                || entry.staffed.as_ref().is_some_and(|h| h.open_at(at, self.days_off.days())))
     }
 }
 
@@ -419,6 +477,7 @@ mod tests {
                 contact(ContactKind::Daytime, "01632 960002", Some("2026-10-01")),
                 contact(ContactKind::OutOfHours, "01632 960003", Some("2026-10-01")),
             ],
+            settings: AuthoritySettings::default(),
         };
         let school = SchoolEntry {
             id: "900001".parse().unwrap(),
@@ -427,6 +486,7 @@ mod tests {
             signing: Signing::AttestedBy(vec!["london-1".parse().unwrap()]),
             valid_from: None,
             valid_to: Some("2026-12-31".parse().unwrap()),
+            settings: SchoolSettings::default(),
         };
         Directory {
             version: 7,
@@ -434,6 +494,7 @@ mod tests {
             expires_at: at("2026-12-01T00:00:00Z"),
             trust_domain: "demo.ecaf.example".parse().unwrap(),
             bank_holidays: vec!["2026-12-25".parse().unwrap()],
+            days_off: BankHolidays::default(),
             authorities: [(newham.code, newham)].into(),
             schools: [(school.id.clone(), school)].into(),
             gateways: BTreeMap::new(),
@@ -597,6 +658,20 @@ mod tests {
         let unknown = Some("it is not known when somebody reads it".to_owned());
         assert_eq!(directory.unattended_text(newham(), noon), unknown);
         assert_eq!(directory.unattended_text(stranger, noon), unknown);
+    }
+
+    #[test]
+    fn bank_holidays_that_no_list_has_yet_are_days_off_and_said_to_be_provisional() {
+        let directory = directory();
+        let christmas = |year: i32| at(&format!("{year}-12-24T18:00:00Z"));
+        let text = |at| directory.unattended_text(newham(), at).unwrap();
+        assert_eq!(text(christmas(2026)), "nobody is reading it before Tue 29 Dec 09:00");
+        let mut directory = directory.clone();
+        directory.authorities.get_mut(&newham()).unwrap().valid_to = None;
+        assert_eq!(
+            directory.unattended_text(newham(), christmas(2029)).unwrap(),
+            "nobody is reading it before Thu 27 Dec 09:00 (the bank holidays of 2029 are provisional)"
+        );
     }
 
     #[test]

@@ -9,15 +9,32 @@
 //! | former holder | yes | no | yes | its own only | itself |
 //! | any other party, and one that declined | no | no | no | no | nobody |
 //!
+//! Threads that an event began have two sides at most:
+//!
+//! | began with | the school's side | the authority's side | anybody else |
+//! |---|---|---|---|
+//! | notice | the school that it is for: as a sender | the authority that gives it: as a holder | nothing |
+//! | consultation | the school that asks: as a sender | the authority that is asked: as a holder | nothing |
+//! | hand-over | the school that recorded it: as a sender | nothing: it has what it was given by hand | nothing |
+//!
 //! The document of an event goes with the event. Disagreements between school and holder are theirs
 //! alone. After `misidentified` there is a tombstone and nothing else: documents and events are hidden
 //! from everybody.
 //!
-//! LADO referrals are seen only by the person who sent them: an organisation's certificate alone
-//! sees not even that there is one. What may not be seen does not exist: the answer is the same as
-//! for an id that was never used.
+//! LADO referrals, and consultations and hand-overs about such an allegation, are seen only by named
+//! persons, with certificates of their own:
+//!
+//! | relation | who of it, in a LADO referral |
+//! |---|---|
+//! | sender | the person who sent it |
+//! | holder, proposed, other recipients, former holder | its designated officers, as the directory in use lists them |
+//! | anybody else | nobody |
+//!
+//! They see what the first table says; an organisation's certificate alone, and any other person's, sees
+//! not even that there is one. What may not be seen does not exist: the answer is the same as for an id
+//! that was never used.
 
-use super::case::EventKind;
+use super::case::{EventKind, Opening};
 use super::party::{DfeCode, Organisation, Party};
 use super::referral::RequestType;
 
@@ -54,9 +71,13 @@ pub enum Part {
 /// The facts of a stored referral that decide who may see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Involved<'a> {
-    /// The verified sender: the school, and the person if one signed.
+    /// What the thread began with.
+    pub opening: Opening,
+    /// The verified sender: the school, and the person if one signed; for a notice the school that it is
+    /// for.
     pub sender: &'a Party,
-    /// The accountable authority.
+    /// The accountable authority; for a notice the one that gives it, for a consultation the one that is
+    /// asked, for a hand-over the one that was told by other means.
     pub holder: DfeCode,
     /// Authorities with other deliveries of it.
     pub recipients: &'a [DfeCode],
@@ -68,6 +89,8 @@ pub struct Involved<'a> {
     pub misidentified: bool,
     /// What was asked for.
     pub request_type: RequestType,
+    /// The persons who may see a LADO referral; of no meaning for any other.
+    pub named: &'a [Party],
 }
 
 /// The relation of `viewer` to a referral.
@@ -79,6 +102,7 @@ pub fn relation(viewer: &Party, referral: Involved<'_>) -> Relation {
         Organisation::School(_) if viewer.organisation == referral.sender.organisation => {
             Relation::Sender
         }
+        _ if referral.opening == Opening::HandOver => Relation::Stranger,
         Organisation::Authority(code) if code == referral.holder => Relation::Holder,
         Organisation::Authority(code) if Some(code) == referral.proposed => Relation::Proposed,
         Organisation::Authority(code) if referral.recipients.contains(&code) => Relation::Recipient,
@@ -90,9 +114,9 @@ pub fn relation(viewer: &Party, referral: Involved<'_>) -> Relation {
 /// Whether `viewer` may see `part` of a referral.
 pub fn may_see(viewer: &Party, part: Part, referral: Involved<'_>) -> bool {
     let relation = relation(viewer, referral);
-    if referral.request_type == RequestType::Lado {
-        let is_sender = viewer.person.is_some() && viewer.person == referral.sender.person;
-        return relation == Relation::Sender && is_sender;
+    let is_named = viewer.person.is_some() && referral.named.contains(viewer);
+    if referral.request_type == RequestType::Lado && !is_named {
+        return false;
     }
     if referral.misidentified && part == Part::Document {
         return false;
@@ -157,6 +181,7 @@ mod tests {
         let (holder, other): (DfeCode, DfeCode) = ("204".parse().unwrap(), "886".parse().unwrap());
         let (recipients, former) = ([other], ["310".parse().unwrap()]);
         let referral = |request_type| Involved {
+            opening: Opening::Referral,
             sender: &sender,
             holder,
             recipients: &recipients,
@@ -164,6 +189,7 @@ mod tests {
             former: &former,
             misidentified: false,
             request_type,
+            named: &[],
         };
         let sees =
             |viewer: &str, kind| PARTS.map(|part| may_see(&party(viewer), part, referral(kind)));
@@ -195,28 +221,63 @@ mod tests {
     }
 
     #[test]
-    fn an_allegation_is_seen_by_the_person_who_sent_it_and_by_no_organisation() {
-        let sender = party("spiffe://demo.ecaf.example/school/900001/person/d1");
-        let involved = Involved {
+    fn an_allegation_is_seen_by_named_persons_and_by_no_organisation() {
+        let of = |path: &str| party(&format!("spiffe://demo.ecaf.example/{path}"));
+        let sender = of("school/900001/person/d1");
+        let paths = [
+            "school/900001/person/d1",
+            "authority/204/person/o1",
+            "authority/309/person/o1",
+            "authority/310/person/o1",
+            "authority/213/person/o1",
+            "authority/204",
+        ];
+        let named = paths.map(of);
+        let former = ["310".parse().unwrap()];
+        let involved = |misidentified| Involved {
+            opening: Opening::Referral,
             sender: &sender,
             holder: "204".parse().unwrap(),
             recipients: &[],
-            proposed: None,
-            former: &[],
-            misidentified: false,
+            proposed: Some("309".parse().unwrap()),
+            former: &former,
+            misidentified,
             request_type: RequestType::Lado,
+            named: &named,
         };
+        let (all, none) = ([true; 4], [false; 4]);
         for (viewer, expected) in [
-            ("spiffe://demo.ecaf.example/school/900001/person/d1", true),
-            ("spiffe://demo.ecaf.example/school/900001/person/d2", false),
-            ("spiffe://demo.ecaf.example/school/900001", false),
-            ("spiffe://demo.ecaf.example/authority/204", false),
-            ("spiffe://demo.ecaf.example/authority/204/person/d1", false),
+            ("school/900001/person/d1", all),
+            ("school/900001/person/d2", none),
+            ("school/900001", none),
+            ("authority/204/person/o1", all),
+            ("authority/309/person/o1", all),
+            ("authority/310/person/o1", [true, false, true, false]),
+            ("authority/204/person/o2", none),
+            // Named or not, an organisation alone sees nothing, and a stranger stays one.
+            ("authority/204", none),
+            ("authority/309", none),
+            ("authority/213/person/o1", none),
+            ("gateway/one", none),
         ] {
-            for part in PARTS {
-                assert_eq!(may_see(&party(viewer), part, involved), expected, "{viewer}");
-            }
+            let seen = PARTS.map(|part| may_see(&of(viewer), part, involved(false)));
+            assert_eq!(seen, expected, "{viewer}");
+            let author = Organisation::Authority("204".parse().unwrap());
+            let event = may_see_event(&of(viewer), EventKind::Decided, &author, involved(false));
+            assert_eq!(event, expected == all, "{viewer}");
         }
+        let gone = may_see(&of("authority/204/person/o1"), Part::Document, involved(true));
+        assert!(!gone, "taken out of use");
+        let other_scheme = party("spiffe://other.example/authority/204/person/o1");
+        assert!(!may_see(&other_scheme, Part::Timeline, involved(false)));
+        assert!(
+            !may_see(
+                &of("authority/204/person/o1"),
+                Part::Timeline,
+                Involved { named: &[], ..involved(false) }
+            ),
+            "officers are whom the directory lists now"
+        );
     }
 
     #[test]
@@ -225,6 +286,7 @@ mod tests {
         let recipients = ["886".parse().unwrap(), "317".parse().unwrap()];
         let former = ["310".parse().unwrap()];
         let referral = |misidentified| Involved {
+            opening: Opening::Referral,
             sender: &sender,
             holder: "204".parse().unwrap(),
             recipients: &recipients,
@@ -232,6 +294,7 @@ mod tests {
             former: &former,
             misidentified,
             request_type: RequestType::Protection,
+            named: &[],
         };
         let sees = |viewer: &str, kind, author: &str| {
             let author = party(&format!("spiffe://demo.ecaf.example/{author}")).organisation;
@@ -262,6 +325,50 @@ mod tests {
             assert!(may_see_event(&viewer, EventKind::Misidentified, &author, gone));
             assert!(!may_see(&viewer, Part::Document, gone));
             assert!(may_see(&viewer, Part::Timeline, gone), "the tombstone");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_an_event_began_has_two_sides_at_most() {
+        let school = party("spiffe://demo.ecaf.example/school/900001");
+        let person = party("spiffe://demo.ecaf.example/school/900001/person/d1");
+        let lado = RequestType::Lado;
+        let named = [person.clone(), party("spiffe://demo.ecaf.example/authority/204/person/o1")];
+        let sees = |opening, sender: &Party, request_type, viewer: &str| {
+            let involved = Involved {
+                opening,
+                sender,
+                holder: "204".parse().unwrap(),
+                recipients: &[],
+                proposed: None,
+                former: &[],
+                misidentified: false,
+                request_type,
+                named: &named,
+            };
+            let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
+            let any = PARTS.map(|part| may_see(&viewer, part, involved));
+            let author = Organisation::Authority("204".parse().unwrap());
+            let event = may_see_event(&viewer, EventKind::PupilNotice, &author, involved);
+            assert!(any.iter().all(|sees| *sees == event), "all or nothing");
+            event
+        };
+        let usual = RequestType::Protection;
+        for (opening, authority) in
+            [(Opening::Notice, true), (Opening::Consultation, true), (Opening::HandOver, false)]
+        {
+            assert!(sees(opening, &school, usual, "school/900001"));
+            assert_eq!(sees(opening, &school, usual, "authority/204"), authority, "{opening:?}");
+            for stranger in ["school/900002", "authority/309", "gateway/one", "operator/scheme"] {
+                assert!(!sees(opening, &school, usual, stranger), "{opening:?}: {stranger}");
+            }
+            // About an allegation: the person who recorded it and who is listed where it goes, and no
+            // organisation.
+            assert_eq!(sees(opening, &person, lado, "authority/204/person/o1"), authority);
+            assert!(!sees(opening, &person, lado, "authority/204/person/o2"));
+            assert!(sees(opening, &person, lado, "school/900001/person/d1"));
+            assert!(!sees(opening, &person, lado, "school/900001"), "{opening:?}");
+            assert!(!sees(opening, &person, lado, "school/900001/person/d2"), "{opening:?}");
         }
     }
 }

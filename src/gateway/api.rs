@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Method, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::exchange::Exchange;
 use super::respond::{JSON, json_response};
 use super::trouble::Trouble;
-use super::{accept, check, feedback, poll, versions};
+use super::{accept, check, feedback, inbox, poll, versions};
+use crate::domain::delivery::RetryPolicy;
 use crate::domain::ids::Digest;
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Refusal, Violation};
@@ -30,6 +32,7 @@ const SMALL: usize = 4 * 1024;
 pub struct Api {
     exchange: Arc<Exchange>,
     largest_document: usize,
+    retry: RetryPolicy,
 }
 
 /// The calls.
@@ -44,6 +47,9 @@ enum Call<'a> {
     Version(&'a str),
     Evidence(&'a str),
     Poll,
+    Claim,
+    Delivered,
+    NotTaken,
     Certificates(&'a str),
     WellKnown,
     Schema(&'a str),
@@ -62,6 +68,9 @@ impl<'a> Call<'a> {
             ["v1", "referrals", id, "versions"] => Some(Call::Version(id)),
             ["v1", "referrals", id, "evidence"] => Some(Call::Evidence(id)),
             ["v1", "events", "poll"] => Some(Call::Poll),
+            ["v1", "inbox", "claim"] => Some(Call::Claim),
+            ["v1", "inbox", "delivered"] => Some(Call::Delivered),
+            ["v1", "inbox", "refused"] => Some(Call::NotTaken),
             ["v1", "certificates", x5t] => Some(Call::Certificates(x5t)),
             [".well-known", "ecaf"] => Some(Call::WellKnown),
             ["schemas", ..] => Some(Call::Schema(&path[1..])),
@@ -76,7 +85,10 @@ impl<'a> Call<'a> {
             | Call::Routes
             | Call::Event(_)
             | Call::Version(_)
-            | Call::Poll => "POST",
+            | Call::Poll
+            | Call::Claim
+            | Call::Delivered
+            | Call::NotTaken => "POST",
             _ => "GET",
         }
     }
@@ -85,7 +97,12 @@ impl<'a> Call<'a> {
 impl Api {
     /// An interface to `exchange` that takes documents of at most `largest_document` bytes.
     pub fn new(exchange: Arc<Exchange>, largest_document: usize) -> Self {
-        Self { exchange, largest_document }
+        Self { exchange, largest_document, retry: RetryPolicy::default() }
+    }
+
+    /// The same with these waits after an authority said that it cannot take what it collected.
+    pub fn with_retry(self, retry: RetryPolicy) -> Self {
+        Self { retry, ..self }
     }
 
     async fn answer(&self, request: &Request) -> Result<Response, Trouble> {
@@ -120,6 +137,22 @@ impl Api {
                 Ok(json_response(status, &answer))
             }
             Call::Poll => Ok(json_response(StatusCode::OK, &poll::poll(exchange, request).await?)),
+            Call::Claim => {
+                let claimed = inbox::claim(exchange, self.retry, request).await?;
+                let idle = claimed.dispatches.is_empty();
+                let response = json_response(StatusCode::OK, &claimed);
+                // It may have waited for nothing, or found no place to wait in.
+                let again = HeaderValue::from_static("1");
+                Ok(if idle { response.with(RETRY_AFTER, again) } else { response })
+            }
+            Call::Delivered => {
+                inbox::delivered(exchange, self.retry, request).await?;
+                Ok(Response::new(StatusCode::OK, JSON, "{}"))
+            }
+            Call::NotTaken => {
+                inbox::refused(exchange, self.retry, request).await?;
+                Ok(Response::new(StatusCode::OK, JSON, "{}"))
+            }
             Call::Evidence(id) => {
                 Ok(json_response(StatusCode::OK, &exchange.evidence(parse(id)?, viewer).await?))
             }
@@ -192,7 +225,8 @@ impl Handler for Api {
         let call = Call::of(path).filter(|call| call.method() == method.as_str())?;
         Some(match call {
             Call::Submit | Call::Check | Call::Version(_) => self.largest_document,
-            Call::Routes => SMALL,
+            Call::Routes | Call::Claim | Call::NotTaken => SMALL,
+            Call::Delivered => inbox::LARGEST_RECEIPT,
             Call::Event(_) => LARGEST_DETAIL,
             Call::Poll => poll::LARGEST_POLL,
             _ => 0,

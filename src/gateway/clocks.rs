@@ -2,17 +2,20 @@
 
 use serde::Serialize;
 
+use super::contacts::ContactAnswer;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::trouble::Trouble;
-use crate::domain::case::{Decision, EventKind};
+use crate::domain::case::{Decision, EventKind, Opening};
 use crate::domain::clocks::{
-    Clock, ClockId, Dispatch, Fact, Reading, Rung, Setting, Step, Thread, Waiting, What, read,
+    Attention, Clock, ClockId, Dispatch, Fact, Reading, Role, Rung, Setting, Step, Thread, Waiting,
+    What, read,
 };
 use crate::domain::delivery::State;
+use crate::domain::directory::Directory;
 use crate::domain::hours::england_text;
-use crate::domain::party::Organisation;
-use crate::domain::referral::Urgency;
+use crate::domain::party::{Organisation, SchoolId};
+use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::time::Timestamp;
 use crate::protocol::json::{self, Json};
 use crate::protocol::tokens::{CaseEvent, Purpose};
@@ -23,24 +26,32 @@ impl Exchange {
     pub(super) async fn reading(&self, known: &Known, now: Timestamp) -> Result<Reading, Trouble> {
         let thread = self.facts(known).await?;
         let directory = self.directory.last_good();
-        Ok(match directory {
+        let mut reading = match directory {
             Some(directory) => read(&thread, directory.calendars(), now),
             None => read(&thread, &Setting::default(), now),
-        })
+        };
+        // No clock runs for advice and for what was handed over by hand, but an answer is waited for.
+        let open = !known.case.is_closed() && !known.case.is_misidentified();
+        let asks = matches!(known.case.opening(), Opening::Consultation | Opening::HandOver);
+        if asks && open && reading.attention == Attention::Closed {
+            reading.attention = Attention::WaitingOnAuthority;
+        }
+        Ok(reading)
     }
 
     /// The thread as clocks see it. Documents are opened for what they say of today; of an erased one
     /// only its codes are known.
     async fn facts(&self, known: &Known) -> Result<Thread, Trouble> {
         let stored = &known.thread;
-        let Organisation::School(school) = stored.sender.clone() else {
-            return Err(StoreFault::Corrupt.into());
-        };
         let mut thread = Thread {
-            school,
+            school: known.case.sender().clone(),
             request_type: known.request_type,
             known_since: None,
-            accused: Vec::new(),
+            // Whom an erased allegation was about is not known any more: nobody at the school is asked.
+            accused: match known.request_type == RequestType::Lado {
+                true => AT_SCHOOL.to_vec(),
+                false => Vec::new(),
+            },
             facts: Vec::new(),
         };
         let sender = || stored.sender.clone();
@@ -61,8 +72,15 @@ impl Exchange {
                 let document = json::read(&bytes, bytes.len()).map_err(|_| StoreFault::Corrupt)?;
                 (in_school, goes_home_at) = today(document.root());
                 children = document.root().at("children").items().count();
+                if document.root().at("completeness").as_str() == Some("urgent_minimal") {
+                    let (by, what) = (sender(), What::UrgentMinimal);
+                    thread.facts.push(Fact { at, position, by, what });
+                }
                 if index == 0 {
                     let lado = document.root().at("request").at("lado");
+                    if known.request_type == RequestType::Lado {
+                        thread.accused = accused(lado, &thread.school);
+                    }
                     thread.known_since =
                         lado.at("known_to_school_at").as_str().and_then(|at| at.parse().ok());
                 }
@@ -102,6 +120,24 @@ impl Exchange {
         }
         thread.facts.extend(known.events.iter().flat_map(|event| of_event(event, known)));
         Ok(thread)
+    }
+}
+
+/// Everybody on the ladders of a school.
+const AT_SCHOOL: [Role; 4] = [Role::Sender, Role::Deputy, Role::Head, Role::Chair];
+
+/// Whose place on a ladder an allegation takes away. An adult who works elsewhere is on none of this
+/// school; for the head the chair takes it.
+fn accused(lado: Json<'_>, school: &SchoolId) -> Vec<Role> {
+    let works_at = lado.at("setting").at("school_id").as_str();
+    if works_at.is_some_and(|id| id != school.as_str()) {
+        return Vec::new();
+    }
+    match lado.at("role").as_str() {
+        Some("head") => vec![Role::Head],
+        // Straight to the designated officer; and so where nobody has told who it is.
+        Some("designated_safeguarding_lead" | "governor") | None => AT_SCHOOL.to_vec(),
+        Some(_) => Vec::new(),
     }
 }
 
@@ -182,9 +218,18 @@ pub fn facts_of(said: &CaseEvent, at: Timestamp, position: u32, answers: u32) ->
         K::DisagreementResponded => vec![What::DisagreementResponded { answers }],
         K::DisagreementStepped => vec![What::DisagreementStepped { stage }],
         K::DisagreementResolved => vec![What::DisagreementResolved],
-        K::Filed
-        | K::ContactsChanged
-        | K::ContactsConfirmed
+        K::ContactsChanged => vec![What::ContactsChanged],
+        K::ContactsConfirmed => vec![What::ContactsConfirmed { answers }],
+        K::PupilNotice => {
+            let school = body.school.clone();
+            school.map(|school| What::Notice { school, since }).into_iter().collect()
+        }
+        K::Consultation
+        | K::ConsultationAnswered
+        | K::HandedOver
+        | K::HandOverNoted
+        | K::HandOverClosed
+        | K::Filed
         | K::ClockWarning
         | K::ClockBreached => Vec::new(),
     };
@@ -234,17 +279,6 @@ pub struct WaitingAnswer {
     pub next: Option<ContactAnswer>,
 }
 
-/// A contact of the ladder: a role, whose name and number the directory or the organisation has.
-#[derive(Debug, Clone, Serialize)]
-pub struct ContactAnswer {
-    /// What the person does.
-    pub role: &'static str,
-    /// Where.
-    pub of: String,
-    /// From when on it is their turn.
-    pub from: String,
-}
-
 /// One clock.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClockAnswer {
@@ -269,6 +303,9 @@ pub struct ClockAnswer {
     pub short_notice: bool,
     /// Whether a calendar had to be assumed.
     pub assumed: bool,
+    /// Whose turn it is to be asked about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ask: Vec<ContactAnswer>,
     /// How long each authority held it, in minutes.
     pub held: Vec<HeldAnswer>,
 }
@@ -286,18 +323,20 @@ pub struct HeldAnswer {
 
 impl ClocksAnswer {
     /// The answer for a reading at `now`.
-    pub(super) fn of(reading: &Reading, now: Timestamp) -> Self {
+    pub(super) fn of(reading: &Reading, directory: Option<&Directory>, now: Timestamp) -> Self {
+        let waiting = reading.waiting.as_ref();
         Self {
             attention: reading.attention.as_str(),
-            waiting: reading.waiting.as_ref().map(|waiting| WaitingAnswer::of(waiting, now)),
+            waiting: waiting.map(|waiting| WaitingAnswer::of(waiting, directory, now)),
             offered_stage: reading.offered_stage,
-            clocks: reading.clocks.iter().map(ClockAnswer::of).collect(),
+            clocks: reading.clocks.iter().map(|c| ClockAnswer::of(c, directory, now)).collect(),
         }
     }
 }
 
 impl WaitingAnswer {
-    fn of(waiting: &Waiting, now: Timestamp) -> Self {
+    fn of(waiting: &Waiting, directory: Option<&Directory>, now: Timestamp) -> Self {
+        let contact = |rung: &Rung| ContactAnswer::of(rung, directory, now);
         let (name, until) = (waiting.clock.name(), england_text(waiting.until));
         let words = match waiting.until < now {
             true => format!("Overdue since {until}: {name}"),
@@ -309,20 +348,15 @@ impl WaitingAnswer {
             party: waiting.party.as_ref().map(ToString::to_string),
             until: waiting.until.to_string(),
             words,
-            ring: waiting.ring.iter().map(ContactAnswer::of).collect(),
-            next: waiting.next.as_ref().map(ContactAnswer::of),
+            ring: waiting.ring.iter().map(contact).collect(),
+            next: waiting.next.as_ref().map(contact),
         }
     }
 }
 
-impl ContactAnswer {
-    fn of(rung: &Rung) -> Self {
-        Self { role: rung.role.as_str(), of: rung.of.to_string(), from: rung.at.to_string() }
-    }
-}
-
 impl ClockAnswer {
-    fn of(clock: &Clock) -> Self {
+    fn of(clock: &Clock, directory: Option<&Directory>, now: Timestamp) -> Self {
+        let ask = clock.contacts(now).into_iter();
         let held = clock.held.iter().map(|held| HeldAnswer {
             authority: held.authority.to_string(),
             in_transit: held.in_transit,
@@ -334,11 +368,12 @@ impl ClockAnswer {
             about: clock.about.to_string(),
             about_words: clock.about.words(),
             class: clock.class.as_str(),
-            state: clock.state.as_str(),
+            state: clock.words(),
             started_at: clock.started_at.to_string(),
             due_at: clock.due_at.to_string(),
             short_notice: clock.short_notice,
             assumed: clock.assumed,
+            ask: ask.map(|rung| ContactAnswer::of(rung, directory, now)).collect(),
             held: held.collect(),
         }
     }

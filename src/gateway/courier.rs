@@ -49,6 +49,13 @@ pub enum Failure {
     },
     /// The answer was not a receipt for this dispatch; the rule that it broke.
     BadReceipt(&'static str),
+    /// The authority collected it and says that it cannot take it; the rule that it named.
+    NotTaken {
+        /// Id of the rule, cut to a safe form.
+        rule: String,
+    },
+    /// By the directory of this moment the authority collects it itself.
+    Collects,
     /// It was said to be about the wrong child or to the wrong recipient: nobody gets it any more.
     Misidentified,
 }
@@ -60,7 +67,8 @@ impl Failure {
             Failure::NoDirectory => "no_directory",
             Failure::NoEndpoint => "no_endpoint",
             Failure::Unreachable { .. } => "unreachable",
-            Failure::Refused { .. } => "refused",
+            Failure::Refused { .. } | Failure::NotTaken { .. } => "refused",
+            Failure::Collects => "collects",
             Failure::BadReceipt(_) => "bad_receipt",
             Failure::Misidentified => "misidentified",
         }
@@ -69,7 +77,11 @@ impl Failure {
     /// A word more for the log.
     pub fn detail(&self) -> String {
         match self {
-            Failure::NoDirectory | Failure::NoEndpoint | Failure::Misidentified => String::new(),
+            Failure::NoDirectory
+            | Failure::NoEndpoint
+            | Failure::Collects
+            | Failure::Misidentified => String::new(),
+            Failure::NotTaken { rule } => rule.clone(),
             Failure::Unreachable { cause } => (*cause).into(),
             Failure::Refused { status, rule } => format!("{status} {rule}"),
             Failure::BadReceipt(rule) => (*rule).into(),
@@ -214,6 +226,11 @@ fn refused_rule(body: &[u8]) -> String {
         .ok()
         .and_then(|p| p.violations.into_iter().next().map(|v| v.rule))
         .unwrap_or_default();
+    safe_rule(rule)
+}
+
+/// A rule that another party named, if it looks like one.
+pub(super) fn safe_rule(rule: String) -> String {
     let plain =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
     if rule.len() <= 60 && rule.chars().all(plain) { rule } else { "unreadable".into() }

@@ -11,25 +11,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::acknowledge::Acknowledged;
 use super::courier::{Courier, Failure};
-use super::exchange::{Desk, Exchange, seen_chain, their_token};
-use super::remind::first_look;
-use super::trouble::Fault;
-use crate::domain::delivery::{Breaker, BreakerPolicy, Next, RetryPolicy};
+use super::exchange::Exchange;
+use super::settle::{Stopped, Tried};
+use crate::domain::delivery::{Breaker, BreakerPolicy, RetryPolicy};
 use crate::domain::directory::Connection;
-use crate::domain::party::{DfeCode, Organisation};
-use crate::domain::referral::Urgency;
-use crate::domain::time::{SECOND, Timestamp};
-use crate::store::{
-    DeliveredTokens, LeaseRequest, LeasedDelivery, NewToken, Settled, StoreFault, TokenKind,
-};
-use crate::telemetry::metric;
-
-/// The longest wait between attempts for an urgent referral (U0, U1): an authority that comes back
-/// gets those within half a minute, whatever the settings allow for others. The breaker, not the
-/// wait, protects an authority that is down.
-const LONGEST_URGENT_WAIT_MS: i64 = 30 * SECOND;
+use crate::domain::party::DfeCode;
+use crate::domain::time::Timestamp;
+use crate::store::{LeaseRequest, LeasedDelivery, Settled, StoreFault};
 
 /// Between two looks at the store; after faults up to the longest, so that a store in trouble is
 /// left in peace.
@@ -165,6 +154,7 @@ impl Worker {
             lease_ms: self.settings.lease_ms,
             limit: places.min(self.settings.parallel_per_authority) as u32,
             excluded: self.left_alone(now),
+            only: None,
         };
         let leased = self.exchange.store.lease_deliveries(request).await?;
         for delivery in &leased {
@@ -177,10 +167,15 @@ impl Worker {
         Ok(leased)
     }
 
-    /// Authorities whose breaker is open, or that have all their places taken.
+    /// Authorities that collect what is for them, whose breaker is open, or that have all their places taken.
     fn left_alone(&self, now: Timestamp) -> Vec<DfeCode> {
-        let authorities = self.authorities.lock().unwrap_or_else(|e| e.into_inner());
         let mut excluded = Vec::new();
+        if let Some(directory) = self.exchange.directory.last_good() {
+            let entries = directory.directory().authorities.values();
+            let collect = entries.filter(|entry| entry.connection == Connection::Pull);
+            excluded.extend(collect.map(|entry| entry.code));
+        }
+        let authorities = self.authorities.lock().unwrap_or_else(|e| e.into_inner());
         for (code, standing) in authorities.iter() {
             let full = standing.under_way >= self.settings.parallel_per_authority;
             if full || !standing.breaker.would_admit(now) {
@@ -220,36 +215,7 @@ impl Worker {
         self.with_standing(authority, |s| {
             if reached { s.breaker.succeeded() } else { s.breaker.failed(now) }
         });
-        let (id, attempt) = (delivery.referral_id, delivery.lease.attempt);
-        let word = match &outcome {
-            Ok(Settled::LeaseLost) => "late",
-            Ok(_) => "delivered",
-            Err(Stopped::Fault(_)) => "fault",
-            Err(Stopped::Failed(failure)) => failure.reason(),
-        };
-        let to = authority.to_string();
-        metrics::counter!(metric::DELIVERY_ATTEMPTS, "authority" => to, "outcome" => word)
-            .increment(1);
-        match outcome {
-            Ok(Settled::LeaseLost) => {
-                // Another attempt will get the same receipt.
-                tracing::warn!(referral = %id, %authority, attempt, "delivered, but too late to record it");
-            }
-            Ok(settled) => {
-                tracing::info!(referral = %id, %authority, attempt, ?settled, "delivered");
-                let seconds = now.since(delivery.recorded_at) as f64 / 1_000.0;
-                metrics::histogram!(metric::DELIVERY_SECONDS).record(seconds);
-                self.exchange.new_tokens.notify_one();
-            }
-            Err(Stopped::Fault(fault)) => {
-                if fault.is_final() {
-                    self.exchange.broken.notify_one();
-                }
-                // The lease runs out and the delivery falls due again.
-                tracing::error!(referral = %id, %authority, fault = fault.label(), "delivery stopped by a fault");
-            }
-            Err(Stopped::Failed(failure)) => self.put_off(&delivery, &failure, now).await,
-        }
+        self.exchange.conclude(Tried::from(&delivery), outcome, self.settings.retry).await;
     }
 
     async fn bring(&self, delivery: &LeasedDelivery) -> Result<Settled, Stopped> {
@@ -261,122 +227,17 @@ impl Worker {
         let entry = directory.directory().authority(delivery.authority, now);
         let endpoint = match entry.map(|e| &e.connection) {
             Some(Connection::Push { endpoint }) => endpoint.clone(),
+            Some(Connection::Pull) => return Err(Stopped::Failed(Failure::Collects)),
             _ => return Err(Stopped::Failed(Failure::NoEndpoint)),
         };
-        if self.is_misidentified(delivery).await? {
+        if self.exchange.is_misidentified(delivery).await.map_err(Stopped::Fault)? {
             return Err(Stopped::Failed(Failure::Misidentified));
         }
         let answer = self.courier.bring(delivery, &endpoint).await.map_err(Stopped::Failed)?;
-        let (trust, now) = (self.exchange.trust.store(), self.exchange.now());
-        let desk = self.exchange.desk(trust, now).map_err(Stopped::Fault)?;
-        let cache = &self.exchange.cache;
-        let acknowledged = Acknowledged::verify(
-            delivery,
-            &answer.delivered,
-            &answer.chain,
-            &desk.trust,
-            cache,
-            now,
-        );
-        let acknowledged = acknowledged.map_err(|refusal| {
+        let judged = self.exchange.judge_receipt(delivery, &answer.delivered, &answer.chain);
+        let receipt = judged.map_err(Stopped::Fault)?.map_err(|refusal| {
             Stopped::Failed(Failure::BadReceipt(refusal.rule().map_or("unknown", |r| r.id)))
         })?;
-        self.settle(delivery, acknowledged, &desk).await.map_err(Stopped::Fault)
+        self.exchange.settle(delivery, receipt).await.map_err(Stopped::Fault)
     }
-
-    /// Whether the referral was taken out of use before this attempt. Nothing was said about one whose
-    /// thread stands at its acceptance.
-    async fn is_misidentified(&self, delivery: &LeasedDelivery) -> Result<bool, Stopped> {
-        if delivery.head.position <= 1 {
-            return Ok(false);
-        }
-        match self.exchange.known(delivery.referral_id).await {
-            Ok(known) => Ok(known.is_some_and(|known| known.case.is_misidentified())),
-            Err(trouble) => Err(Stopped::Fault(trouble.unasked())),
-        }
-    }
-
-    /// Stores the authority's receipt with our record of it. A crash before it is committed: the lease
-    /// runs out, the authority is asked again and answers with the same receipt. If the thread moved meanwhile the
-    /// record is signed again on top of the new head; each turn is another's progress, so the loop
-    /// ends.
-    async fn settle(
-        &self,
-        delivery: &LeasedDelivery,
-        ack: Acknowledged,
-        desk: &Desk,
-    ) -> Result<Settled, Fault> {
-        let exchange = &self.exchange;
-        let urgency = Urgency::ALL.get(usize::from(delivery.urgency)).copied();
-        let urgency = urgency.unwrap_or(Urgency::U0);
-        let mut after = delivery.head;
-        loop {
-            let audience =
-                vec![delivery.sender.clone(), Organisation::Authority(delivery.authority)];
-            let (id, entropy) = (delivery.referral_id, &*exchange.entropy);
-            let recorded = desk.record(entropy, id, after, ack.sha256, audience.clone())?;
-            let delivered = their_token(TokenKind::Delivered, ack.sha256, &ack.jws, &ack.signer);
-            let tokens = DeliveredTokens {
-                delivered: NewToken { token: delivered, audience },
-                recorded,
-                after,
-                chains: vec![seen_chain(&ack.chain), seen_chain(desk.identity.chain())],
-                crls: desk.seen_crls(),
-                recorded_at: desk.now,
-                // Clocks start with a receipt, perhaps when none was running any more.
-                wake_at: first_look(desk.now, urgency),
-            };
-            match exchange.store.delivered(delivery.lease, tokens, exchange.now()).await? {
-                Settled::HeadMoved(head) => after = head,
-                settled => return Ok(settled),
-            }
-        }
-    }
-
-    /// Ends the lease without success. A crash or a fault here: the lease runs out, and the delivery
-    /// falls due again as if the attempt had never been made.
-    async fn put_off(&self, delivery: &LeasedDelivery, failure: &Failure, now: Timestamp) {
-        let (id, authority) = (delivery.referral_id, delivery.authority);
-        let (attempt, reason) = (delivery.lease.attempt, failure.reason());
-        let mut jitter = [0; 8];
-        // Without randomness the waits are merely not spread out.
-        let _ = self.exchange.entropy.fill(&mut jitter);
-        let jitter = u64::from_le_bytes(jitter);
-        let mut retry = self.settings.retry;
-        if Urgency::ALL.get(usize::from(delivery.urgency)).is_none_or(|u| u.is_urgent()) {
-            retry.max_ms = retry.max_ms.min(LONGEST_URGENT_WAIT_MS);
-        }
-        let mut next = retry.next(attempt, delivery.first_tried_at, now, jitter);
-        if *failure == Failure::Misidentified {
-            next = Next::GiveUp;
-        }
-        // Not the authority's silence but our own lack of a directory: no reason to give up.
-        if *failure == Failure::NoDirectory {
-            next = Next::RetryAt(now.plus(retry.wait_ms(attempt, jitter)));
-        }
-        let store = &self.exchange.store;
-        let (settled, level) = match next {
-            Next::RetryAt(at) => {
-                (store.postponed(delivery.lease, at, reason, now).await, "put off")
-            }
-            Next::GiveUp => (store.gave_up(delivery.lease, reason, now).await, "given up"),
-        };
-        match settled {
-            Ok(Settled::LeaseLost | Settled::AlreadyDone) => {}
-            Ok(_) if next == Next::GiveUp => {
-                tracing::error!(referral = %id, %authority, attempt, reason, "delivery {level}: an operator must act");
-            }
-            Ok(_) => tracing::warn!(
-                referral = %id, %authority, attempt, reason, detail = failure.detail(), "delivery {level}"
-            ),
-            Err(fault) => {
-                tracing::error!(referral = %id, %authority, fault = fault.label(), "delivery could not be {level}");
-            }
-        }
-    }
-}
-
-enum Stopped {
-    Failed(Failure),
-    Fault(Fault),
 }

@@ -116,7 +116,7 @@ impl Desk {
         let recorded = Recorded {
             position: u64::from(after.position) + 1,
             event_sha256: token,
-            previous_sha256: after.digest,
+            previous_sha256: (after != Head::START).then_some(after.digest),
             recorded_at: self.now,
         };
         let everyone = Audience::Scheme(self.identity.party().trust_domain.clone());

@@ -14,6 +14,7 @@ use super::attest::attest;
 use super::authenticate::{CLOCK_AHEAD_MILLIS, FROM_THE_FUTURE};
 use super::exchange::{Desk, Exchange, seen_chain, their_token};
 use super::known::{Event, Known};
+use super::opening;
 use super::read::nothing_here;
 use super::transfer;
 use super::trouble::Trouble;
@@ -32,7 +33,9 @@ use crate::protocol::message::{
 use crate::protocol::schema::check_detail;
 use crate::protocol::tokens::{CaseEvent, SET_TYPE};
 use crate::protocol::trust::{Chain, VerifiedChain};
-use crate::store::{Append, AppendOutcome, CaseChange, Detail, NewToken, StoredEvent, TokenKind};
+use crate::store::{
+    Append, AppendOutcome, CaseChange, Detail, Head, NewToken, StoredEvent, TokenKind,
+};
 
 /// Only the parties of a referral speak about it.
 pub const NOT_A_PARTY: Rule = Rule {
@@ -87,15 +90,15 @@ enum Proof {
 }
 
 /// A statement whose author is proved.
-struct Signed {
-    said: CaseEvent,
+pub(super) struct Signed {
+    pub said: CaseEvent,
     text: String,
-    digest: Digest,
+    pub digest: Digest,
     signer: VerifiedChain,
     chain: Chain,
     /// The certificates of the connection, where they are the proof.
     connection: Option<Chain>,
-    detail: Option<Detail>,
+    pub detail: Option<Detail>,
 }
 
 /// The answer: the event's place.
@@ -211,6 +214,9 @@ impl Signed {
         if !known.allows(self.said.author(), Part::Timeline) {
             return Err(nothing_here());
         }
+        if kind.opens().is_some() && known.thread.head != Head::START {
+            return Err(opening::id_used());
+        }
         if body.seen != u64::from(known.thread.head.position) {
             return Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into());
         }
@@ -232,7 +238,10 @@ pub async fn record(
     let stated = Stated::take(exchange, request)?;
     let desk = exchange.desk(exchange.trust.store(), now)?;
     let signed = Signed::verify(stated, id, exchange, &desk)?;
-    let known = exchange.known(id).await?.ok_or_else(nothing_here)?;
+    let known = match exchange.known(id).await? {
+        Some(known) => known,
+        None => opening::begin(exchange, &desk, &signed, id).await?,
+    };
     // Asked before it is judged: what was recorded stays recorded, whatever came after it.
     if let Some(before) = signed.before(&known) {
         return exchange.answer(before, false).await;
@@ -267,7 +276,9 @@ pub async fn record(
             let known = exchange.known(id).await?.ok_or_else(nothing_here)?;
             match signed.before(&known) {
                 Some(before) => exchange.answer(before, false).await,
-                None => Err(Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into()),
+                None => Err(signed.judge(id, &known).err().unwrap_or_else(|| {
+                    Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into()
+                })),
             }
         }
         AppendOutcome::Unknown => Err(nothing_here()),
@@ -282,7 +293,7 @@ async fn append(
     known: &Known,
 ) -> Result<Append, Trouble> {
     let (id, after) = (known.thread.referral_id, known.thread.head);
-    let kind = signed.said.kind();
+    let (kind, begins) = (signed.said.kind(), after == Head::START);
     let mut audience = known.readers(kind, &signed.said.author().organisation);
     let accepted = known.case.proposal().filter(|_| kind == EventKind::TransferAccepted);
     let mut deliveries = Vec::new();
@@ -302,7 +313,8 @@ async fn append(
         event: NewToken { token: event, audience },
         recorded,
         detail: signed.detail.clone(),
-        holder: accepted.map(|open| open.to),
+        holder: accepted.map(|open| open.to).or(begins.then(|| known.case.holder())),
+        opener: begins.then(|| known.thread.sender.clone()),
         deliveries,
         case: change_of_case(signed, known),
         chains,
@@ -342,10 +354,12 @@ impl Exchange {
 }
 
 /// What a rule of the thread is to its author: which rule, and in words what it needs.
-fn refusal(kind: EventKind, illegal: Illegal) -> Trouble {
+pub(super) fn refusal(kind: EventKind, illegal: Illegal) -> Trouble {
     let (class, rule) = match illegal {
         Illegal::NotYours | Illegal::NeedsAPerson => (Class::Forbidden, NOT_YOURS),
-        Illegal::NotNow(_) | Illegal::Misidentified => (Class::Conflict, NOT_NOW),
+        Illegal::NotNow(_) | Illegal::Elsewhere | Illegal::Misidentified => {
+            (Class::Conflict, NOT_NOW)
+        }
         Illegal::Children
         | Illegal::Code
         | Illegal::Detail

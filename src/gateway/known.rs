@@ -37,16 +37,20 @@ pub(super) struct Known {
     pub events: Vec<Event>,
     /// The verified sender, with the person if one signed.
     pub sender: Party,
+    /// What was asked for, or what a consultation or hand-over is about.
     pub request_type: RequestType,
-    /// The position of each version.
+    /// The position of each version; none in a thread that an event began.
     pub versions: Vec<u32>,
     recipients: Vec<DfeCode>,
     former: Vec<DfeCode>,
+    /// Who may see an allegation about staff.
+    named: Vec<Party>,
 }
 
 impl Known {
     fn involved(&self) -> Involved<'_> {
         Involved {
+            opening: self.case.opening(),
             sender: &self.sender,
             holder: self.case.holder(),
             recipients: &self.recipients,
@@ -54,6 +58,7 @@ impl Known {
             former: &self.former,
             misidentified: self.case.is_misidentified(),
             request_type: self.request_type,
+            named: &self.named,
         }
     }
 
@@ -82,13 +87,16 @@ impl Known {
         let others = self.recipients.iter().chain(&self.former).copied();
         let mut readers: Vec<Organisation> =
             authorities.chain(others).map(Organisation::Authority).collect();
-        readers.push(self.thread.sender.clone());
+        readers.push(self.sender.organisation.clone());
         readers.sort_unstable();
         readers.dedup();
         let scheme = &self.sender.trust_domain;
+        // Into the feed of an organisation goes also what only named persons of it may see; whoever
+        // polls is given what that certificate may see.
         readers.retain(|reader| {
-            let reader = Party::organisation(scheme.clone(), reader.clone());
-            self.shows(&reader, kind, author)
+            let whole = Party::organisation(scheme.clone(), reader.clone());
+            let persons = self.named.iter().filter(|person| person.organisation == *reader);
+            persons.chain([&whole]).any(|reader| self.shows(reader, kind, author))
         });
         readers
     }
@@ -100,30 +108,54 @@ impl Known {
     }
 }
 
+impl Known {
+    /// A thread that `first` begins, as it stands before that event: the school's side and the
+    /// authority's, as the event names them. `None` if it begins none.
+    pub fn begun_by(first: &CaseEvent, thread: Thread) -> Option<Self> {
+        let case = first.statement(Digest::from_bytes([0; 32]), 1, None).begins()?;
+        let school = Organisation::School(case.sender().clone());
+        let author = first.author();
+        let is_author = author.organisation == school;
+        let sender = match is_author {
+            true => author.clone(),
+            false => Party::organisation(author.trust_domain.clone(), school),
+        };
+        // Codes of notices, and "not sure", are no request types: nothing follows from them.
+        let code = first.body().code.as_deref().filter(|_| is_author);
+        let request_type = code.and_then(RequestType::from_code);
+        Some(Self {
+            thread,
+            case,
+            events: Vec::new(),
+            // Before it is recorded, nobody but its author has to do with it.
+            named: sender.person.iter().map(|_| sender.clone()).collect(),
+            sender,
+            request_type: request_type.unwrap_or(RequestType::InformationOnly),
+            versions: Vec::new(),
+            recipients: Vec::new(),
+            former: Vec::new(),
+        })
+    }
+}
+
 impl Exchange {
     /// Everything about a referral; `None` if nobody has used the id.
     pub(super) async fn known(&self, id: ReferralId) -> Result<Option<Known>, Trouble> {
         let Some(thread) = self.store.thread(id).await? else { return Ok(None) };
         let corrupt = || Trouble::from(StoreFault::Corrupt);
-        let newest = thread.versions.last().ok_or_else(corrupt)?;
-        let request_type = RequestType::from_code(&newest.request_type).ok_or_else(corrupt)?;
-        let first = thread.versions.first().ok_or_else(corrupt)?;
-        let submission = newest.submission_sha256;
-        let sender = self.sender(id, submission, &thread.sender).await?;
         let mut events = Vec::with_capacity(thread.events.len());
         for stored in &thread.events {
             let said = said(stored).ok_or_else(corrupt)?;
             events.push(Event { stored: stored.clone(), said });
         }
-        let children = self.children_of(id, newest.payload_sha256, &events).await?;
-        let Organisation::School(school) = thread.sender.clone() else { return Err(corrupt()) };
-        let mut case = Case::begin(school, first.authority, children);
-        let deliveries = &thread.deliveries;
-        for delivery in deliveries.iter().filter(|d| d.called_by.is_none()) {
-            case.sent_to(delivery.authority);
-        }
-        let versions = self.positions_of_versions(&thread).await?;
-        let mut reopened = versions.iter().skip(1).copied().peekable();
+        let mut known = match (thread.versions.is_empty(), events.first()) {
+            (false, _) => self.referral(thread, &events).await?,
+            (true, Some(first)) => Known::begun_by(&first.said, thread).ok_or_else(corrupt)?,
+            (true, None) => return Err(corrupt()),
+        };
+        let children = known.case.children().len();
+        let case = &mut known.case;
+        let mut reopened = known.versions.iter().skip(1).copied().peekable();
         let kinds: BTreeMap<Digest, EventKind> =
             events.iter().map(|e| (e.digest(), e.said.kind())).collect();
         for event in &events {
@@ -137,14 +169,77 @@ impl Exchange {
         if reopened.next().is_some() {
             case.supplemented(children);
         }
+        let deliveries = &known.thread.deliveries;
         for delivery in deliveries.iter().filter(|d| d.state == State::Delivered) {
             case.delivered(delivery.authority, delivery.called_by.unwrap_or(0));
         }
         let with_desk = deliveries.iter().map(|d| d.authority);
-        let recipients =
+        known.recipients =
             with_desk.filter(|code| case.desk(*code).is_some() && *code != case.holder()).collect();
-        let former = case.former_holders().collect();
-        Ok(Some(Known { versions, recipients, former, thread, case, events, sender, request_type }))
+        known.former = case.former_holders().collect();
+        known.events = events;
+        known.named = self.named(&known);
+        Ok(Some(known))
+    }
+
+    /// Who may see an allegation about staff: the person who sent it, and the designated officers that the
+    /// directory in use lists for the authorities that have or had a part in it.
+    fn named(&self, known: &Known) -> Vec<Party> {
+        if known.request_type != RequestType::Lado {
+            return Vec::new();
+        }
+        let mut named: Vec<Party> =
+            known.sender.person.iter().map(|_| known.sender.clone()).collect();
+        let directory = self.directory.last_good();
+        let Some(directory) = directory.as_ref().map(|held| held.directory()) else { return named };
+        let involved = known.involved();
+        let one = [Some(involved.holder), involved.proposed].into_iter().flatten();
+        for code in one.chain(known.recipients.iter().chain(&known.former).copied()) {
+            let entry = directory.authority(code, self.now());
+            for officer in entry.into_iter().flat_map(|entry| &entry.settings.officers) {
+                let organisation = Organisation::Authority(code);
+                let whole = Party::organisation(known.sender.trust_domain.clone(), organisation);
+                named.push(Party { person: Some(officer.clone()), ..whole });
+            }
+        }
+        named
+    }
+
+    /// A referral as it was accepted, about as many children as its newest version.
+    async fn referral(&self, thread: Thread, events: &[Event]) -> Result<Known, Trouble> {
+        let corrupt = || Trouble::from(StoreFault::Corrupt);
+        let id = thread.referral_id;
+        let newest = thread.versions.last().ok_or_else(corrupt)?;
+        // What was an allegation once is never shown as anything else.
+        let allegation =
+            thread.versions.iter().any(|v| v.request_type == RequestType::Lado.as_str());
+        let request_type = match allegation {
+            true => RequestType::Lado,
+            false => RequestType::from_code(&newest.request_type).ok_or_else(corrupt)?,
+        };
+        let first = thread.versions.first().ok_or_else(corrupt)?;
+        let sender = self.sender(id, newest.submission_sha256, &thread.sender).await?;
+        let children = self.children_of(id, newest.payload_sha256, events).await?;
+        let Organisation::School(school) = thread.sender.clone() else { return Err(corrupt()) };
+        let mut case = Case::begin(school, first.authority, children);
+        if allegation {
+            case = case.of_allegation();
+        }
+        for delivery in thread.deliveries.iter().filter(|d| d.called_by.is_none()) {
+            case.sent_to(delivery.authority);
+        }
+        let versions = self.positions_of_versions(&thread).await?;
+        Ok(Known {
+            named: Vec::new(),
+            thread,
+            case,
+            events: Vec::new(),
+            sender,
+            request_type,
+            versions,
+            recipients: Vec::new(),
+            former: Vec::new(),
+        })
     }
 
     /// The position of each version, oldest first.

@@ -9,9 +9,11 @@
 //!                -> note         Noted       receipt and dispatch notes signed
 //!                -> accept       Receipt     one transaction, which finds a repetition; only then 201
 //! an event       -> feedback              signed, allowed to follow, recorded at its place; only then 201
+//!                -> opening               the thread that it begins, where it begins one
 //!                -> attest                signed here for a school without a key of its own
 //!                -> transfer              what a proposed transfer calls for
-//!   worker       -> deliver, courier, acknowledge: until the authority's receipt is stored
+//!   worker       -> deliver, courier, acknowledge, settle: until the authority's receipt is stored
+//! a claim        -> inbox, acknowledge, settle: the same for an authority that collects
 //!   worker       -> remind: the clocks that are near their limit, or past it
 //!   worker       -> publish: log index and feed positions
 //! a poll         -> poll: what of its feed a party has not acknowledged; waits in `waiting`
@@ -28,12 +30,15 @@ pub mod authenticate;
 pub mod authorise;
 pub mod check;
 mod clocks;
+mod contacts;
 pub mod courier;
 pub mod deliver;
 pub mod exchange;
 pub mod feedback;
+pub mod inbox;
 mod known;
 pub mod note;
+pub mod opening;
 pub mod poll;
 pub mod publish;
 pub mod read;
@@ -42,6 +47,8 @@ pub mod recent;
 pub mod remind;
 pub mod respond;
 pub mod route;
+mod settle;
+pub mod shown;
 mod transfer;
 pub mod trouble;
 pub mod validate;

@@ -8,10 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::domain::case::{Desk, codes_of};
+use crate::domain::case::{Desk, EventKind};
 use crate::domain::delivery::State;
+use crate::domain::directory::Connection;
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{Organisation, Party};
+use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
@@ -22,9 +23,11 @@ use crate::protocol::trust::Chain;
 use crate::store::{DeliveryRow, Document, StoredToken, TokenKind, VersionRow};
 
 use super::clocks::ClocksAnswer;
+use super::contacts::{ChangedContacts, WayAnswer, of_authority};
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::respond::AuthorityName;
+use super::shown::{DeliveryAnswer, ErasedAnswer, EventView};
 use super::trouble::Trouble;
 
 /// Nothing that this party may see.
@@ -46,15 +49,23 @@ pub const ERASED: Rule = Rule {
 pub struct StateAnswer {
     /// The referral.
     pub referral_id: String,
-    /// The sending organisation.
+    /// What the thread began with: `referral`, `notice`, `consultation` or `hand_over`.
+    pub began_with: &'static str,
+    /// The sending organisation; of a thread that an event began, the author of that.
     pub sender: String,
-    /// The accountable authority.
+    /// The school that sent it, that asks, or that a notice is for.
+    pub school: String,
+    /// The accountable authority; in a consultation the one that is asked, in a hand-over the one that was
+    /// told by other means.
     pub authority: AuthorityName,
-    /// The newest version.
-    pub version: u32,
-    /// `U0` to `U3`.
-    pub urgency: &'static str,
-    /// When the exchange recorded the first version: this time counts for every clock.
+    /// The newest version of the referral, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// `U0` to `U3`, of the newest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<&'static str>,
+    /// When the exchange recorded the first version, or the event that began the thread: this time counts
+    /// for every clock.
     pub recorded_at: String,
     /// Digests of the documents, oldest version first.
     pub documents: Vec<String>,
@@ -67,7 +78,7 @@ pub struct StateAnswer {
     pub also_ring: Vec<String>,
     /// The last position of its thread: what the author of the next event says to have seen.
     pub position: u32,
-    /// The case of each child, in the order of the newest document: `undecided`, `decided`,
+    /// The case of each child, in the order of the newest document: `undecided`, `told`, `decided`,
     /// `allocated` or `closed`. One entry for the matter of a referral about no child.
     pub children: Vec<&'static str>,
     /// Whether it is about no child.
@@ -83,128 +94,17 @@ pub struct StateAnswer {
     /// Where the clocks stand; for the school, the holder and one that is asked to take it over.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<ClocksAnswer>,
+    /// Urgent, nobody is reading it there now, and no call is recorded: what to do, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unattended: Option<String>,
+    /// What school and holder said last of their contacts, and whether the other side has confirmed it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed_contacts: Vec<ChangedContacts>,
+    /// Every verified contact of the accountable authority, as of the directory in use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<WayAnswer>,
     /// What was said about it, as far as this party may see it, in the order in which it was recorded.
     pub events: Vec<EventView>,
-}
-
-/// One event, without what is personal: that stands in its document.
-#[derive(Debug, Clone, Serialize)]
-pub struct EventView {
-    /// Its place in the thread.
-    pub position: u32,
-    /// What it is: see `schemas/EVENTS.md`.
-    pub event: &'static str,
-    /// The organisation that said it, with the person if one signed.
-    pub by: String,
-    /// The gateway that signed it for them, where they have no key of their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attested_by: Option<String>,
-    /// When it was recorded: this time counts.
-    pub recorded_at: String,
-    /// When it happened, by its author's clock: a claim.
-    pub claimed_at: String,
-    /// Its code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// The code in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub words: Option<&'static str>,
-    /// The children that it is about, from 1.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub children: Vec<u32>,
-    /// The position of the event that it answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answers: Option<u32>,
-    /// The authority that a transfer is proposed to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    /// The stage of a disagreement.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stage: Option<u8>,
-    /// When a clock runs out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub due_at: Option<String>,
-    /// SHA-256 of its token: what another event names to answer it.
-    pub sha256: String,
-    /// SHA-256 of its document, to be read as `/v1/referrals/{id}/documents/{sha256}`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail_sha256: Option<String>,
-    /// Whether it waits for the school to say that it was read.
-    pub unread: bool,
-}
-
-impl EventView {
-    fn of(event: &Event, known: &Known) -> Self {
-        let (kind, body) = (event.said.kind(), event.said.body());
-        let answered = known.events.iter().find(|e| Some(e.digest()) == body.answers);
-        let code = body.code.as_deref();
-        Self {
-            position: event.stored.position,
-            event: kind.name(),
-            by: event.said.author().to_string(),
-            attested_by: event.said.attested.as_ref().map(|_| event.said.iss.to_string()),
-            recorded_at: event.stored.recorded_at.to_string(),
-            claimed_at: event.said.claimed_at().to_string(),
-            words: codes_of(kind).iter().find(|(c, _)| Some(*c) == code).map(|(_, words)| *words),
-            code: body.code.clone(),
-            children: body.children.clone(),
-            answers: answered.map(|e| e.stored.position),
-            to: body.to.map(|to| to.to_string()),
-            stage: body.stage,
-            due_at: body.due_at.map(|at| at.to_string()),
-            sha256: event.digest().to_string(),
-            detail_sha256: body.detail_sha256.map(|d| d.to_string()),
-            unread: known.case.unread().any(|(digest, _)| digest == event.digest()),
-        }
-    }
-}
-
-/// A document that can no longer be read here.
-#[derive(Debug, Clone, Serialize)]
-pub struct ErasedAnswer {
-    /// Its digest.
-    pub sha256: String,
-    /// When it was erased.
-    pub erased_at: String,
-    /// `retention`, `misidentified` or `key_retired`.
-    pub reason: &'static str,
-    /// The same for a person.
-    pub words: String,
-}
-
-impl ErasedAnswer {
-    fn of(version: &VersionRow) -> Option<Self> {
-        version.erased.map(|erasure| Self {
-            sha256: version.payload_sha256.to_string(),
-            erased_at: erasure.at.to_string(),
-            reason: erasure.why.as_str(),
-            words: format!("Version {}: {}", version.version, erasure.why.words()),
-        })
-    }
-}
-
-/// One delivery, in words that promise no more than is proved.
-#[derive(Debug, Clone, Serialize)]
-pub struct DeliveryAnswer {
-    /// To whom, and whom to ring there now.
-    pub authority: AuthorityName,
-    /// `accountable`, `linked` or `case_holding`.
-    pub purpose: String,
-    /// `held`, `delayed`, `stored`, `undeliverable` or `by_hand`.
-    pub state: &'static str,
-    /// The same for a person.
-    pub words: String,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// Code of the reason for which the last attempt failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When it will be tried again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_attempt_at: Option<String>,
-    /// When the exchange recorded the authority's receipt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stored_at: Option<String>,
 }
 
 /// What a token is our record of, if it is one.
@@ -236,30 +136,51 @@ impl Exchange {
         let all = visible.allows(viewer, Part::OthersDeliveries);
         let now = self.now();
         let timeline = &visible.thread;
+        let directory = self.directory.last_good();
+        let directory = directory.as_ref().map(|held| &**held.directory());
+        let reading = match all {
+            true => Some(self.reading(&visible, now).await?),
+            false => None,
+        };
+        let clocks = reading.as_ref().map(|reading| ClocksAnswer::of(reading, directory, now));
+        let holder = visible.case.holder();
+        let called = visible.events.iter().any(|e| e.said.kind() == EventKind::CallRecorded);
+        let unattended = reading.as_ref().and_then(|reading| reading.unattended);
+        let unattended = unattended.and_then(|found| self.unattended(found.authority, now));
         let is_mine =
             |d: &&DeliveryRow| all || viewer.organisation == Organisation::Authority(d.authority);
         let deliveries = timeline.deliveries.iter().filter(is_mine).map(|d| {
             let passed_on = visible.case.former_holders().any(|code| code == d.authority);
             let desk = visible.case.desk(d.authority).filter(|_| !passed_on);
-            self.delivery_answer(d, desk, now)
+            // A recorded call ends "nobody is reading it": the holder's, by the clocks; that of another
+            // authority as soon as anybody rang.
+            let rung = match &reading {
+                Some(reading) if d.authority == holder => reading.unattended.is_none(),
+                _ => called,
+            };
+            self.delivery_answer(d, desk, rung, now)
         });
-        let clocks = match all {
-            true => Some(ClocksAnswer::of(&self.reading(&visible, now).await?, now)),
-            false => None,
-        };
         let (first, last) = (timeline.versions.first(), timeline.versions.last());
-        let (Some(first), Some(last)) = (first, last) else { return Err(nothing_here()) };
-        let accepted =
-            self.store.token(id, last.accepted_sha256).await?.ok_or_else(nothing_here)?;
-        let also_ring = self.also_ring(&accepted.token.jws).into_iter().map(|v| v.detail);
-        let urgency = Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0);
+        let mut also_ring = Vec::new();
+        if let Some(last) = last {
+            let accepted = self.store.token(id, last.accepted_sha256).await?;
+            also_ring = self.also_ring(&accepted.ok_or_else(nothing_here)?.token.jws);
+        }
+        let also_ring = also_ring.into_iter().map(|v| v.detail);
+        let urgency = |last: &VersionRow| {
+            Urgency::ALL.get(usize::from(last.urgency)).copied().unwrap_or(Urgency::U0)
+        };
+        let began = visible.events.first().map(|event| event.stored.recorded_at);
+        let began = first.map(|first| first.recorded_at).or(began).ok_or_else(nothing_here)?;
         Ok(StateAnswer {
             referral_id: id.to_string(),
+            began_with: visible.case.opening().as_str(),
             sender: timeline.sender.to_string(),
+            school: visible.sender.organisation.to_string(),
             authority: self.authority_name(visible.case.holder()),
-            version: last.version,
-            urgency: urgency.as_str(),
-            recorded_at: first.recorded_at.to_string(),
+            version: last.map(|last| last.version),
+            urgency: last.map(|last| urgency(last).as_str()),
+            recorded_at: began.to_string(),
             documents: timeline.versions.iter().map(|v| v.payload_sha256.to_string()).collect(),
             erased: timeline.versions.iter().filter_map(ErasedAnswer::of).collect(),
             also_ring: also_ring.filter(|_| all).collect(),
@@ -275,6 +196,9 @@ impl Exchange {
             disputed: visible.case.is_disputed(),
             misidentified: visible.case.is_misidentified(),
             clocks,
+            unattended,
+            changed_contacts: visible.changed_contacts(viewer),
+            contacts: directory.map(|d| of_authority(d, holder, now)).unwrap_or_default(),
             events: visible.shown_to(viewer).map(|e| EventView::of(e, &visible)).collect(),
         })
     }
@@ -375,13 +299,18 @@ impl Exchange {
         &self,
         row: &DeliveryRow,
         desk: Option<Desk>,
+        rung: bool,
         now: Timestamp,
     ) -> DeliveryAnswer {
         let authority = self.authority_name(row.authority);
         let name = &authority.name;
         let late = row.state.is_delayed(row.recorded_at, now);
+        let lacks = match self.collects(row.authority) {
+            true => "has not collected it",
+            false => "does not have it",
+        };
         let (state, words) = match row.state {
-            State::Delivered => ("stored", self.stored_words(row, desk, name, now)),
+            State::Delivered => ("stored", self.stored_words(row, desk, rung, now)),
             State::Undeliverable if row.reason.as_deref() == Some("misidentified") => {
                 ("undeliverable", format!("Not brought to {name}: taken out of use before"))
             }
@@ -395,10 +324,10 @@ impl Exchange {
             State::ByHand => ("by_hand", format!("Handed over to {name} outside the exchange")),
             State::Held | State::Leased if late => (
                 "delayed",
-                format!("Held by the exchange; {name} still does not have it. {}", authority.help),
+                format!("Held by the exchange; {name} still {lacks}. {}", authority.help),
             ),
             State::Held | State::Leased => {
-                ("held", format!("Held by the exchange; {name} does not have it yet"))
+                ("held", format!("Held by the exchange; {name} {lacks} yet"))
             }
         };
         let delivered = row.state == State::Delivered;
@@ -414,15 +343,23 @@ impl Exchange {
         }
     }
 
+    /// Whether this authority collects its referrals, so that nobody brings them.
+    fn collects(&self, code: DfeCode) -> bool {
+        let directory = self.directory.last_good();
+        let entry = directory.as_ref().and_then(|d| d.directory().authorities.get(&code));
+        entry.is_some_and(|entry| entry.connection == Connection::Pull)
+    }
+
     /// What is known of it there. Stored at an inbox that nobody reads now: for an urgent referral
-    /// the school is told so at once, with the number to ring.
+    /// the school is told so at once, with the number to ring, until it says that it rang.
     fn stored_words(
         &self,
         row: &DeliveryRow,
         desk: Option<Desk>,
-        name: &str,
+        rung: bool,
         now: Timestamp,
     ) -> String {
+        let name = self.authority_name(row.authority).name;
         let Some(desk) = desk else {
             return format!("{name} has no part in it any more");
         };
@@ -433,13 +370,9 @@ impl Exchange {
             return format!("Opened by a person at {name}");
         }
         let urgent = Urgency::ALL.get(usize::from(row.urgency)).is_some_and(|u| u.is_urgent());
-        let directory = self.directory.last_good().filter(|_| urgent);
-        let unattended = directory.and_then(|d| d.directory().unattended_text(row.authority, now));
+        let unattended = self.unattended(row.authority, now).filter(|_| urgent && !rung);
         match unattended {
-            Some(nobody) => {
-                let ring = self.authority_name(row.authority).help;
-                format!("Stored at {name}, and {nobody}: ring now. {ring}")
-            }
+            Some(words) => format!("Stored at {name}. {words}"),
             None => format!("Stored at {name}; nobody there need have opened it yet"),
         }
     }

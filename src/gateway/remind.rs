@@ -179,6 +179,7 @@ fn event(
         recorded,
         detail: None,
         holder: None,
+        opener: None,
         deliveries: Vec::new(),
         case: None,
         chains: vec![seen_chain(identity.chain())],

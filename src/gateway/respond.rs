@@ -11,13 +11,16 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::accept::Receipt;
+use super::contacts::{WayAnswer, of_authority};
 use super::exchange::Exchange;
 use super::trouble::{Fault, Refused, Trouble};
 use crate::domain::directory::GENERAL_ADVICE;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::DfeCode;
+use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::http::{Request, Response};
+use crate::protocol::evidence::unverified_claims;
 use crate::protocol::hash::sha256;
 use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, ProblemViolation, status};
 
@@ -57,6 +60,11 @@ struct ReceiptAnswer<'a> {
     /// What it means, in words that promise no more than the token.
     state: String,
     authority: AuthorityName,
+    /// Every verified contact of it as of now: a receipt of last year names nobody.
+    contacts: Vec<WayAnswer>,
+    /// Urgent, and nobody is reading it there now: what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unattended: Option<String>,
     advice: Vec<ProblemViolation>,
 }
 
@@ -89,7 +97,13 @@ impl Exchange {
             }
         };
         let authority = self.authority_name(receipt.authority);
+        let now = self.now();
+        let directory = self.directory.last_good();
+        let contacts = directory.map(|d| of_authority(d.directory(), receipt.authority, now));
+        let unattended = self.unattended(receipt.authority, now);
         let answer = ReceiptAnswer {
+            contacts: contacts.unwrap_or_default(),
+            unattended: unattended.filter(|_| is_urgent(&receipt.submission)),
             accepted: &receipt.accepted,
             certificates,
             submission: &receipt.submission,
@@ -177,6 +191,13 @@ impl Exchange {
             problem.to_bytes(),
         ))
     }
+}
+
+/// Whether a submission says that it is urgent. Stored only after verification, so its claims may be
+/// believed.
+fn is_urgent(submission: &str) -> bool {
+    let claims = unverified_claims(submission).unwrap_or_default();
+    claims["urgency"].as_str().and_then(Urgency::from_code).is_some_and(Urgency::is_urgent)
 }
 
 /// A JSON answer.

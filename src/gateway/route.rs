@@ -35,6 +35,12 @@ pub const PERSON_NEEDED: Rule = Rule {
     title: "an allegation about staff is sent by one named person, not by a school",
     action: "Connect and sign with your own certificate, or ring the designated officer (LADO).",
 };
+/// Nobody at the authority may open an allegation.
+pub const NO_OFFICER: Rule = Rule {
+    id: "lado.no-officer",
+    title: "the authority has named no designated officer (LADO) who could open this here",
+    action: "Ring the designated officer now; the readable text beside this can be read out or sent by secure e-mail.",
+};
 /// Another authority that should be told cannot be reached.
 pub const ALSO_RING: Rule = Rule {
     id: "routing.also-ring",
@@ -93,6 +99,14 @@ pub fn plan(
     if facts.request_type == RequestType::Lado && sender.person.is_none() {
         let refusal = Refusal::new(Class::Forbidden, Violation::whole(PERSON_NEEDED));
         return Err(NoRoute { refusal, ring: Some(accountable), by_phone: false });
+    }
+    // Nobody there could open it: the school rings instead of waiting.
+    let officers = directory.authority(accountable, now).map(|entry| &entry.settings.officers);
+    if facts.request_type == RequestType::Lado && officers.is_none_or(Vec::is_empty) {
+        let violation =
+            Violation::whole(NO_OFFICER).with_detail(directory.lado_text(accountable, now));
+        let refusal = Refusal::new(Class::Invalid, violation).blame(Culprit::Operator);
+        return Err(NoRoute { refusal, ring: Some(accountable), by_phone: true });
     }
     if let Err(rule) = reachable(directory, accountable, now) {
         let refusal = Refusal::new(Class::Invalid, Violation::whole(rule)).blame(Culprit::Operator);
@@ -190,8 +204,8 @@ pub(super) fn reachable(
     now: Timestamp,
 ) -> Result<(), Rule> {
     match directory.authority(authority, now).map(|entry| &entry.connection) {
-        Some(Connection::Push { .. }) => Ok(()),
-        Some(Connection::Pull | Connection::Page) => Err(NO_WAY_FROM_HERE),
+        Some(Connection::Push { .. } | Connection::Pull) => Ok(()),
+        Some(Connection::Page) => Err(NO_WAY_FROM_HERE),
         Some(Connection::NotConnected) | None => Err(NOT_CONNECTED),
     }
 }

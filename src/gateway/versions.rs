@@ -14,6 +14,7 @@ use super::validate::Validated;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::DfeCode;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
+use crate::domain::visibility::Part;
 use crate::http::Request;
 use crate::protocol::json;
 use crate::protocol::tokens::{self, Purpose};
@@ -104,6 +105,10 @@ fn addressees(known: &Known) -> (DfeCode, Vec<(DfeCode, Purpose)>) {
 
 /// It is the next version of this referral, about the same children and perhaps more.
 async fn follows(exchange: &Exchange, validated: &Validated, known: &Known) -> Result<(), Trouble> {
+    // As if there were none: an allegation about staff is added to by whoever sent it.
+    if !known.allows(validated.authorised.authentic.sender(), Part::Timeline) {
+        return Err(invalid(VERSION));
+    }
     if known.case.is_misidentified() {
         return Err(Refusal::new(Class::Gone, Violation::whole(OVER)).into());
     }

@@ -16,12 +16,19 @@ use crate::protocol::problem::ProblemDocument;
 pub struct State {
     /// The referral.
     pub referral_id: String,
-    /// The accountable authority.
+    /// What the thread began with: `referral`, `notice`, `consultation` or `hand_over`.
+    pub began_with: String,
+    /// The school that sent it, that asks, or that a notice is for.
+    pub school: String,
+    /// The accountable authority; in a consultation the one that is asked, in a hand-over the one that was
+    /// told by other means.
     pub authority: Authority,
-    /// `U0` to `U3`.
-    pub urgency: String,
-    /// The newest version.
-    pub version: u32,
+    /// `U0` to `U3`, of a referral.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<String>,
+    /// The newest version of a referral.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// When the exchange recorded it.
     pub recorded_at: String,
     /// Its deliveries.
@@ -34,7 +41,7 @@ pub struct State {
     pub also_ring: Vec<String>,
     /// The last position of its thread.
     pub position: u64,
-    /// The case of each child: `undecided`, `decided`, `allocated` or `closed`.
+    /// The case of each child: `undecided`, `told`, `decided`, `allocated` or `closed`.
     pub children: Vec<String>,
     /// Whether it is about no child: `children` then has one entry for its matter.
     #[serde(default)]
@@ -61,6 +68,15 @@ pub struct State {
     /// Every clock that has started.
     #[serde(default)]
     pub clocks: Vec<Clock>,
+    /// Nobody is reading it there now: what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unattended: Option<String>,
+    /// What school and holder said last of their contacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_contacts: Vec<ChangedContacts>,
+    /// Verified contacts of the accountable authority as of now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<Way>,
     /// What was said about it, in the order in which it was recorded.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -94,6 +110,53 @@ pub struct Contact {
     pub of: String,
     /// From when on it is their turn.
     pub from: String,
+    /// How to reach them, if somebody has verified a way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Secure mailbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// When it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
+}
+
+/// What one side told last of its contacts.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct ChangedContacts {
+    /// Who.
+    pub by: String,
+    /// The place of the event.
+    pub position: u64,
+    /// SHA-256 of the document with names and numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail_sha256: Option<String>,
+    /// Whether the other side has said that it knows.
+    pub confirmed: bool,
+}
+
+/// A verified way to reach somebody at an authority.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Way {
+    /// `daytime`, `out_of_hours`, `lado`, `technical` or `escalation`.
+    pub kind: String,
+    /// What the people there call themselves.
+    pub label: String,
+    /// Number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Secure mailbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// When it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
+    /// The day on which somebody last tried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
 }
 
 /// One clock.
@@ -122,6 +185,9 @@ pub struct Clock {
     /// Whether a calendar had to be assumed.
     #[serde(default)]
     pub assumed: bool,
+    /// Whose turn it is to be asked about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ask: Vec<Contact>,
 }
 
 /// One event, without what is personal.
@@ -152,9 +218,12 @@ pub struct Event {
     /// The position of the event that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<u64>,
-    /// The authority that a transfer is proposed to.
+    /// The authority that a transfer is proposed to, that is consulted, that something was handed over to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The school that a notice is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub school: Option<String>,
     /// The stage of a disagreement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u8>,

@@ -46,6 +46,57 @@ impl Outgoing {
     }
 }
 
+/// Threads that this machine has begun, or may have, until an answer is certain: an empty file of the
+/// thread's id each, in `<state>/openings`.
+pub struct Openings {
+    folder: PathBuf,
+    state: PathBuf,
+}
+
+impl Openings {
+    /// Below the state folder `state`; nothing is created.
+    pub fn new(state: &Path) -> Self {
+        Self { folder: state.join("openings"), state: state.to_owned() }
+    }
+
+    /// Keeps the event that begins the thread `id`, before it is sent. Crash before the event is there:
+    /// nothing was sent, and the id is forgotten. After it: the next opening sends it again.
+    pub fn keep(&self, id: ReferralId, event: &Outgoing) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        files::replace(&self.folder.join(id.to_string()), b"", PRIVATE)?;
+        Outbox::new(&self.state, id).keep(event)
+    }
+
+    /// The answer about the thread `id` is certain. Crash before it: there is nothing to be sent for it.
+    pub fn settled(&self, id: ReferralId) -> io::Result<()> {
+        match fs::remove_file(self.folder.join(id.to_string())) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Threads without an answer, with the event that begins each; those that were never sent are
+    /// forgotten.
+    pub fn pending(&self) -> io::Result<Vec<(ReferralId, Outgoing)>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(fault) => return Err(fault),
+        };
+        let mut pending = Vec::new();
+        for entry in entries {
+            let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            match Outbox::new(&self.state, id).pending()?.into_iter().next() {
+                Some(event) => pending.push((id, event)),
+                None => self.settled(id)?,
+            }
+        }
+        Ok(pending)
+    }
+}
+
 /// The events of one referral.
 pub struct Outbox {
     folder: PathBuf,
@@ -107,6 +158,25 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_opening_is_pending_until_its_answer_is_certain() {
+        let state = tempfile::tempdir().unwrap();
+        let openings = Openings::new(state.path());
+        assert_eq!(openings.pending().unwrap(), []);
+        let event = Outgoing { token: "one".into(), certificates: Some("c".into()), detail: None };
+        let id = ReferralId::from_bytes([7; 16]);
+        openings.keep(id, &event).unwrap();
+        assert_eq!(openings.pending().unwrap(), [(id, event.clone())]);
+        // Recorded, and the machine died before it took note that it is settled.
+        Outbox::new(state.path(), id).recorded(event.digest(), b"{}").unwrap();
+        assert_eq!(openings.pending().unwrap(), []);
+        assert!(!state.path().join("openings").join(id.to_string()).exists());
+        openings.settled(id).unwrap();
+        // An id without its event was never sent.
+        std::fs::write(state.path().join("openings").join(id.to_string()), "").unwrap();
+        assert_eq!(openings.pending().unwrap(), []);
+    }
 
     #[test]
     fn an_event_is_pending_until_it_is_recorded_or_refused() {

@@ -17,7 +17,7 @@ use super::outbox::{Outbox, Outgoing};
 use super::persist::{self, NoAnswer};
 use crate::domain::case::EventKind;
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{DfeCode, Role};
+use crate::domain::party::{DfeCode, Role, SchoolId};
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 use crate::effects::NoEntropy;
@@ -51,8 +51,11 @@ pub struct Saying {
     pub children: Vec<u32>,
     /// The position of the event that it answers.
     pub answers: Option<u64>,
-    /// The authority that a transfer is proposed to.
+    /// The authority that it is for: that a transfer is proposed to, that is consulted, that something
+    /// was handed over to.
     pub to: Option<DfeCode>,
+    /// The school that a notice is for.
+    pub school: Option<SchoolId>,
     /// The stage of a disagreement.
     pub stage: Option<u8>,
     /// When it happened, if not now.
@@ -70,6 +73,7 @@ impl Saying {
             children: Vec::new(),
             answers: None,
             to: None,
+            school: None,
             stage: None,
             happened_at: None,
             detail: None,
@@ -151,7 +155,7 @@ pub async fn say(member: &Member, id: ReferralId, saying: &Saying) -> Result<Sai
     let pending = outbox.pending()?;
     let settles = !pending.is_empty();
     for pending in pending {
-        let same = is_same(&pending, saying, &state);
+        let same = answered(saying, &state).is_ok_and(|answers| is_same(&pending, saying, answers));
         match send(member, &outbox, id, &pending).await {
             Ok(said) if same => return Ok(said),
             Ok(_) | Err(NotSaid::Refused(_)) => {}
@@ -162,7 +166,7 @@ pub async fn say(member: &Member, id: ReferralId, saying: &Saying) -> Result<Sai
         state = look::look(member, id).await.map_err(NotSaid::NotSeen)?;
     }
     for _ in 0..MOST_TURNS {
-        let outgoing = sign(member, id, saying, &state)?;
+        let outgoing = sign(member, id, saying, (state.position, answered(saying, &state)?))?;
         outbox.keep(&outgoing)?;
         let problem = match send(member, &outbox, id, &outgoing).await {
             Err(NotSaid::Refused(problem)) if was_overtaken(&problem) => problem,
@@ -202,15 +206,16 @@ fn was_overtaken(problem: &ProblemDocument) -> bool {
 }
 
 /// Whether an event that has no answer yet says exactly this: every code, and every word.
-fn is_same(pending: &Outgoing, saying: &Saying, state: &State) -> bool {
+pub(super) fn is_same(pending: &Outgoing, saying: &Saying, answers: Option<Digest>) -> bool {
     pending.claims().is_some_and(|claims| {
         let body = claims.body();
         claims.kind() == saying.kind
             && body.code == saying.code
             && body.children == saying.children
             && body.to == saying.to
+            && body.school == saying.school
             && body.stage == saying.stage
-            && answered(saying, state).is_ok_and(|digest| digest == body.answers)
+            && body.answers == answers
             && pending.detail.as_deref().and_then(own_members) == saying.detail
     })
 }
@@ -230,18 +235,18 @@ fn answered(saying: &Saying, state: &State) -> Result<Option<Digest>, NotSaid> {
     digest.map(Some).ok_or(NotSaid::NothingToAnswer)
 }
 
-/// The event with its document, signed on top of `state`; only stated, where this machine has no key.
-fn sign(
+/// The event with its document, signed on top of the position `seen`, with the digest of what it answers;
+/// only stated, where this machine has no key.
+pub(super) fn sign(
     member: &Member,
     id: ReferralId,
     saying: &Saying,
-    state: &State,
+    (seen, answers): (u64, Option<Digest>),
 ) -> Result<Outgoing, NotSaid> {
     let identity = member.signing.as_ref();
     if identity.is_none() && member.party.organisation.role() != Role::School {
         return Err(NotSaid::NoKey);
     }
-    let answered = answered(saying, state)?;
     let entropy = |fault: NoEntropy| NotSaid::Signing(SigningFault::Entropy(fault));
     let detail = match &saying.detail {
         None => None,
@@ -265,13 +270,14 @@ fn sign(
         said: (
             saying.kind,
             CaseEventBody {
-                answers: answered,
+                answers,
                 children: saying.children.clone(),
                 code: saying.code.clone(),
                 to: saying.to,
+                school: saying.school.clone(),
                 stage: saying.stage,
                 detail_sha256: detail.as_ref().map(|text| sha256(text.as_bytes())),
-                ..CaseEventBody::seen(state.position)
+                ..CaseEventBody::seen(seen)
             },
         ),
     };
@@ -297,7 +303,7 @@ fn document(id: ReferralId, saying: &Saying, salt: String, members: &Map<String,
 }
 
 /// Sends a kept event until an answer is certain or the time is up.
-async fn send(
+pub(super) async fn send(
     member: &Member,
     outbox: &Outbox,
     id: ReferralId,

@@ -26,6 +26,9 @@ pub fn first_line(event: &Event, all: &[Event]) -> String {
     if let Some(to) = &event.to {
         line.push_str(&format!(", to authority {to}"));
     }
+    if let Some(school) = &event.school {
+        line.push_str(&format!(", to school {school}"));
+    }
     if let Some(stage) = event.stage {
         line.push_str(&format!(", stage {stage}"));
     }
@@ -55,7 +58,8 @@ pub fn members(event: &str, document: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-fn said(value: &Value) -> String {
+/// A value of a document, for a person.
+pub fn said(value: &Value) -> String {
     match value {
         Value::String(text) => match text.parse::<Timestamp>() {
             Ok(at) => england_text(at),

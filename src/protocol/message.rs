@@ -89,7 +89,12 @@ pub fn chain_field(
     name: &HeaderName,
     cache: &VerifiedCache,
 ) -> Result<Chain, Refusal> {
-    let chain = cache.presented(text_field(headers, name)?).ok();
+    chain_text(text_field(headers, name)?, name, cache)
+}
+
+/// The same of a text that stands elsewhere, in the place of field `name`.
+pub fn chain_text(text: &str, name: &HeaderName, cache: &VerifiedCache) -> Result<Chain, Refusal> {
+    let chain = cache.presented(text).ok();
     chain.filter(|chain| chain.certificates().len() > 1).ok_or_else(|| missing(name))
 }
 

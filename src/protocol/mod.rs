@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod hash;
 pub mod json;
 pub mod jws;
+pub mod mailbox;
 pub mod message;
 pub mod problem;
 pub mod routing_data;

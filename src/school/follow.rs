@@ -30,6 +30,10 @@ impl Followed {
                 matches!(s.says, Says::Delivered(_)) && by.as_str() == delivery.authority.code
             })
         };
+        // What an event began is not delivered: it is there for its readers once it is recorded.
+        if self.state.version.is_none() {
+            return true;
+        }
         let deliveries = &self.state.deliveries;
         !deliveries.is_empty() && deliveries.iter().all(proved) && self.state.also_ring.is_empty()
     }

@@ -59,6 +59,8 @@ pub struct Submitted {
     pub authority: String,
     /// Whom to ring there now.
     pub help: String,
+    /// Urgent, and nobody is reading it there now: what to do.
+    pub unattended: Option<String>,
     /// Advice on the document.
     pub advice: Vec<ProblemViolation>,
     /// Where the receipt is kept.
@@ -116,6 +118,8 @@ struct ReceiptAnswer {
     submission: String,
     submission_certificates: String,
     authority: AuthorityAnswer,
+    #[serde(default)]
+    unattended: Option<String>,
     #[serde(default)]
     advice: Vec<ProblemViolation>,
 }
@@ -252,6 +256,7 @@ fn received(
         new,
         authority: answer.authority.name,
         help: answer.authority.help,
+        unattended: answer.unattended,
         advice: answer.advice,
         receipt,
         attempts,

@@ -130,6 +130,7 @@ pub fn all() -> Vectors {
     signers(&mut m, &good);
     tokens(&mut m, &good, &good_bytes);
     documents(&mut m);
+    settings(&mut m);
     Vectors {
         about: "Signed directories and what a party of the scheme must say about each at the time \
                 `at`. `file` is the exact text of the file. `roots`, `issuing` and `crls` (base64 \
@@ -331,4 +332,114 @@ fn documents(m: &mut Maker) {
         document().to_string().replacen("\"version\":7", "\"version\":7,\"version\":7", 1);
     let file = m.signed(repeated.as_bytes(), &claims(&document(), repeated.as_bytes()));
     m.refused("duplicate-member", "a member twice", file, "directory.document");
+}
+
+/// School days, holiday contacts and promises: members that older directories do not have.
+fn settings(m: &mut Maker) {
+    let told = told();
+    let file = m.proper(&told);
+    m.add("settings", "with school days, promises and officers", file, accepted("fresh"));
+    let calendar = "/schools/0/calendar";
+    for (id, shows, path, value, rule) in [
+        (
+            "terms-overlap",
+            "one term begins before another ends",
+            format!("{calendar}/terms/1/first"),
+            json!("2026-10-23"),
+            "calendar.terms-overlap",
+        ),
+        (
+            "term-without-days",
+            "a term of a weekend",
+            format!("{calendar}/terms/0"),
+            json!({ "first": "2026-09-05", "last": "2026-09-06" }),
+            "calendar.term-without-days",
+        ),
+        (
+            "inset-outside-term",
+            "an INSET day in the holidays",
+            format!("{calendar}/inset_days/0"),
+            json!("2026-10-28"),
+            "calendar.day-outside-term",
+        ),
+        (
+            "half-day-at-a-weekend",
+            "a half day on a Saturday",
+            format!("{calendar}/half_days/0/day"),
+            json!("2026-12-12"),
+            "calendar.day-outside-term",
+        ),
+        (
+            "half-day-too-late",
+            "a half day that ends after home time",
+            format!("{calendar}/half_days/0/ends"),
+            json!("15:30"),
+            "contradiction",
+        ),
+        ("home-time", "no time of day", format!("{calendar}/home_time"), json!("3:15 pm"), "value"),
+        (
+            "holiday-contact-with-a-name",
+            "a name for a role",
+            "/schools/0/holiday_contact/role".to_owned(),
+            json!("Ada Example"),
+            "value",
+        ),
+        (
+            "slower-than-the-scheme",
+            "two working days where the guidance says one",
+            "/authorities/0/profile/limits/C5".to_owned(),
+            json!("2 working days"),
+            "profile.slower",
+        ),
+        (
+            "early-cut-off",
+            "a cut-off at noon",
+            "/authorities/0/cut_off".to_owned(),
+            json!("12:00"),
+            "profile.cut-off",
+        ),
+        (
+            "officer-twice",
+            "the same designated officer twice",
+            "/authorities/0/designated_officers/1".to_owned(),
+            json!("officer-1"),
+            "duplicate",
+        ),
+    ] {
+        let mut document = told.clone();
+        *document.pointer_mut(&path).unwrap() = value;
+        let file = m.proper(&document);
+        m.refused(id, shows, file, &format!("directory.{rule}"));
+    }
+}
+
+fn told() -> Value {
+    let mut document = document();
+    let authority = &mut document["authorities"][0];
+    authority["cut_off"] = json!("16:30");
+    authority["designated_officers"] = json!(["officer-1", "officer-2"]);
+    authority["profile"] = json!({ "limits": { "C5": "4 h of business", "C9": "40 working days" },
+                "head_of_service": true });
+    authority["calendar"] =
+        json!({ "terms": [{ "first": "2026-09-01", "last": "2026-10-23" }], "home_time": "15:10" });
+    let school = &mut document["schools"][0];
+    school["calendar"] = json!({
+        "terms": [
+            { "first": "2026-09-03", "last": "2026-10-23" },
+            { "first": "2026-11-02", "last": "2026-12-18" },
+        ],
+        "inset_days": ["2026-11-27"],
+        "half_days": [{ "day": "2026-12-18", "ends": "12:30" }],
+        "closures": [{ "first": "2026-11-30", "last": "2026-12-01" }],
+        "opens": "08:40",
+        "home_time": "15:15",
+    });
+    school["holiday_contact"] = json!({
+        "role": "head_teacher",
+        "phone": "01632 960777",
+        "hours": "mon-fri 10:00-16:00",
+        "verified_at": "2026-11-02",
+        "verified_by": "operator-desk",
+    });
+    document
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ecaf::authority::collect::Collector;
 use ecaf::authority::station::Station;
-use ecaf::config::{self, IdentitySettings, MemberSettings, TrustSettings};
+use ecaf::config::{self, AuthoritySettings, IdentitySettings, MemberSettings, TrustSettings};
 use ecaf::domain::delivery::{BreakerPolicy, RetryPolicy};
 use ecaf::domain::party::{Organisation, Role};
 use ecaf::domain::time::DAY;
@@ -154,7 +155,8 @@ impl Gateway {
         });
         let roles = [Role::School, Role::Authority, Role::Gateway, Role::Operator];
         let tls = ServerTls::new(Arc::clone(&trust), Arc::clone(&credentials), &roles).unwrap();
-        let api = gateway::api::Api::new(Arc::clone(&exchange), settings.limits.body_bytes);
+        let api = gateway::api::Api::new(Arc::clone(&exchange), settings.limits.body_bytes)
+            .with_retry(deliveries.retry);
         let limits = settings.limits.listener.clone();
         let service = Service { limits, ..Service::new(Arc::new(api), entropy) };
         let address = settings.listen.parties;
@@ -179,6 +181,14 @@ impl Gateway {
         running.tasks.push(tokio::spawn(clocks));
         running.tasks.push(tokio::spawn(publish::run(Arc::clone(&exchange), holder, stopping)));
         Self { exchange, files: files(&settings.trust), running }
+    }
+
+    /// Takes the directory that lies in the scene's folder now.
+    pub fn look_at_directory(&self, scene: &Scene) {
+        let bytes = std::fs::read(scene.world.folder().join("directory.signed.json")).unwrap();
+        let (trust, at) = (&self.exchange.trust, self.exchange.now());
+        let verify = |chain: &Chain| trust.store().verify(chain, Purpose::Signing, at);
+        self.exchange.directory.offer(|in_use| accept(&bytes, verify, at, in_use)).unwrap();
     }
 
     /// Reads trust data again.
@@ -211,32 +221,16 @@ impl Authority {
         clock: &Arc<dyn Clock>,
         around: impl FnOnce(ecaf::authority::api::Api) -> Arc<dyn Handler>,
     ) -> Self {
-        let settings = config::load_authority(&scene.world.authority_config(index)).unwrap();
-        let trust = trust(&settings.trust, clock).await;
+        let (station, settings) = station(scene, index, clock).await;
+        let trust = Arc::clone(&station.trust);
         let credentials = credentials(&settings.identity, &[Purpose::TlsServer], &trust).await;
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
-        let store = Settings::owner(settings.store.file().unwrap()).or_create();
-        let station = Arc::new(Station {
-            code: settings.code,
-            reference_prefix: settings.reference_prefix.clone(),
-            signing: ArcSwap::from_pointee(own_signing(&settings.identity, &trust)),
-            trust: Arc::clone(&trust),
-            cache: VerifiedCache::new(1_024),
-            directory: directory(&settings.directory, &trust),
-            store: {
-                let vault = ecaf::app::open_vault(&settings.keys, true).unwrap();
-                Arc::new(SqliteAuthority::open(&store, vault).unwrap())
-            },
-            clock: Arc::clone(clock),
-            entropy: Arc::clone(&entropy),
-            broken: Notify::new(),
-        });
+        let entropy = Arc::clone(&station.entropy);
         let tls = ServerTls::new(trust, credentials, &[Role::Gateway]).unwrap();
         let body_bytes = settings.limits.body_bytes;
         let api = ecaf::authority::api::Api::new(Arc::clone(&station), body_bytes);
         let limits = settings.limits.listener.clone();
         let service = Service { limits, ..Service::new(around(api), entropy) };
-        let address = settings.listen.parties;
+        let address = settings.parties.unwrap();
         let server = Server::bind(address, Arc::new(tls), service).await.unwrap();
         let (mut running, stopping) = Running::new();
         running.tasks.push(tokio::spawn(server.run(stopped(stopping))));
@@ -249,6 +243,42 @@ impl Authority {
     }
 }
 
+/// The receiving side of an authority, with nothing open.
+async fn station(
+    scene: &Scene,
+    index: usize,
+    clock: &Arc<dyn Clock>,
+) -> (Arc<Station>, AuthoritySettings) {
+    let settings = config::load_authority(&scene.world.authority_config(index)).unwrap();
+    let trust = trust(&settings.trust, clock).await;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+    let store = Settings::owner(settings.store.file().unwrap()).or_create();
+    let station = Arc::new(Station {
+        code: settings.code,
+        reference_prefix: settings.reference_prefix.clone(),
+        signing: ArcSwap::from_pointee(own_signing(&settings.identity, &trust)),
+        trust: Arc::clone(&trust),
+        cache: VerifiedCache::new(1_024),
+        directory: directory(&settings.directory, &trust),
+        store: {
+            let vault = ecaf::app::open_vault(&settings.keys, true).unwrap();
+            Arc::new(SqliteAuthority::open(&store, vault).unwrap())
+        },
+        clock: Arc::clone(clock),
+        entropy,
+        broken: Notify::new(),
+    });
+    (station, settings)
+}
+
+/// An authority that collects, with its own connections to the gateway.
+pub async fn collector(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Collector {
+    let (station, _) = station(scene, index, clock).await;
+    let gateway = config::load_school(&scene.world.school_config(0)).unwrap().gateway.identity;
+    let line = authority_caller(scene, index, clock).await;
+    Collector { station, gateway, line, wait: Duration::from_secs(5) }
+}
+
 /// A school's machine with a clock of the test's.
 pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Member {
     member(config::load_school(&scene.world.school_config(index)).unwrap(), clock).await
@@ -257,6 +287,11 @@ pub async fn school(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Memb
 /// The machine of a worker at an authority with a clock of the test's.
 pub async fn worker(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Member {
     member(config::load_worker(&scene.world.worker_config(index)).unwrap(), clock).await
+}
+
+/// The machine of whoever this configuration is for.
+pub async fn member_of(file: &Path, clock: &Arc<dyn Clock>) -> Member {
+    member(config::load_member(file).unwrap(), clock).await
 }
 
 async fn member(settings: MemberSettings, clock: &Arc<dyn Clock>) -> Member {

@@ -139,8 +139,14 @@ impl Arrived {
 
     /// Reads these inboxes whole, and checks them.
     pub async fn of(stores: Vec<Arc<dyn AuthorityStore>>) -> Self {
+        Self::of_places(stores.into_iter().enumerate().collect()).await
+    }
+
+    /// Reads the inboxes of the authorities at these places whole, and checks them.
+    pub async fn of_places(stores: Vec<(usize, Arc<dyn AuthorityStore>)>) -> Self {
         let mut found: HashMap<ReferralId, Vec<(usize, InboxItem)>> = HashMap::new();
-        for (index, store) in stores.iter().enumerate() {
+        for (index, store) in &stores {
+            let index = *index;
             let report = store.check().await.unwrap();
             assert!(report.is_sound(), "inbox {index}: {:?}", report.problems);
             for entry in inbox(&**store).await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ecaf::app;
-use ecaf::cli::sandbox::{AUTHORITIES, Process, World, operator_get};
+use ecaf::cli::sandbox::{AUTHORITIES, GATEWAY, Process, World, operator_get};
 use ecaf::config;
 use ecaf::domain::party::{Organisation, Party, TrustDomain};
 use ecaf::domain::time::{DAY, Timestamp};
@@ -34,6 +34,8 @@ pub fn ecaf() -> &'static Path {
 pub struct Scene {
     pub world: World,
     folder: TempDir,
+    /// Places of the authorities that collect, as processes.
+    collecting: Vec<usize>,
 }
 
 impl Scene {
@@ -47,7 +49,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("scheme-of-a-test");
         let world = World::prepare(&place, now, &SystemEntropy::default(), delivery).unwrap();
-        Self { world, folder }
+        Self { world, folder, collecting: Vec::new() }
     }
 
     /// Starts the gateway; it is not ready yet.
@@ -62,7 +64,10 @@ impl Scene {
     pub fn start_authority(&self, index: usize) -> Process {
         let file = self.world.authority_config(index);
         let log = file.with_file_name("log.jsonl");
-        let arguments = ["authority", "--config", file.to_str().unwrap()];
+        let mut arguments = vec!["authority", "--config", file.to_str().unwrap()];
+        if self.collecting.contains(&index) {
+            arguments.insert(1, "collect");
+        }
         Process::start(ecaf(), &arguments, self.world.authority_operator(index), &log).unwrap()
     }
 
@@ -123,12 +128,69 @@ impl Scene {
         app::open_member(&config::load_school(&file).unwrap()).await.unwrap()
     }
 
+    /// From here on this authority opens no endpoint: its process collects. The directory has to say so.
+    pub fn collects(&mut self, index: usize) {
+        let file = self.world.authority_config(index);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("listen = "));
+        let port = self.world.gateway_address().port();
+        let scheme = directory::DEMO_TRUST_DOMAIN;
+        let gateway = format!(
+            "[gateway]\nurl = \"https://localhost:{port}\"\n\
+             identity = \"spiffe://{scheme}/gateway/{GATEWAY}\"\n"
+        );
+        let text = lines.collect::<Vec<_>>().join("\n") + "\n" + &gateway;
+        std::fs::write(&file, text).unwrap();
+        self.collecting.push(index);
+    }
+
+    /// Signs issue `version` of the directory, in which these authorities collect.
+    pub fn sign_pull(&self, version: u64, collect: &[usize], now: Timestamp) {
+        let pull = |mut overlay: String| {
+            for index in collect {
+                let (code, port) =
+                    (AUTHORITIES[*index].code, self.world.authority_address(*index).port());
+                let push = format!(
+                    "code = \"{code}\"\nconnection = \"push\"\n\
+                     endpoint = \"https://localhost:{port}\"\n"
+                );
+                assert!(overlay.contains(&push));
+                let pull = format!("code = \"{code}\"\nconnection = \"pull\"\n");
+                overlay = overlay.replace(&push, &pull);
+            }
+            overlay
+        };
+        self.sign_made(version, now, pull, |_| {});
+    }
+
     /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.
     pub fn sign_directory(&self, version: u64, more: &str, now: Timestamp) {
+        self.sign_changed(version, more, now, |_| {});
+    }
+
+    /// The same with the overlay changed.
+    pub fn sign_changed(
+        &self,
+        version: u64,
+        more: &str,
+        now: Timestamp,
+        change: impl FnOnce(&mut directory::Overlay),
+    ) {
+        self.sign_made(version, now, |overlay| format!("{overlay}\n{more}"), change);
+    }
+
+    fn sign_made(
+        &self,
+        version: u64,
+        now: Timestamp,
+        written: impl FnOnce(String) -> String,
+        change: impl FnOnce(&mut directory::Overlay),
+    ) {
         let folder = self.world.folder();
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let overlay = String::from_utf8(read("directory.overlay.toml")).unwrap();
-        let overlay = directory::read_overlay(&format!("{overlay}\n{more}")).unwrap();
+        let mut overlay = directory::read_overlay(&written(overlay)).unwrap();
+        change(&mut overlay);
         let trust_domain: TrustDomain = directory::DEMO_TRUST_DOMAIN.parse().unwrap();
         let header = directory::Header {
             version,

@@ -7,6 +7,7 @@ use ecaf::domain::time::Timestamp;
 use ecaf::effects::{Clock, FixedClock, SystemClock};
 use ecaf::http::{ClientResponse, Line};
 use ecaf::party::member::Member;
+use ecaf::protocol::directory::Overlay;
 use ecaf::protocol::hash::sha256;
 use ecaf::protocol::jws::Unverified;
 use ecaf::protocol::problem::ProblemDocument;
@@ -50,6 +51,17 @@ impl Stage {
         if !more.is_empty() {
             scene.sign_directory(2, more, now);
         }
+        Self::of(scene, now).await
+    }
+
+    /// With a directory that says more, or something else, than the sandbox's.
+    pub async fn with_overlay(now: Timestamp, change: impl FnOnce(&mut Overlay)) -> Self {
+        let scene = Scene::at(now, QUICK);
+        scene.sign_changed(2, "", now, change);
+        Self::of(scene, now).await
+    }
+
+    async fn of(scene: Scene, now: Timestamp) -> Self {
         let hand = FixedClock::at(now);
         let clock: Arc<dyn Clock> = Arc::new(hand.clone());
         let gateway = Gateway::open(&scene, &clock, eager()).await;

@@ -246,6 +246,16 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.lease_deliveries(request)
     }
 
+    fn lease_again(
+        &self,
+        delivery: DeliveryId,
+        holder: String,
+        now: Timestamp,
+        lease_ms: i64,
+    ) -> Pending<'_, Option<LeasedDelivery>> {
+        self.real.lease_again(delivery, holder, now, lease_ms)
+    }
+
     fn postponed(
         &self,
         lease: Lease,
@@ -274,6 +284,10 @@ impl GatewayStore for Broken<dyn GatewayStore> {
 
     fn next_due(&self, excluded: Vec<DfeCode>) -> Pending<'_, Option<Timestamp>> {
         self.real.next_due(excluded)
+    }
+
+    fn next_due_of(&self, authority: DfeCode) -> Pending<'_, Option<Timestamp>> {
+        self.real.next_due_of(authority)
     }
 
     fn head(&self, id: ReferralId) -> Pending<'_, Option<Head>> {

@@ -207,6 +207,18 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
         scheduled!(self, Write, "lease", nothing(), move |s| s.lease_deliveries(request))
     }
 
+    fn lease_again(
+        &self,
+        delivery: DeliveryId,
+        holder: String,
+        now: Timestamp,
+        lease_ms: i64,
+    ) -> Pending<'_, Option<LeasedDelivery>> {
+        let about = format!("delivery {}", delivery.0);
+        scheduled!(self, Write, "again", about, move |s| s
+            .lease_again(delivery, holder, now, lease_ms))
+    }
+
     fn delivered(
         &self,
         lease: Lease,
@@ -253,6 +265,10 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
 
     fn next_due(&self, excluded: Vec<DfeCode>) -> Pending<'_, Option<Timestamp>> {
         scheduled!(self, Read, "next_due", nothing(), move |s| s.next_due(excluded))
+    }
+
+    fn next_due_of(&self, authority: DfeCode) -> Pending<'_, Option<Timestamp>> {
+        scheduled!(self, Read, "next_due_of", nothing(), move |s| s.next_due_of(authority))
     }
 
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>> {
@@ -545,6 +561,7 @@ words! {
     Option<StoredDispatch> => |value| value.is_some(),
     Option<InboxItem> => |value| value.is_some(),
     Option<Vec<CertificateDer<'static>>> => |value| value.is_some(),
+    Option<LeasedDelivery> => |value| value.is_some(),
     Vec<LeasedDelivery> => |value| value.len(),
     Vec<DeliveryRow> => |value| value.len(),
     Vec<LogEntry> => |value| value.len(),

@@ -197,6 +197,7 @@ pub fn event(n: u64, what: &str, after: Head) -> Append {
         recorded: recorded(n, what, after),
         detail: Some(Detail { sha256: sha256(&detail), document: detail }),
         holder: None,
+        opener: None,
         deliveries: vec![],
         case: None,
         chains: vec![chain(&author), chain(&gateway())],
@@ -231,12 +232,28 @@ pub fn proposal(n: u64, what: &str, to: DfeCode, after: Head) -> Append {
     proposal
 }
 
+/// An event that begins thread `n`: of its authority, with a detail.
+pub fn opening(n: u64, what: &str) -> Append {
+    let mut opening = event(n, what, Head::START);
+    let holder = acceptance(n).authority;
+    (opening.holder, opening.opener) = (Some(holder), Some(Organisation::Authority(holder)));
+    opening.wake_at = Some(at(30_000));
+    opening
+}
+
 pub fn head_after(append: &Append) -> Head {
     Head { position: append.after.position + 1, digest: append.recorded.token.sha256 }
 }
 
 pub fn lease_request(now: Timestamp, limit: u32) -> LeaseRequest {
-    LeaseRequest { now, holder: "london-1".into(), lease_ms: 30_000, limit, excluded: vec![] }
+    LeaseRequest {
+        now,
+        holder: "london-1".into(),
+        lease_ms: 30_000,
+        limit,
+        excluded: vec![],
+        only: None,
+    }
 }
 
 /// A dispatch as the authority receives it for referral `n`.

@@ -85,6 +85,11 @@ pub fn make(world: &World) -> File {
         ok(5, 0),
     );
 
+    for (id, shows, bundle, expect) in crate::openings::cases(world) {
+        let expect = expect.map_or_else(rule, |statements| ok(statements, 0));
+        add(&id, &shows, bundle, expect);
+    }
+
     // Something missing.
     let incomplete = "evidence.incomplete";
     for (index, id, shows) in [

@@ -179,7 +179,7 @@ pub fn every_statement_round_trips(world: &World) {
 
     run()
         .run(&(any::<u64>(), three(), time(), head()), |(position, digests, recorded_at, head)| {
-            let (event_sha256, previous_sha256) = (digests.0, digests.1);
+            let (event_sha256, previous_sha256) = (digests.0, (position > 1).then_some(digests.1));
             let event = Recorded { position, event_sha256, previous_sha256, recorded_at };
             round_trips(world, signer, event, head)
         })

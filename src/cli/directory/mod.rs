@@ -61,6 +61,9 @@ enum Command {
   endpoint = \"https://newham.example.org:8443\"
   staffed_hours = \"mon-fri 09:00-17:00\"
   out_of_hours = \"phone_only\"          # or endpoint, none_verified
+  cut_off = \"16:30\"                    # later ones count as received the next working day; not U0, U1
+  designated_officers = [\"lado-1\"]     # ids in certificates: nobody else sees an allegation (LADO)
+  profile = { limits = { C5 = \"4 h of business\", C9 = \"44 working days\" }, head_of_service = true }
   [[authorities.contacts]]
   kind = \"daytime\"                     # or out_of_hours, lado, technical, escalation
   label = \"Multi-agency safeguarding hub\"
@@ -70,7 +73,20 @@ enum Command {
   [[schools]]
   id = \"900001\"                        # name and authority from --gias, or given here
   signing = \"attested\"                 # or signed
-  attested_by = [\"london-1\"]"
+  attested_by = [\"london-1\"]
+  [schools.calendar]                   # also [authorities.calendar]: the terms of its area
+  terms = [{ first = \"2026-09-03\", last = \"2026-10-23\" }, { first = \"2026-11-02\", last = \"2026-12-18\" }]
+  inset_days = [\"2026-11-27\"]
+  half_days = [{ day = \"2026-12-18\", ends = \"12:30\" }]
+  closures = [{ first = \"2026-11-30\", last = \"2026-12-01\" }]
+  opens = \"08:40\"
+  home_time = \"15:15\"
+  [schools.holiday_contact]            # a role, never a name or anybody's own number
+  role = \"deputy_safeguarding_lead\"    # or safeguarding_lead, head_teacher, chair, trust_safeguarding_lead
+  phone = \"01632 960777\"
+  hours = \"mon-fri 10:00-16:00\"
+  verified_at = \"2026-11-02\"
+  verified_by = \"operator-desk\""
 )]
 struct Build {
     /// The host part of every identity in the scheme

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{Failure, Wanted, directory_of, print};
+use crate::domain::calendar::Calendars;
 use crate::domain::directory::{
-    AuthorityEntry, Connection, Contact, Directory, SchoolEntry, Signing,
+    AuthorityEntry, Connection, Contact, ContactKind, Directory, SchoolEntry, Signing,
 };
 use crate::domain::hours::england_text;
 use crate::domain::party::DfeCode;
@@ -50,18 +51,29 @@ pub(super) fn table(directory: &Directory) -> String {
         );
     }
     if !directory.schools.is_empty() {
-        let _ = writeln!(out, "\n{:<14} {:<44} {:<4} PROVED BY", "SCHOOL", "NAME", "IN");
+        let _ =
+            writeln!(out, "\n{:<14} {:<44} {:<4} {:<8} PROVED BY", "SCHOOL", "NAME", "IN", "DAYS");
     }
+    let told = |settings: bool| if settings { "told" } else { "assumed" };
     for school in directory.schools.values() {
         let (name, authority) = (&school.name, school.authority.as_str());
         let _ = writeln!(
             out,
-            "{:<14} {name:<44} {authority:<4} {}",
+            "{:<14} {name:<44} {authority:<4} {:<8} {}",
             school.id.as_str(),
+            told(has_days(directory, school)),
             proved_by(school)
         );
     }
     out
+}
+
+/// Whether anybody has told a school's terms.
+fn has_days(directory: &Directory, school: &SchoolEntry) -> bool {
+    let own = school.settings.calendar.as_ref();
+    let area = directory.authorities.get(&school.authority);
+    let area = area.and_then(|entry| entry.settings.terms.as_ref());
+    own.into_iter().chain(area).any(|calendar| !calendar.terms.is_empty())
 }
 
 /// `ecaf directory lookup school`.
@@ -84,7 +96,49 @@ pub(super) fn school(wanted: &Wanted) -> Result<(), Failure> {
         school.name,
         school.authority,
         proved_by(school),
-    ))
+    ))?;
+    print(&days(&directory, school, at))
+}
+
+/// What a school has told of its days, and whom to reach while it is closed.
+fn days(directory: &Directory, school: &SchoolEntry, at: Timestamp) -> String {
+    let calendars = Calendars::of(directory);
+    let known = calendars.school(&school.id);
+    let today = at.in_england().0;
+    let guess = |is| if is { " (assumed: it has told nothing for that day)" } else { "" };
+    let mut out = String::new();
+    for term in &known.calendar.terms {
+        let _ = writeln!(out, "  term            {} to {}", term.first, term.last);
+    }
+    let mut list = |name: &str, days: Vec<String>| {
+        if !days.is_empty() {
+            let _ = writeln!(out, "  {name:<15} {}", days.join(", "));
+        }
+    };
+    let calendar = known.calendar;
+    let time = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+    list("INSET days", calendar.inset.iter().map(ToString::to_string).collect());
+    let half = calendar.half_days.iter().map(|(day, ends)| format!("{day} to {}", time(*ends)));
+    list("half days", half.collect());
+    let closures = calendar.closures.iter().map(|(first, last)| format!("{first} to {last}"));
+    list("closed", closures.collect());
+    list("opens", calendar.opens.map(time).into_iter().collect());
+    let (home, assumed) = calendar.home_time(today);
+    list("goes home", vec![format!("{}{}", time(home), if assumed { " (assumed)" } else { "" })]);
+    if let Some(contact) = &school.settings.holiday_contact {
+        let way = Contact {
+            kind: ContactKind::Escalation,
+            label: contact.who.words().to_owned(),
+            phone: contact.phone.clone(),
+            email: contact.email.clone(),
+            hours: contact.hours.clone(),
+            verified: contact.verified.clone(),
+        };
+        list("in holidays", vec![line(&way, at)]);
+    }
+    let kind = known.kind(today).as_str();
+    let _ = writeln!(out, "\nOn {today}: {kind}{}", guess(known.assumed(today)));
+    out
 }
 
 /// `ecaf directory lookup authority`.
@@ -138,6 +192,23 @@ fn describe(directory: &Directory, entry: &AuthorityEntry, at: Timestamp) -> Str
     }
     if entry.connection.is_live() {
         let _ = writeln!(out, "  out of hours  {}", entry.out_of_hours.as_str());
+    }
+    let settings = &entry.settings;
+    if let Some(minute) = settings.cut_off {
+        let _ = writeln!(out, "  cut-off       {:02}:{:02}", minute / 60, minute % 60);
+    }
+    for (clock, limit) in &settings.profile.faster {
+        let _ = writeln!(out, "  promises      {} {limit}: {}", clock.as_str(), clock.name());
+    }
+    if settings.profile.head_of_service {
+        let _ = writeln!(out, "  ladders       with its head of service");
+    }
+    if !settings.officers.is_empty() {
+        let officers: Vec<_> = settings.officers.iter().map(ToString::to_string).collect();
+        let _ = writeln!(out, "  LADO          {}", officers.join(", "));
+    }
+    for term in settings.terms.iter().flat_map(|terms| &terms.terms) {
+        let _ = writeln!(out, "  term          {} to {}", term.first, term.last);
     }
     for contact in &entry.contacts {
         let _ = writeln!(out, "  {:<13} {}", contact.kind.as_str(), line(contact, at));

@@ -104,6 +104,9 @@ pub const SCHOOLS: [SandboxSchool; 4] = [
 /// The opaque id of the one worker of each authority who has certificates of their own.
 pub const WORKER: &str = "worker-1";
 
+/// The opaque id of the designated officer of each authority, who has certificates too.
+pub const OFFICER: &str = "lado-1";
+
 /// Who speaks there: invented.
 const PERSON: &str = "[person]\nname = \"Ada Example\"\nrole = \"Social worker\"\n\
                       phone = \"020 7946 0123\"\n";
@@ -319,7 +322,7 @@ impl World {
                 toml,
                 "[[authorities]]\ncode = \"{code}\"\nconnection = \"push\"\n\
                  endpoint = \"https://localhost:{port}\"\nstaffed_hours = \"mon-fri 09:00-17:00\"\n\
-                 out_of_hours = \"phone_only\""
+                 out_of_hours = \"phone_only\"\ndesignated_officers = [\"{OFFICER}\"]"
             )?;
             for (kind, label, phone) in [
                 ("daytime", "Multi-agency safeguarding hub", day),

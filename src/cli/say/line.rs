@@ -7,23 +7,36 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::verbs::{Side, Verb};
-use crate::domain::case::{Detail, EventKind, Scope, codes_of};
+use crate::domain::case::{Detail, EventKind, Opening, Scope, codes_of};
 use crate::domain::ids::ReferralId;
-use crate::domain::party::DfeCode;
+use crate::domain::party::{DfeCode, SchoolId};
 use crate::domain::time::Timestamp;
 
 /// The command line of one verb.
 pub(super) fn subcommand(side: Side, (verb, kind, about): &Verb) -> Command {
     let (verb, kind) = (*verb, *kind);
     let mut command = Command::new(verb).about(*about);
-    let referral = Arg::new("referral").value_name("REFERRAL").help("The referral");
-    let referral = referral.value_parser(value_parser!(ReferralId)).required(true);
     let codes = codes_of(kind);
     let has_document = kind.detail() != Detail::None;
+    let first = match kind.opens() {
+        None => Arg::new("referral")
+            .value_name("REFERRAL")
+            .help("The referral, or the thread of a notice, a consultation or a hand-over")
+            .value_parser(value_parser!(ReferralId)),
+        Some(Opening::Notice) => Arg::new("school")
+            .long("school")
+            .value_name("URN")
+            .help("The school that is told")
+            .value_parser(value_parser!(SchoolId)),
+        Some(_) => Arg::new("to")
+            .value_name("AUTHORITY")
+            .help("DfE code of the authority")
+            .value_parser(value_parser!(DfeCode)),
+    };
     command = command.arg(if has_document {
-        referral.required(false).required_unless_present("draft")
+        first.required_unless_present("draft")
     } else {
-        referral
+        first.required(true)
     });
     if !codes.is_empty() {
         let words: Vec<_> = codes.iter().map(|(code, _)| *code).collect();
@@ -72,6 +85,12 @@ pub(super) fn subcommand(side: Side, (verb, kind, about): &Verb) -> Command {
                 "The event that it answers, by its position; {newest} unless given"
             )));
     }
+    if kind == EventKind::HandedOver {
+        let sent = Arg::new("sent").long("sent").value_name("FILE");
+        command = command.arg(sent.value_parser(value_parser!(PathBuf)).help(
+            "The readable document that was read out or sent: its SHA-256 goes into the record",
+        ));
+    }
     if kind == EventKind::TransferProposed {
         let to = Arg::new("to").long("to").value_name("DFE-CODE").required_unless_present("draft");
         command = command
@@ -98,6 +117,11 @@ fn examples(side: Side, verb: &str, kind: EventKind) -> String {
     let (word, id) = (side.word(), "018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10");
     let code = codes_of(kind).first().map(|(code, _)| format!(" {code}")).unwrap_or_default();
     let to = if kind == EventKind::TransferProposed { " --to 316" } else { "" };
+    let id = match kind.opens() {
+        None => id,
+        Some(Opening::Notice) => "--school 900001",
+        Some(_) => "309",
+    };
     let mut text = String::from("Examples:");
     if kind.detail() == Detail::None {
         let _ = write!(text, "\n  ecaf {word} {verb} {id}{code}");
@@ -108,8 +132,15 @@ fn examples(side: Side, verb: &str, kind: EventKind) -> String {
     if kind.by_a_person() {
         text.push_str("\n\nOnly a person's own certificate may say this.");
     }
+    text.push_str(match kind.opens() {
+        None => "\n\nSafe to repeat.",
+        Some(_) => {
+            "\n\nSafe to repeat until there is an answer: it begins one thread. Said again after its\n\
+             answer it begins another."
+        }
+    });
     text.push_str(
-        "\n\nSafe to repeat. Exit codes: 0 recorded; 1 refused, or something has to be read first;\n\
+        " Exit codes: 0 recorded; 1 refused, or something has to be read first;\n\
          2 wrong input; 3 no answer: say it again.",
     );
     text

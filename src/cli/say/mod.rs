@@ -22,11 +22,13 @@ use crate::config::MemberSettings;
 use crate::domain::case::{Detail, EventKind, Scope};
 use crate::domain::hours::england_text;
 use crate::domain::ids::ReferralId;
-use crate::domain::party::DfeCode;
+use crate::domain::party::{DfeCode, SchoolId};
 use crate::domain::time::Timestamp;
+use crate::party::begin::begin;
 use crate::party::look::{self, State};
 use crate::party::member::Member;
 use crate::party::say::{Said, Saying, say};
+use crate::protocol::hash::sha256;
 use crate::protocol::schema::Shape;
 
 use draft::{draft, read};
@@ -46,6 +48,8 @@ pub(super) struct Say<const AUTHORITY: bool> {
     children: Vec<u32>,
     answers: Option<u64>,
     to: Option<DfeCode>,
+    school: Option<SchoolId>,
+    sent: Option<PathBuf>,
     stage: Option<u8>,
     happened_at: Option<Timestamp>,
     json: bool,
@@ -98,6 +102,8 @@ impl<const AUTHORITY: bool> FromArgMatches for Say<AUTHORITY> {
                 .unwrap_or_default(),
             answers: one(given, "answers"),
             to: one(given, "to"),
+            school: one(given, "school"),
+            sent: one(given, "sent"),
             stage: one(given, "stage"),
             happened_at: one(given, "happened-at"),
             json: given.get_flag("json"),
@@ -128,8 +134,11 @@ impl<const AUTHORITY: bool> Say<AUTHORITY> {
     }
 
     fn attempt(&self, settings: &MemberSettings) -> Result<ExitCode, Failure> {
-        let id = self.referral.ok_or_else(|| Failure::usage("which referral?"))?;
         let detail = self.detail(settings)?;
+        if self.kind.opens().is_some() {
+            return self.begin(settings, detail);
+        }
+        let id = self.referral.ok_or_else(|| Failure::usage("which referral?"))?;
         let recorded = app::block_on(async {
             let member = app::open_member(settings).await.map_err(Failure::usage)?;
             let state = look::look(&member, id).await.map_err(not_seen)?;
@@ -161,6 +170,44 @@ impl<const AUTHORITY: bool> Say<AUTHORITY> {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Begins a thread of its own, and tells under which id.
+    fn begin(
+        &self,
+        settings: &MemberSettings,
+        detail: Option<Map<String, Value>>,
+    ) -> Result<ExitCode, Failure> {
+        let saying = Saying { detail, ..self.bare() };
+        let begun = app::block_on(async {
+            let member = app::open_member(settings).await.map_err(Failure::usage)?;
+            begin(&member, &saying).await.map_err(not_said)
+        });
+        let (id, said) = begun.map_err(Failure::fault)??;
+        if self.json {
+            print_json(&json!({
+                "referral_id": id.to_string(),
+                "position": said.position,
+                "recorded_at": said.recorded_at.to_string(),
+                "sha256": said.sha256.to_string(),
+            }));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let (what, at) = (self.kind.name().replace('_', " "), england_text(said.recorded_at));
+        println!("Recorded {at}: {what}, as {id}");
+        println!("What comes of it: ecaf status {id}");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the command line says by itself.
+    fn bare(&self) -> Saying {
+        Saying {
+            code: self.code.clone(),
+            to: self.to,
+            school: self.school.clone(),
+            happened_at: self.happened_at,
+            ..Saying::of(self.kind)
+        }
+    }
+
     async fn say_one(
         &self,
         member: &Member,
@@ -188,14 +235,11 @@ impl<const AUTHORITY: bool> Say<AUTHORITY> {
             _ => 1,
         };
         let saying = |answers| Saying {
-            kind,
-            code: self.code.clone(),
             children: children.clone(),
             answers,
-            to: self.to,
             stage: staged.then(|| self.stage.unwrap_or(lowest)),
-            happened_at: self.happened_at,
             detail: detail.clone(),
+            ..self.bare()
         };
         if kind.answers().is_empty() {
             return Ok(vec![saying(None)]);
@@ -231,6 +275,11 @@ impl<const AUTHORITY: bool> Say<AUTHORITY> {
         {
             let worker = json!({ "name": person.name, "role": person.role, "phone": person.phone });
             members.entry("worker").or_insert(worker);
+        }
+        if let (Some(members), Some(file)) = (&mut members, &self.sent) {
+            let here = |e| Failure::usage(format_args!("{}: {e}", file.display()));
+            let sent = sha256(&std::fs::read(file).map_err(here)?);
+            members.insert("document_sha256".into(), sent.to_string().into());
         }
         if let (Some(members), true) = (&members, self.document.is_none())
             && !members.contains_key("worker")

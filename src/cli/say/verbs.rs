@@ -13,6 +13,8 @@ pub(in crate::cli) enum Side {
 pub(super) type Verb = (&'static str, EventKind, &'static str);
 
 const OF_AUTHORITIES: &[Verb] = &[
+    ("notice", EventKind::PupilNotice, "Tell a school about its pupil, whom it did not refer"),
+    ("advise", EventKind::ConsultationAnswered, "Answer a school that asks for advice"),
     ("open", EventKind::Opened, "Say that you, a person, have opened a referral"),
     (
         "acknowledge",
@@ -55,6 +57,14 @@ const OF_AUTHORITIES: &[Verb] = &[
 ];
 
 const OF_SCHOOLS: &[Verb] = &[
+    ("consult", EventKind::Consultation, "Ask an authority for advice before a referral"),
+    (
+        "handed-over",
+        EventKind::HandedOver,
+        "Record what you handed over by phone, secure e-mail or in person",
+    ),
+    ("note", EventKind::HandOverNoted, "Add to a hand-over what came of it"),
+    ("end-hand-over", EventKind::HandOverClosed, "Say that nothing more is to be recorded of it"),
     ("read", EventKind::Read, "Say that you have read what the authority said"),
     ("answer", EventKind::InformationSupplied, "Answer the authority's question"),
     ("reply", EventKind::InterimAnswered, "Say whether the school can do what it is asked today"),

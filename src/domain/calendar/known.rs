@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::bank_holidays::BankHolidays;
 use super::school::{SchoolCalendar, UNKNOWN_SCHOOL};
 use super::school_days::SchoolDays;
-use crate::domain::directory::{AuthorityEntry, Directory, OutOfHours};
+use crate::domain::directory::{AuthorityEntry, Directory, OutOfHours, SchoolEntry};
 use crate::domain::hours::Hours;
 use crate::domain::party::{DfeCode, SchoolId};
 use crate::domain::time::Timestamp;
@@ -25,7 +25,7 @@ pub struct Calendars {
     pub terms: BTreeMap<DfeCode, SchoolCalendar>,
     /// The calendars that schools themselves have told.
     pub schools: BTreeMap<SchoolId, SchoolCalendar>,
-    /// In whose area each school is, for authorities in `terms`.
+    /// In whose area each school is that has told nothing itself, for authorities in `terms`.
     pub areas: BTreeMap<SchoolId, DfeCode>,
 }
 
@@ -67,32 +67,34 @@ impl AuthorityHours {
 }
 
 impl Calendars {
-    /// What a directory says: bank holidays and staffed hours. Make it once for each issue of the
+    /// What a directory says of everybody's days. Make it once for each issue of the
     /// directory, not for each question.
     pub fn of(directory: &Directory) -> Self {
         let hours = |entry: &AuthorityEntry| AuthorityHours {
             staffed: entry.staffed.clone(),
             round_the_clock: entry.connection.is_live()
                 && entry.out_of_hours == OutOfHours::Endpoint,
-            cut_off: None,
+            cut_off: entry.settings.cut_off,
+        };
+        let of_area = |code: DfeCode| directory.authorities.get(&code)?.settings.terms.as_ref();
+        let own = |entry: &SchoolEntry| {
+            let own = entry.settings.calendar.clone()?;
+            Some((entry.id.clone(), own.or_of_area(of_area(entry.authority))))
+        };
+        let area = |entry: &SchoolEntry| {
+            let told = entry.settings.calendar.is_none() && of_area(entry.authority).is_some();
+            told.then(|| (entry.id.clone(), entry.authority))
+        };
+        let terms = |(code, entry): (&DfeCode, &AuthorityEntry)| {
+            Some((*code, entry.settings.terms.clone()?))
         };
         Self {
-            bank_holidays: BankHolidays::new(&directory.bank_holidays),
+            bank_holidays: directory.days_off.clone(),
             authorities: directory.authorities.iter().map(|(k, e)| (*k, hours(e))).collect(),
-            ..Self::default()
+            terms: directory.authorities.iter().filter_map(terms).collect(),
+            schools: directory.schools.values().filter_map(own).collect(),
+            areas: directory.schools.values().filter_map(area).collect(),
         }
-    }
-
-    /// With the terms that authorities publish for the schools in their areas.
-    pub fn with_terms(
-        mut self,
-        terms: BTreeMap<DfeCode, SchoolCalendar>,
-        directory: &Directory,
-    ) -> Self {
-        let there = directory.schools.iter().filter(|(_, e)| terms.contains_key(&e.authority));
-        self.areas = there.map(|(id, entry)| (id.clone(), entry.authority)).collect();
-        self.terms = terms;
-        self
     }
 
     /// The hours of an authority; all unknown if it is.
@@ -112,7 +114,7 @@ impl Calendars {
 mod tests {
     use super::super::school::{DayKind, Term};
     use super::*;
-    use crate::domain::directory::{Connection, SchoolEntry, Signing};
+    use crate::domain::directory::{AuthoritySettings, Connection, SchoolSettings, Signing};
 
     #[test]
     fn a_schools_own_calendar_comes_before_its_areas_and_that_before_a_guess() {
@@ -173,6 +175,7 @@ mod tests {
             staffed: Some(super::super::office_hours().clone()),
             out_of_hours,
             contacts: Vec::new(),
+            settings: AuthoritySettings { cut_off: Some(990), ..AuthoritySettings::default() },
         };
         let school = |id: &str, authority| SchoolEntry {
             id: id.parse().unwrap(),
@@ -181,15 +184,20 @@ mod tests {
             signing: Signing::Signed,
             valid_from: None,
             valid_to: None,
+            settings: SchoolSettings::default(),
         };
-        let schools = [school("900001", hackney), school("900002", newham)];
+        let mut own = school("900003", hackney);
+        own.settings.calendar =
+            Some(SchoolCalendar { opens: Some(500), ..SchoolCalendar::default() });
+        let schools = [school("900001", hackney), school("900002", newham), own];
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let directory = Directory {
+        let mut directory = Directory {
             version: 1,
             issued_at: at("2026-11-01T00:00:00Z"),
             expires_at: at("2026-12-01T00:00:00Z"),
             trust_domain: "demo.ecaf.example".parse().unwrap(),
-            bank_holidays: vec!["2026-11-23".parse().unwrap()],
+            bank_holidays: Vec::new(),
+            days_off: BankHolidays::new(&["2026-11-23".parse().unwrap()]),
             authorities: [
                 (hackney, entry(hackney, OutOfHours::Endpoint, Connection::Pull)),
                 (newham, entry(newham, OutOfHours::Endpoint, Connection::NotConnected)),
@@ -205,13 +213,18 @@ mod tests {
         assert!(!known.authority(newham).round_the_clock, "nothing reaches it");
         assert_eq!(known.authority(newham).staffed.as_ref(), Some(super::super::office_hours()));
         assert_eq!(known.authority("886".parse().unwrap()), &UNKNOWN_HOURS);
+        assert_eq!(known.authority(hackney).cut_off(), Some(990));
         let terms = SchoolCalendar { home_time: Some(900), ..SchoolCalendar::default() };
-        let known = known.with_terms([(hackney, terms)].into(), &directory);
-        let home = |id: &str| {
+        directory.authorities.get_mut(&hackney).unwrap().settings.terms = Some(terms);
+        let known = Calendars::of(&directory);
+        let times = |id: &str| {
             let id = id.parse().unwrap();
-            known.school(&id).calendar.home_time
+            let calendar = known.school(&id).calendar;
+            (calendar.home_time, calendar.opens)
         };
-        assert_eq!((home("900001"), home("900002"), home("900003")), (Some(900), None, None));
-        assert_eq!(known.areas.len(), 1);
+        assert_eq!(times("900001"), (Some(900), None), "its area's");
+        assert_eq!(times("900002"), (None, None), "nobody's");
+        assert_eq!(times("900003"), (Some(900), Some(500)), "its own, and its area's");
+        assert_eq!(times("900004"), (None, None), "not enrolled");
     }
 }

@@ -21,6 +21,8 @@ pub struct SchoolCalendar {
     pub closures: Vec<(Date, Date)>,
     /// When pupils go home on a full day, in minutes after midnight.
     pub home_time: Option<u16>,
+    /// When somebody is there in the morning of a school day, in minutes after midnight.
+    pub opens: Option<u16>,
 }
 
 /// A run of school days, both ends included.
@@ -84,6 +86,7 @@ pub static UNKNOWN_SCHOOL: SchoolCalendar = SchoolCalendar {
     half_days: Vec::new(),
     closures: Vec::new(),
     home_time: None,
+    opens: None,
 };
 
 impl SchoolCalendar {
@@ -121,6 +124,21 @@ impl SchoolCalendar {
         } else {
             DayKind::Holiday
         }
+    }
+
+    /// Its own days, and its area's as far as it has told none: a school that only tells of a burst pipe
+    /// has the terms of everybody around it.
+    pub fn or_of_area(mut self, area: Option<&SchoolCalendar>) -> SchoolCalendar {
+        let Some(area) = area else { return self };
+        if self.terms.is_empty() {
+            self.terms.clone_from(&area.terms);
+            self.inset.extend(&area.inset);
+            self.half_days.extend(&area.half_days);
+        }
+        self.closures.extend(&area.closures);
+        self.home_time = self.home_time.or(area.home_time);
+        self.opens = self.opens.or(area.opens);
+        self
     }
 
     /// When pupils go home on a day, in minutes after midnight, and whether that is assumed.

@@ -107,6 +107,7 @@ mod tests {
             half_days: vec![(d("2026-12-18"), 12 * 60 + 30)],
             closures: vec![(d("2026-11-30"), d("2026-12-01"))],
             home_time: Some(15 * 60 + 30),
+            opens: Some(8 * 60 + 30),
         }
     }
 

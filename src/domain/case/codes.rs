@@ -35,11 +35,17 @@ pub enum Decision {
     NoRecourse,
     /// To the team for disabled children.
     DisabledChildren,
+    /// An allegation: people meet about it.
+    AllegationMeeting,
+    /// An allegation: the employer investigates.
+    EmployerInvestigates,
+    /// An allegation: below the harm threshold.
+    LowLevelConcern,
 }
 
 impl Decision {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::ImmediateProtection,
         Self::StrategyDiscussion,
         Self::Assessment,
@@ -54,6 +60,9 @@ impl Decision {
         Self::PrivateFostering,
         Self::NoRecourse,
         Self::DisabledChildren,
+        Self::AllegationMeeting,
+        Self::EmployerInvestigates,
+        Self::LowLevelConcern,
     ];
 
     /// As written in the token.
@@ -70,6 +79,18 @@ impl Decision {
     /// change it, and who else helps.
     pub const fn is_below_threshold(self) -> bool {
         matches!(self, Self::EarlyHelp | Self::Advice | Self::NotProceeding)
+    }
+
+    /// Whether it can be said of an allegation about an adult (LADO), and of another referral. Source of
+    /// the first: Keeping children safe in education, part four.
+    pub const fn fits(self, allegation: bool) -> bool {
+        match self {
+            Self::AllegationMeeting | Self::EmployerInvestigates | Self::LowLevelConcern => {
+                allegation
+            }
+            Self::Advice | Self::OtherAuthority => true,
+            _ => !allegation,
+        }
     }
 
     /// Whether an assessment or enquiry follows, with its clocks.
@@ -89,7 +110,7 @@ impl Decision {
 type Code = (&'static str, &'static str);
 
 /// In the order of [`Decision`].
-static DECISIONS: [Code; 14] = [
+static DECISIONS: [Code; 17] = [
     ("immediate_protection", "Acting at once to protect the child"),
     ("strategy_discussion", "Strategy discussion and section 47 enquiry"),
     ("assessment", "Child and family assessment (section 17)"),
@@ -104,6 +125,12 @@ static DECISIONS: [Code; 14] = [
     ("private_fostering", "Private fostering arrangement to be assessed"),
     ("no_recourse", "Passed to the team for families without recourse to public funds"),
     ("disabled_children", "Passed to the disabled children's team"),
+    ("allegation_meeting", "The harm threshold may be met: people meet about the allegation"),
+    ("employer_investigates", "The employer investigates, with the designated officer's advice"),
+    (
+        "low_level_concern",
+        "Below the harm threshold: a low-level concern for the school's own procedure",
+    ),
 ];
 
 /// Closing reasons RC1-RC9 are those of the Department for Education's children in need census.
@@ -155,9 +182,50 @@ static ISSUES: [Code; 9] = [
     ("other", "Something else"),
 ];
 
+/// Why a school is told about its pupil. Says nothing about the child that its token may not say for ever.
+static NOTICES: [Code; 9] = [
+    ("referred_by_others", "Somebody else has made a referral"),
+    ("police_attendance", "The police were called to where the child was"),
+    ("enquiry_started", "Section 47 enquiry started"),
+    ("assessment_started", "Assessment started"),
+    ("conference_planned", "Child protection conference planned; the school is invited"),
+    ("plan", "The child is on a plan"),
+    ("sibling", "About a brother or sister"),
+    ("moved_in", "Known in another area before, and now at this school"),
+    ("other", "Another reason"),
+];
+
+/// What a consultation or a hand-over is about: the request types of referrals, so that those about an
+/// allegation are for named persons alone.
+static TOPICS: [Code; 7] = [
+    ("protection", "Child protection"),
+    ("child_in_need", "Child in need"),
+    ("family_help", "Family help"),
+    ("lado", "Allegation about an adult who works with children (LADO)"),
+    ("private_fostering", "Private fostering"),
+    ("information_only", "Information, nothing is asked for"),
+    ("not_sure", "Not sure"),
+];
+
+static ADVICE: [Code; 6] = [
+    ("refer_now", "Refer now"),
+    ("refer_with_agreement", "Refer for family help, with agreement"),
+    ("gather_more", "Find out more first, and come back"),
+    ("school_support", "The school can help by itself"),
+    ("other_service", "Another service can help"),
+    ("no_further_action", "Nothing more is needed now"),
+];
+
+static HAND_OVER_ENDS: [Code; 4] = [
+    ("confirmed", "The authority has confirmed that it has it"),
+    ("sent_since", "Sent through the exchange since"),
+    ("answered", "The authority has answered"),
+    ("not_needed", "Not needed any more"),
+];
+
 /// The clocks, by the words that stand there.
-const CLOCKS: [Code; 15] = {
-    let mut codes = [("", ""); 15];
+const CLOCKS: [Code; 17] = {
+    let mut codes = [("", ""); 17];
     let mut at = 0;
     while at < codes.len() {
         codes[at] = (ClockId::ALL[at].as_str(), ClockId::ALL[at].name());
@@ -197,6 +265,10 @@ pub fn codes_of(kind: EventKind) -> &'static [(&'static str, &'static str)] {
             ("decided_by_partners", "Decided by the safeguarding partners"),
         ],
         EventKind::ClockWarning | EventKind::ClockBreached => &CLOCKS,
+        EventKind::PupilNotice => &NOTICES,
+        EventKind::Consultation | EventKind::HandedOver => &TOPICS,
+        EventKind::ConsultationAnswered => &ADVICE,
+        EventKind::HandOverClosed => &HAND_OVER_ENDS,
         _ => &[],
     }
 }

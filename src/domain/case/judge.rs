@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{Author, Case, ChildState, Detail, EventKind, Scope, codes_of};
+use super::{Author, Case, ChildState, Decision, Detail, EventKind, Scope, codes_of};
 use crate::domain::ids::Digest;
-use crate::domain::party::{DfeCode, Organisation, Party};
+use crate::domain::party::{DfeCode, Organisation, Party, SchoolId};
 
 /// One event, as far as its place in the thread depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +25,11 @@ pub struct Statement<'a> {
     pub answers: Option<Digest>,
     /// The kind of that event, as far as it is in the thread.
     pub answered: Option<EventKind>,
-    /// The authority that a transfer is proposed to.
+    /// The authority that it is for: that a transfer is proposed to, that is consulted, that something
+    /// was handed over to.
     pub to: Option<DfeCode>,
+    /// The school that it is for.
+    pub school: Option<&'a SchoolId>,
     /// The stage of a disagreement.
     pub stage: Option<u8>,
     /// Whether a document comes with it.
@@ -51,6 +54,8 @@ pub enum Illegal {
     Answers,
     /// It names an authority, a stage or none of them, against its kind.
     Fields,
+    /// It belongs in threads that began otherwise.
+    Elsewhere,
     /// What must be so before is not: in words.
     NotNow(&'static str),
     /// The referral was said to be about the wrong child or to the wrong recipient.
@@ -69,6 +74,7 @@ impl fmt::Display for Illegal {
             Illegal::Fields => {
                 "names an authority or a stage where it may not, or none where it must"
             }
+            Illegal::Elsewhere => "no event of a thread that began like this one",
             Illegal::NotNow(needs) => needs,
             Illegal::Misidentified => "this referral was taken out of use",
         })
@@ -80,6 +86,19 @@ impl std::error::Error for Illegal {}
 /// The highest stage of a disagreement.
 const LAST_STAGE: u8 = 5;
 
+impl Statement<'_> {
+    /// The thread that it begins, if it may begin one: for [`Case::judge`], which then judges it there.
+    pub fn begins(&self) -> Option<Case> {
+        let opening = self.kind.opens()?;
+        let (school, authority) = match (&self.author.organisation, self.school, self.to) {
+            (Organisation::Authority(authority), Some(school), None) => (school, *authority),
+            (Organisation::School(school), None, Some(authority)) => (school, authority),
+            _ => return None,
+        };
+        Some(Case::opened(opening, school.clone(), authority))
+    }
+}
+
 impl Case {
     /// Whether `event` may be recorded next. Changes nothing; [`Case::apply`] does.
     pub fn judge(&self, event: &Statement<'_>) -> Result<(), Illegal> {
@@ -88,6 +107,10 @@ impl Case {
         }
         if !self.is_theirs(event) {
             return Err(Illegal::NotYours);
+        }
+        let belongs = event.kind.within().contains(&self.opening);
+        if !belongs || (!self.begun && event.kind.opens().is_none()) {
+            return Err(Illegal::Elsewhere);
         }
         if event.kind.by_a_person() && event.author.person.is_none() {
             return Err(Illegal::NeedsAPerson);
@@ -136,7 +159,11 @@ impl Case {
         let codes = codes_of(kind);
         let code_fits = match event.code {
             None => codes.is_empty(),
-            Some(code) => codes.iter().any(|(known, _)| *known == code),
+            Some(code) => {
+                let decision = Decision::from_code(code).filter(|_| kind == EventKind::Decided);
+                codes.iter().any(|(known, _)| *known == code)
+                    && decision.is_none_or(|decision| decision.fits(self.allegation))
+            }
         };
         if !code_fits {
             return Err(Illegal::Code);
@@ -156,10 +183,12 @@ impl Case {
         if !answers_fit {
             return Err(Illegal::Answers);
         }
-        let proposes = kind == EventKind::TransferProposed;
+        let opens = kind.opens().is_some();
         let staged = matches!(kind, EventKind::DisagreementRaised | EventKind::DisagreementStepped);
-        let fields_fit = event.to.is_some() == proposes
-            && event.to != Some(self.holder)
+        let fields_fit = event.to.is_some() == kind.names_authority()
+            && (event.to == Some(self.holder)) == (opens && event.to.is_some())
+            && event.school.is_some() == (kind == EventKind::PupilNotice)
+            && event.school.is_none_or(|school| *school == self.sender)
             && event.stage.is_some() == staged
             && event.stage.is_none_or(|stage| (1..=LAST_STAGE).contains(&stage));
         if fields_fit { Ok(()) } else { Err(Illegal::Fields) }
@@ -189,9 +218,11 @@ impl Case {
                 desk.acknowledged
                     && are(&[ChildState::Undecided, ChildState::Decided, ChildState::Allocated])
             }
-            K::Allocated => are(&[ChildState::Decided]),
+            K::Allocated => are(&[ChildState::Decided, ChildState::Told]),
             K::WorkerChanged => are(&[ChildState::Allocated]),
-            K::Progress | K::Closed => are(&[ChildState::Decided, ChildState::Allocated]),
+            K::Progress | K::Closed => {
+                are(&[ChildState::Decided, ChildState::Told, ChildState::Allocated])
+            }
             K::TransferProposed => self.proposal.is_none() && !self.is_closed(),
             K::TransferWithdrawn | K::TransferDeclined => self.proposes(event.answers),
             K::TransferAccepted => self.proposes(event.answers) && desk.delivered,
@@ -215,10 +246,13 @@ impl Case {
                 let change = event.answers.and_then(|digest| self.unanswered.get(&digest));
                 change.is_some_and(|(_, by)| *by != event.author.organisation)
             }
+            K::PupilNotice | K::Consultation | K::HandedOver => !self.begun,
+            K::HandOverNoted | K::HandOverClosed => !self.is_closed(),
             // Which warning of which clock is still to come, the clocks themselves say.
             K::Misidentified
             | K::CallRecorded
             | K::ContactsChanged
+            | K::ConsultationAnswered
             | K::ClockWarning
             | K::ClockBreached => true,
         }

@@ -67,6 +67,57 @@ pub enum EventKind {
     ClockWarning,
     /// E20: a limit has passed.
     ClockBreached,
+    /// E17: an authority tells a school about its pupil, whom the school did not refer. Begins a thread.
+    PupilNotice,
+    /// A school asks a front door for advice, before there is a referral. Begins a thread.
+    Consultation,
+    /// The advice.
+    ConsultationAnswered,
+    /// A school has handed something over by telephone or secure e-mail. Begins a thread, which nobody
+    /// else sees.
+    HandedOver,
+    /// What came of it since.
+    HandOverNoted,
+    /// Nothing more is to be recorded of it.
+    HandOverClosed,
+}
+
+/// What a thread began with: which events belong in it depends on that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Opening {
+    /// A school's referral, accepted by the exchange.
+    Referral,
+    /// An authority's notice to one school: the authority is the holder, the school the other side.
+    Notice,
+    /// A school's question to a front door: that authority is the holder.
+    Consultation,
+    /// A school's record of what it handed over outside of the exchange: nobody else has a part in it.
+    HandOver,
+}
+
+impl Opening {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Referral, Self::Notice, Self::Consultation, Self::HandOver];
+
+    /// The event that begins such a thread; a referral begins with its acceptance.
+    pub const fn event(self) -> Option<EventKind> {
+        match self {
+            Opening::Referral => None,
+            Opening::Notice => Some(EventKind::PupilNotice),
+            Opening::Consultation => Some(EventKind::Consultation),
+            Opening::HandOver => Some(EventKind::HandedOver),
+        }
+    }
+
+    /// As written in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Opening::Referral => "referral",
+            Opening::Notice => "notice",
+            Opening::Consultation => "consultation",
+            Opening::HandOver => "hand_over",
+        }
+    }
 }
 
 /// Who may say it.
@@ -117,6 +168,8 @@ pub(super) struct Row {
     pub by_a_person: bool,
     pub scope: Scope,
     pub detail: Detail,
+    /// In which threads it may stand.
+    pub within: &'static [Opening],
     /// Whether it answers an earlier event, whose digest it names.
     pub answers: &'static [EventKind],
     /// What must be so before, in words; `judge` has the rule.
@@ -127,7 +180,7 @@ pub(super) struct Row {
 
 macro_rules! rows {
     ($($kind:ident $name:literal $author:ident $person:ident $scope:ident $detail:ident
-       [$($answers:ident)*] $needs:literal => $effect:literal;)*) => {
+       $within:ident [$($answers:ident)*] $needs:literal => $effect:literal;)*) => {
         &[$(Row {
             kind: EventKind::$kind,
             name: $name,
@@ -135,6 +188,7 @@ macro_rules! rows {
             by_a_person: rows!(@ $person),
             scope: Scope::$scope,
             detail: Detail::$detail,
+            within: $within,
             answers: &[$(EventKind::$answers),*],
             needs: $needs,
             effect: $effect,
@@ -146,76 +200,98 @@ macro_rules! rows {
 
 /// In the order of [`EventKind`].
 pub(super) static ROWS: &[Row] = rows! {
-    Opened "opened" AnyRecipient person Referral None []
+    Opened "opened" AnyRecipient person Referral None REFERRALS []
         "its delivery is recorded, and this authority has not opened it yet" => "opened by a person there";
-    Acknowledged "acknowledged" AnyRecipient person Referral Required []
+    Acknowledged "acknowledged" AnyRecipient person Referral Required REFERRALS []
         "its delivery is recorded" => "acknowledged there; opened too";
-    InformationRequested "information_requested" Holder anybody Referral Required []
+    InformationRequested "information_requested" Holder anybody Referral Required SHARED []
         "acknowledged" => "a question is open";
-    InformationSupplied "information_supplied" Sender anybody Referral Required [InformationRequested]
+    InformationSupplied "information_supplied" Sender anybody Referral Required SHARED [InformationRequested]
         "that question is open" => "that question is answered";
-    Interim "interim" AnyRecipient anybody Referral Required []
+    Interim "interim" AnyRecipient anybody Referral Required CASES []
         "opened there" => "the school is asked to do something today";
-    InterimAnswered "interim_answered" Sender anybody Referral Optional [Interim]
+    InterimAnswered "interim_answered" Sender anybody Referral Optional CASES [Interim]
         "that request is not answered yet" => "that request is answered";
-    Decided "decided" Holder anybody Children Required []
+    Decided "decided" Holder anybody Children Required REFERRALS []
         "acknowledged; those children are not closed" => "those children are decided";
-    Allocated "allocated" Holder anybody Children Required []
+    Allocated "allocated" Holder anybody Children Required CASES []
         "those children are decided and have no worker" => "those children have a worker";
-    WorkerChanged "worker_changed" Holder anybody Children Required []
+    WorkerChanged "worker_changed" Holder anybody Children Required CASES []
         "those children have a worker" => "they have another";
-    Progress "progress" Holder anybody Children Optional []
+    Progress "progress" Holder anybody Children Optional CASES []
         "those children are decided" => "nothing but the step itself";
-    TransferProposed "transfer_proposed" Holder anybody Referral Required []
+    TransferProposed "transfer_proposed" Holder anybody Referral Required REFERRALS []
         "no other proposal is open; not every child is closed" => "a proposal is open; the other authority gets the referral";
-    TransferWithdrawn "transfer_withdrawn" Holder anybody Referral Optional [TransferProposed]
+    TransferWithdrawn "transfer_withdrawn" Holder anybody Referral Optional REFERRALS [TransferProposed]
         "that proposal is open" => "no proposal is open";
-    TransferAccepted "transfer_accepted" Proposed anybody Referral Optional [TransferProposed]
+    TransferAccepted "transfer_accepted" Proposed anybody Referral Optional REFERRALS [TransferProposed]
         "that proposal is open, and delivered there" => "that authority is the holder; a dispute is over";
-    TransferDeclined "transfer_declined" Proposed anybody Referral Required [TransferProposed]
+    TransferDeclined "transfer_declined" Proposed anybody Referral Required REFERRALS [TransferProposed]
         "that proposal is open" => "no proposal is open; the second decline opens a dispute";
-    ResponsibilityDisputed "responsibility_disputed" HolderOrProposed anybody Referral Required []
+    ResponsibilityDisputed "responsibility_disputed" HolderOrProposed anybody Referral Required REFERRALS []
         "no dispute is open" => "a dispute is open";
-    DisputeResolved "dispute_resolved" HolderOrProposed anybody Referral Required []
+    DisputeResolved "dispute_resolved" HolderOrProposed anybody Referral Required REFERRALS []
         "a dispute is open" => "no dispute is open";
-    WithdrawalRequested "withdrawal_requested" Sender anybody Referral Required []
+    WithdrawalRequested "withdrawal_requested" Sender anybody Referral Required REFERRALS []
         "no request to withdraw is open; not every child is closed" => "a request to withdraw is open";
-    WithdrawalConfirmed "withdrawal_confirmed" Holder anybody Referral Optional [WithdrawalRequested]
+    WithdrawalConfirmed "withdrawal_confirmed" Holder anybody Referral Optional REFERRALS [WithdrawalRequested]
         "that request is open" => "withdrawn: every child is closed";
-    WithdrawalRefused "withdrawal_refused" Holder anybody Referral Required [WithdrawalRequested]
+    WithdrawalRefused "withdrawal_refused" Holder anybody Referral Required REFERRALS [WithdrawalRequested]
         "that request is open" => "no request is open; the case goes on";
-    Misidentified "misidentified" SenderOrHolder anybody Referral None []
+    Misidentified "misidentified" SenderOrHolder anybody Referral None EVERYWHERE []
         "nothing" => "nobody sees anything of it any more";
-    Closed "closed" Holder anybody Children Required []
+    Closed "closed" Holder anybody Children Required CASES []
         "those children are decided" => "those children are closed";
-    Filed "filed" Holder anybody Referral None []
+    Filed "filed" Holder anybody Referral None SHARED []
         "acknowledged" => "may be erased here once nothing else is open";
-    Read "read" Sender anybody Referral None
+    Read "read" Sender anybody Referral None SHARED
         [Opened Acknowledged InformationRequested Interim Decided Allocated WorkerChanged Progress
          TransferProposed TransferWithdrawn TransferAccepted TransferDeclined ResponsibilityDisputed
          DisputeResolved WithdrawalConfirmed WithdrawalRefused Closed DisagreementResponded
-         ContactsChanged ClockWarning ClockBreached]
+         ContactsChanged ClockWarning ClockBreached PupilNotice ConsultationAnswered]
         "that event is not read yet" => "that event is read";
-    CallRecorded "call_recorded" SenderOrHolder anybody Referral Optional []
+    CallRecorded "call_recorded" SenderOrHolder anybody Referral Optional EVERYWHERE []
         "nothing" => "nothing but the call itself";
-    DisagreementRaised "disagreement_raised" Sender anybody Referral Required []
+    DisagreementRaised "disagreement_raised" Sender anybody Referral Required REFERRALS []
         "no disagreement is open" => "a disagreement is open at that stage";
-    DisagreementResponded "disagreement_responded" Holder anybody Referral Required
+    DisagreementResponded "disagreement_responded" Holder anybody Referral Required REFERRALS
         [DisagreementRaised DisagreementStepped]
         "that is the present stage, and has no response" => "that stage has its response";
-    DisagreementStepped "disagreement_stepped" Sender anybody Referral Required []
+    DisagreementStepped "disagreement_stepped" Sender anybody Referral Required REFERRALS []
         "a disagreement is open at a lower stage" => "it is at that stage";
-    DisagreementResolved "disagreement_resolved" Sender anybody Referral Optional []
+    DisagreementResolved "disagreement_resolved" Sender anybody Referral Optional REFERRALS []
         "a disagreement is open" => "no disagreement is open";
-    ContactsChanged "contacts_changed" SenderOrHolder anybody Referral Required []
+    ContactsChanged "contacts_changed" SenderOrHolder anybody Referral Required CASES []
         "nothing" => "to be confirmed by the other side";
-    ContactsConfirmed "contacts_confirmed" SenderOrHolder anybody Referral None [ContactsChanged]
+    ContactsConfirmed "contacts_confirmed" SenderOrHolder anybody Referral None CASES [ContactsChanged]
         "that change is the other side's, and not confirmed" => "that change is confirmed";
-    ClockWarning "clock_warning" Gateway anybody Referral None []
+    ClockWarning "clock_warning" Gateway anybody Referral None EVERYWHERE []
         "this clock has no warning for this limit" => "nothing but the warning itself";
-    ClockBreached "clock_breached" Gateway anybody Referral None []
+    ClockBreached "clock_breached" Gateway anybody Referral None EVERYWHERE []
         "this clock has no breach for this limit" => "nothing but the breach itself";
+    PupilNotice "pupil_notice" Holder anybody Referral Required NOTICES []
+        "nobody has used the id; the school is enrolled" => "a thread of this authority and that school";
+    Consultation "consultation" Sender anybody Referral Required CONSULTATIONS []
+        "nobody has used the id; that authority answers through the exchange" => "a thread of this school and that authority";
+    ConsultationAnswered "consultation_answered" Holder anybody Referral Required CONSULTATIONS []
+        "nothing" => "answered: closed";
+    HandedOver "handed_over" Sender anybody Referral Required HAND_OVERS []
+        "nobody has used the id; the directory lists that authority" => "a thread of this school alone";
+    HandOverNoted "hand_over_noted" Sender anybody Referral Required HAND_OVERS []
+        "not closed" => "nothing but the note itself";
+    HandOverClosed "hand_over_closed" Sender anybody Referral Optional HAND_OVERS []
+        "not closed" => "closed: may be erased here";
 };
+
+const REFERRALS: &[Opening] = &[Opening::Referral];
+const NOTICES: &[Opening] = &[Opening::Notice];
+const CONSULTATIONS: &[Opening] = &[Opening::Consultation];
+const HAND_OVERS: &[Opening] = &[Opening::HandOver];
+/// Where an authority works with a child.
+const CASES: &[Opening] = &[Opening::Referral, Opening::Notice];
+/// Where there is another side.
+const SHARED: &[Opening] = &[Opening::Referral, Opening::Notice, Opening::Consultation];
+const EVERYWHERE: &[Opening] = &Opening::ALL;
 
 impl EventKind {
     /// Every kind, in the order of the table.
@@ -258,6 +334,22 @@ impl EventKind {
         self.row().answers
     }
 
+    /// In which threads it may stand.
+    pub fn within(self) -> &'static [Opening] {
+        self.row().within
+    }
+
+    /// The kind of thread that it begins, if it begins one.
+    pub fn opens(self) -> Option<Opening> {
+        Opening::ALL.into_iter().find(|opening| opening.event() == Some(self))
+    }
+
+    /// Whether it names the authority that it is for.
+    pub fn names_authority(self) -> bool {
+        let opens = matches!(self.opens(), Some(Opening::Consultation | Opening::HandOver));
+        opens || self == Self::TransferProposed
+    }
+
     pub(super) fn row(self) -> &'static Row {
         &ROWS[self as usize]
     }
@@ -275,8 +367,21 @@ mod tests {
             assert_eq!(EventKind::from_name(row.name), Some(row.kind));
             assert!(row.name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'), "{}", row.name);
         }
-        assert_eq!(EventKind::all().len(), EventKind::ClockBreached as usize + 1);
+        assert_eq!(EventKind::all().len(), EventKind::HandOverClosed as usize + 1);
         assert_eq!(EventKind::from_name("accepted"), None, "means something else to schools");
+    }
+
+    #[test]
+    fn every_thread_begins_with_an_event_of_its_own() {
+        let opening: Vec<_> = EventKind::all().filter(|kind| kind.opens().is_some()).collect();
+        assert_eq!(
+            opening,
+            [EventKind::PupilNotice, EventKind::Consultation, EventKind::HandedOver]
+        );
+        for kind in opening {
+            assert_eq!(kind.within(), [kind.opens().unwrap()]);
+            assert_eq!((kind.scope(), kind.detail()), (Scope::Referral, Detail::Required));
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What happens to a referral after it was accepted: the events of its thread, and which of them may
-//! follow which.
+//! follow which. A thread can begin with an event too: a notice, a consultation, a hand-over.
 //!
 //! Three axes are kept apart: the transport of each delivery ([`crate::domain::delivery`]), the case
 //! of each child (here; the authority's), and attention (derived from both and from the clocks).
@@ -16,6 +16,6 @@ mod tests;
 
 pub use codes::{Decision, codes_of};
 pub use judge::{Illegal, Statement};
-pub use kind::{Author, Detail, EventKind, Scope};
+pub use kind::{Author, Detail, EventKind, Opening, Scope};
 pub use page::page;
 pub use state::{Case, ChildState, Desk, Disagreement, Proposal};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::codes_of;
-use super::kind::{Author, Detail, EventKind, ROWS, Scope};
+use super::kind::{Author, Detail, EventKind, Opening, ROWS, Scope};
 
 /// The page, in Markdown.
 pub fn page() -> String {
@@ -23,7 +23,15 @@ pub fn page() -> String {
             Detail::Required => "required",
         };
         let (name, needs, effect) = (row.name, row.needs, row.effect);
-        let _ = writeln!(page, "| `{name}` | {says} | {about} | {detail} | {needs} | {effect} |");
+        let within = if row.within.len() == Opening::ALL.len() {
+            "all".to_owned()
+        } else {
+            row.within.iter().map(|o| letter(*o)).collect::<Vec<_>>().join(" ")
+        };
+        let _ = writeln!(
+            page,
+            "| `{name}` | {says} | {about} | {detail} | {within} | {needs} | {effect} |"
+        );
     }
     page.push_str("\n## What answers what\n| event | answers |\n|---|---|\n");
     for row in ROWS.iter().filter(|row| !row.answers.is_empty()) {
@@ -55,9 +63,27 @@ area, open case), and one that a transfer is proposed to, until it declines. A d
 acknowledgement; a transfer makes every child that is not closed the new holder's to decide. A new version of the
 referral opens closed cases again. After `misidentified` nothing follows.
 
-| event | who says it | about | document | needs | afterwards |
-|---|---|---|---|---|---|
+About an allegation against an adult who works with children (LADO) only its sender and the designated officers that the
+directory lists may speak, each with a certificate of their own; decided is `allegation_meeting`, `employer_investigates`,
+`low_level_concern`, `advice` or `other_authority`, and the first three of nothing else.
+
+Most threads begin with a referral (R). Three kinds of event begin one themselves, under an id that nobody has used
+and with `seen` 0: a notice (N) of an authority, which is its holder, to one school (`school`); a consultation (C) of
+a school with an authority (`to`), which is its holder; a hand-over (H), which a school alone records and sees.
+Their one child, or their matter, is `told` or `undecided` until it is closed.
+
+| event | who says it | about | document | threads | needs | afterwards |
+|---|---|---|---|---|---|---|
 ";
+
+fn letter(opening: Opening) -> &'static str {
+    match opening {
+        Opening::Referral => "R",
+        Opening::Notice => "N",
+        Opening::Consultation => "C",
+        Opening::HandOver => "H",
+    }
+}
 
 fn author_words(author: Author) -> &'static str {
     match author {

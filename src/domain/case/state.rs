@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::Statement;
-use super::kind::EventKind;
+use super::kind::{EventKind, Opening};
 use crate::domain::ids::Digest;
 use crate::domain::party::{DfeCode, Organisation, SchoolId};
 
@@ -12,6 +12,8 @@ use crate::domain::party::{DfeCode, Organisation, SchoolId};
 pub enum ChildState {
     /// No decision yet.
     Undecided,
+    /// The school was told about the child; there is nothing to be decided for it.
+    Told,
     /// The holder has said what it will do.
     Decided,
     /// Somebody works with the child.
@@ -25,6 +27,7 @@ impl ChildState {
     pub const fn as_str(self) -> &'static str {
         match self {
             ChildState::Undecided => "undecided",
+            ChildState::Told => "told",
             ChildState::Decided => "decided",
             ChildState::Allocated => "allocated",
             ChildState::Closed => "closed",
@@ -73,6 +76,9 @@ pub struct Disagreement {
 /// case, wherever it is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
+    pub(super) opening: Opening,
+    /// Whether the event that begins the thread is in it; a referral's acceptance always is.
+    pub(super) begun: bool,
     pub(super) sender: SchoolId,
     pub(super) holder: DfeCode,
     pub(super) former: BTreeSet<DfeCode>,
@@ -81,6 +87,8 @@ pub struct Case {
     pub(super) children: Vec<ChildState>,
     /// Whether the entry in `children` is the matter of a referral about no child.
     pub(super) no_child: bool,
+    /// Whether it is an allegation about an adult, with decisions of its own.
+    pub(super) allegation: bool,
     pub(super) proposal: Option<Proposal>,
     /// Who a transfer was proposed to, ever: they may speak about who is responsible.
     pub(super) asked: BTreeSet<DfeCode>,
@@ -99,12 +107,15 @@ impl Case {
     /// A referral that was just accepted: `children` is how many it is about.
     pub fn begin(sender: SchoolId, holder: DfeCode, children: usize) -> Self {
         Self {
+            opening: Opening::Referral,
+            begun: true,
             sender,
             holder,
             former: BTreeSet::new(),
             desks: BTreeMap::from([(holder, Desk::default())]),
             children: vec![ChildState::Undecided; children.max(1)],
             no_child: children == 0,
+            allegation: false,
             proposal: None,
             asked: BTreeSet::new(),
             declines: 0,
@@ -115,6 +126,29 @@ impl Case {
             unanswered: BTreeMap::new(),
             unread: BTreeMap::new(),
         }
+    }
+
+    /// It is an allegation about an adult who works with children (LADO).
+    pub fn of_allegation(mut self) -> Self {
+        self.allegation = true;
+        self
+    }
+
+    /// A thread between `school` and `authority` that an event begins, before that event. Nothing is
+    /// delivered in it: each side has what it said, or was told.
+    pub fn opened(opening: Opening, school: SchoolId, authority: DfeCode) -> Self {
+        let mut case = Self::begin(school, authority, usize::from(opening == Opening::Notice));
+        let desk = Desk { delivered: true, opened: true, acknowledged: true, ..Desk::default() };
+        case.desks.insert(authority, desk);
+        if opening == Opening::Notice {
+            case.children.fill(ChildState::Told);
+        }
+        Self { opening, begun: false, ..case }
+    }
+
+    /// What the thread began with.
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// An acceptance sends the referral to `authority`, for whatever purpose.
@@ -143,12 +177,12 @@ impl Case {
         self.children.resize(children, ChildState::Undecided);
     }
 
-    /// The school that sent it.
+    /// The school that sent it; of a thread that an event began, the school in it.
     pub fn sender(&self) -> &SchoolId {
         &self.sender
     }
 
-    /// The one accountable authority.
+    /// The one accountable authority; of a thread that an event began, the authority in it.
     pub fn holder(&self) -> DfeCode {
         self.holder
     }
@@ -214,10 +248,12 @@ impl Case {
     }
 
     /// Whether the exchange may erase the documents, as far as the case is concerned: every child
-    /// closed, filed by the holder, and no transfer, dispute, disagreement or withdrawal open.
+    /// closed, filed by the holder, and no transfer, dispute, disagreement or withdrawal open. What was
+    /// handed over by hand has no holder who could file it here.
     pub fn may_be_erased(&self) -> bool {
+        let filed = self.desks.get(&self.holder).is_some_and(|desk| desk.filed);
         self.is_closed()
-            && self.desks.get(&self.holder).is_some_and(|desk| desk.filed)
+            && (filed || self.opening == Opening::HandOver)
             && self.proposal.is_none()
             && !self.disputed
             && self.disagreement.is_none()
@@ -282,6 +318,10 @@ impl Case {
                 self.children.fill(ChildState::Closed);
             }
             K::Misidentified => self.misidentified = true,
+            K::PupilNotice | K::Consultation | K::HandedOver => self.begun = true,
+            K::ConsultationAnswered | K::HandOverClosed => {
+                self.children.fill(ChildState::Closed);
+            }
             K::Read => {
                 if let Some(read) = event.answers {
                     self.unread.remove(&read);
@@ -304,6 +344,7 @@ impl Case {
             | K::Progress
             | K::CallRecorded
             | K::ContactsConfirmed
+            | K::HandOverNoted
             | K::ClockWarning
             | K::ClockBreached => {}
         }

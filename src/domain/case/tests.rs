@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::ids::Digest;
-use crate::domain::party::{DfeCode, Party};
+use crate::domain::party::{DfeCode, Party, SchoolId};
 
 const AUTHORITIES: [&str; 3] = ["204", "316", "309"];
 
@@ -70,9 +70,16 @@ struct Walk {
 }
 
 impl Walk {
-    fn begin() -> Self {
-        let mut case = Case::begin("900001".parse().unwrap(), code(0), 2);
-        case.delivered(code(0), 1);
+    fn begin(opening: Opening) -> Self {
+        let school: SchoolId = "900001".parse().unwrap();
+        let case = match opening {
+            Opening::Referral => {
+                let mut case = Case::begin(school, code(0), 2);
+                case.delivered(code(0), 1);
+                case
+            }
+            _ => Case::opened(opening, school, code(0)),
+        };
         Self { case, events: Vec::new() }
     }
 
@@ -83,7 +90,11 @@ impl Walk {
         step: &Step,
         parties: &[Party],
     ) -> Option<Result<EventKind, (EventKind, Illegal)>> {
-        match step.transport {
+        let transport = match self.case.opening() {
+            Opening::Referral => step.transport,
+            _ => step.transport.max(7),
+        };
+        match transport {
             0 => {
                 self.case.supplemented(2 + usize::from(step.stage == 5));
                 return None;
@@ -111,6 +122,7 @@ impl Walk {
         let answered =
             (!answerable.is_empty()).then(|| *answerable[step.answers % answerable.len().min(3)]);
         let staged = matches!(kind, EventKind::DisagreementRaised | EventKind::DisagreementStepped);
+        let school: SchoolId = "900001".parse().unwrap();
         let statement = Statement {
             digest: Digest::from_bytes(digest),
             position: at as u32,
@@ -120,7 +132,8 @@ impl Walk {
             code: (!codes.is_empty()).then(|| codes[step.code % codes.len()].0),
             answers: answered.map(|(digest, _)| digest),
             answered: answered.map(|(_, kind)| kind),
-            to: (kind == EventKind::TransferProposed).then(|| code(step.other)),
+            to: kind.names_authority().then(|| code(step.other)),
+            school: (kind == EventKind::PupilNotice).then_some(&school),
             stage: staged.then_some(step.stage),
             detailed: kind.detail() == Detail::Required,
         };
@@ -141,6 +154,8 @@ impl Walk {
         assert!(case.proposal().is_none_or(|p| p.to != case.holder() && case.desk(p.to).is_some()));
         assert_eq!(before.holder() != case.holder(), kind == EventKind::TransferAccepted);
         assert!(!before.is_misidentified(), "nothing follows");
+        assert!(kind.within().contains(&case.opening()), "{kind:?} in another thread");
+        assert_eq!(kind.opens().is_some(), !before.begun, "begun once, and first");
         assert_eq!(before.children().len(), case.children().len());
         for (was, is) in before.children().iter().zip(case.children()) {
             assert!(*was != ChildState::Closed || is == was, "{kind:?} opened a closed case");
@@ -154,16 +169,20 @@ impl Walk {
         }
         assert!(event.answers.is_none() || case.judge(event).is_err(), "{kind:?} answered twice");
         if case.may_be_erased() {
-            assert!(case.is_closed() && case.proposal().is_none() && !case.is_disputed());
+            assert!(
+                case.is_closed() && case.begun && case.proposal().is_none() && !case.is_disputed()
+            );
         }
     }
 }
 
 proptest! {
     #[test]
-    fn whatever_happens_some_things_stay_true(steps in proptest::collection::vec(step(), 0..400)) {
+    fn whatever_happens_some_things_stay_true(
+        opening in 0..Opening::ALL.len(), steps in proptest::collection::vec(step(), 0..400),
+    ) {
         let parties = parties();
-        let mut walk = Walk::begin();
+        let mut walk = Walk::begin(Opening::ALL[opening]);
         for (at, step) in steps.iter().enumerate() {
             walk.step(at, step, &parties);
         }
@@ -179,8 +198,10 @@ fn every_row_is_reached_and_every_rule_refuses() {
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let parties = parties();
     let (mut reached, mut refused) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..400 {
-        let mut walk = Walk::begin();
+    for n in 0..400 {
+        // Most of them are referrals: they have most of the rules.
+        let opening = Opening::ALL.get(n % 10).copied().unwrap_or(Opening::Referral);
+        let mut walk = Walk::begin(opening);
         for at in 0..600 {
             let step = step().new_tree(&mut runner).unwrap().current();
             match walk.step(at, &step, &parties) {
@@ -222,6 +243,7 @@ fn judged(
         answers: None,
         answered: None,
         to: None,
+        school: None,
         stage: None,
         detailed: kind.detail() == Detail::Required,
     };
@@ -286,6 +308,7 @@ fn a_referral_about_no_child_is_decided_as_a_whole() {
         answers: None,
         answered: None,
         to: None,
+        school: None,
         stage: None,
         detailed: true,
     };
@@ -296,4 +319,70 @@ fn a_referral_about_no_child_is_decided_as_a_whole() {
     assert_eq!(case.judge(&decided), Ok(()));
     case.apply(&decided);
     assert_eq!(case.children(), [ChildState::Decided]);
+}
+
+#[test]
+fn a_thread_begins_with_the_one_who_may_begin_it() {
+    let school: SchoolId = "900001".parse().unwrap();
+    let begins = |author: &str, kind, to: Option<usize>, told: bool| {
+        let author = party(author);
+        let statement = Statement {
+            digest: Digest::from_bytes([9; 32]),
+            position: 1,
+            kind,
+            author: &author,
+            children: &[],
+            code: Some(codes_of(kind)[0].0),
+            answers: None,
+            answered: None,
+            to: to.map(code),
+            school: told.then_some(&school),
+            stage: None,
+            detailed: true,
+        };
+        let case = statement.begins()?;
+        Some(case.judge(&statement).map(|()| {
+            let mut case = case;
+            case.apply(&statement);
+            (case.holder(), case.sender().clone(), case.children()[0], case.unread().count())
+        }))
+    };
+    let (told, undecided) = (ChildState::Told, ChildState::Undecided);
+    let made = |state, unread| Some(Ok((code(0), school.clone(), state, unread)));
+    for authority in ["authority/204", "authority/204/person/w7"] {
+        assert_eq!(begins(authority, EventKind::PupilNotice, None, true), made(told, 1));
+    }
+    for kind in [EventKind::Consultation, EventKind::HandedOver] {
+        assert_eq!(begins("school/900001", kind, Some(0), false), made(undecided, 0));
+        assert_eq!(begins("school/900001", kind, None, false), None, "to whom?");
+        assert_eq!(begins("authority/204", kind, Some(0), false), None);
+        let swapped = begins("authority/204", kind, None, true);
+        assert_eq!(swapped, Some(Err(Illegal::NotYours)), "{kind:?}");
+    }
+    let notice = EventKind::PupilNotice;
+    assert_eq!(begins("authority/204", notice, None, false), None, "to whom?");
+    assert_eq!(begins("authority/204", notice, Some(1), true), None);
+    assert_eq!(begins("school/900001", notice, Some(0), false), Some(Err(Illegal::NotYours)));
+    assert_eq!(begins("gateway/one", notice, None, true), None);
+    assert_eq!(begins("school/900001", EventKind::CallRecorded, Some(0), false), None);
+}
+
+#[test]
+fn what_was_handed_over_by_hand_is_closed_by_the_school_alone() {
+    let mut case = Case::opened(Opening::HandOver, "900001".parse().unwrap(), code(0));
+    let early = judged(&case, |_| (), "school/900001", EventKind::HandOverNoted);
+    assert_eq!(early, Err(Illegal::Elsewhere), "before it began");
+    case.begun = true;
+    assert_eq!(judged(&case, |_| (), "school/900001", EventKind::HandOverNoted), Ok(()));
+    let coded = |s: &mut Statement<'_>| s.code = Some("confirmed");
+    let closed = EventKind::HandOverClosed;
+    assert_eq!(judged(&case, coded, "authority/204", closed), Err(Illegal::NotYours));
+    assert_eq!(judged(&case, coded, "school/900002", closed), Err(Illegal::NotYours));
+    assert_eq!(judged(&case, coded, "school/900001", closed), Ok(()));
+    assert!(!case.may_be_erased());
+    case.children.fill(ChildState::Closed);
+    assert!(case.may_be_erased());
+    assert!(matches!(judged(&case, coded, "school/900001", closed), Err(Illegal::NotNow(_))));
+    let elsewhere = judged(&case, |_| (), "authority/204", EventKind::Filed);
+    assert_eq!(elsewhere, Err(Illegal::Elsewhere));
 }

@@ -137,6 +137,9 @@ fn allegation(view: &View<'_>, accepted: &Fact, found: &mut Vec<Clock>) {
     let answer = |f: &Fact| matches!(f.what, What::Acknowledged | What::Decided { .. });
     let mut draft = view.draft(ClockId::C13, About::Referral, accepted.place());
     draft.count.cut_off_before = view.cut_off_before();
+    if let Some(holder) = view.holder(accepted.at) {
+        draft.limits = view.with_promise(draft.limits, ClockId::C13, accepted.at, holder);
+    }
     draft.ladder = Some(vec![(Role::LadoManager, Turn::AtBreach)]);
     draft.met = view.first(answer).map(Mark::from);
     found.push(draft.finish(view));

@@ -6,7 +6,7 @@ use super::held::Segment;
 use super::id::ClockId;
 use super::ladder::Rung;
 use super::view::{View, is_by};
-use super::{answer, case, delivery, disagreement, school, transfer};
+use super::{answer, case, delivery, disagreement, reminder, school, transfer};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::time::Timestamp;
 
@@ -93,6 +93,7 @@ pub fn read(thread: &Thread, setting: &Setting, now: Timestamp) -> Reading {
     case::clocks(&view, &mut clocks);
     disagreement::clocks(&view, &mut clocks);
     school::clocks(&view, &mut clocks);
+    reminder::clocks(&view, &mut clocks);
     clocks.sort_by(|a, b| (a.id, a.started_at, &a.about).cmp(&(b.id, b.started_at, &b.about)));
     let started = |id: &ClockId| clocks.iter().any(|clock| clock.id == *id);
     let unattended = unattended(&view);
@@ -131,7 +132,7 @@ fn attention(view: &View<'_>, clocks: &[Clock]) -> Attention {
         ],
         |what| *what == What::DisagreementResolved,
     );
-    let any_open = clocks.iter().any(|clock| clock.state.is_open());
+    let any_open = clocks.iter().any(|c| c.state.is_open() && !c.id.is_reminder());
     if clocks.iter().any(Clock::is_overdue) {
         Attention::Overdue
     } else if disagreement || (responsibility && view.is_over().is_none()) {
@@ -146,14 +147,15 @@ fn attention(view: &View<'_>, clocks: &[Clock]) -> Attention {
 }
 
 fn waits_for_a_school(clock: &Clock) -> bool {
-    clock.state.is_open() && matches!(clock.waits_for, Some(Organisation::School(_)))
+    let school = matches!(clock.waits_for, Some(Organisation::School(_)));
+    clock.state.is_open() && school && !clock.id.is_reminder()
 }
 
 /// The open clock that is overdue for longest, or due first; the school's where it is its turn.
 fn waiting(clocks: &[Clock], attention: Attention, now: Timestamp) -> Option<Waiting> {
     let fits = |clock: &&Clock| {
         let its_turn = attention != Attention::WaitingOnSchool || waits_for_a_school(clock);
-        clock.state.is_open() && its_turn
+        clock.state.is_open() && its_turn && !clock.id.is_reminder()
     };
     let clock = clocks.iter().filter(fits).min_by_key(|clock| clock.due_at)?;
     Some(Waiting {

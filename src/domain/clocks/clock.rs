@@ -180,6 +180,14 @@ impl Clock {
         format!("{} {}", self.id.as_str(), self.about)
     }
 
+    /// How it stands, in plain English.
+    pub const fn words(&self) -> &'static str {
+        match self.state {
+            State::Warned if self.id.is_reminder() => "reminded",
+            state => state.as_str(),
+        }
+    }
+
     /// Whether something is waited for, past its limit.
     pub const fn is_overdue(&self) -> bool {
         self.state.is_open() && self.state.is_breached()
@@ -207,14 +215,18 @@ impl Clock {
 
     /// Whose turn it is at `now`: those of the latest turn that has come.
     pub fn contacts(&self, now: Timestamp) -> Vec<&Rung> {
-        let come = |rung: &&Rung| rung.at <= now && (rung.at < self.due_at || self.is_overdue());
+        let come = |rung: &&Rung| {
+            let past = self.is_overdue() || self.id.is_reminder();
+            rung.at <= now && (rung.at < self.due_at || past)
+        };
         let latest = self.ladder.iter().filter(come).map(|rung| rung.at).max();
         self.ladder.iter().filter(|rung| self.state.is_open() && Some(rung.at) == latest).collect()
     }
 
     /// The next contact, whose turn has not come yet.
     pub fn next_contact(&self, now: Timestamp) -> Option<&Rung> {
-        let come = |rung: &Rung| rung.at <= now && (rung.at < self.due_at || self.is_overdue());
+        let past = self.is_overdue() || self.id.is_reminder();
+        let come = |rung: &Rung| rung.at <= now && (rung.at < self.due_at || past);
         self.ladder.iter().filter(|rung| self.state.is_open() && !come(rung)).min_by_key(|r| r.at)
     }
 
@@ -286,6 +298,14 @@ impl Draft<'_> {
 
     fn state(&self, now: Timestamp, due: Timestamp, warn: Option<Timestamp>) -> State {
         let over = self.over.filter(|(over, _)| self.met.is_none_or(|met| over.at < met.at));
+        if self.id.is_reminder() {
+            return match (self.met, over) {
+                (_, Some((mark, why))) => State::Ended(mark, why),
+                (Some(mark), None) => State::Met(mark),
+                (None, None) if now >= due => State::Warned,
+                (None, None) => State::Running,
+            };
+        }
         match (self.met, over) {
             (_, Some((mark, why))) if mark.at <= due => State::Ended(mark, why),
             (_, Some(ended)) => State::Breached { late: None, ended: Some(ended) },
@@ -322,8 +342,15 @@ impl Draft<'_> {
                 Turn::Again => self.count.end(turn, limit),
                 Turn::WorkingDays(days) => self.count.end(turn, Limit::WorkingDays(days)),
             };
-            let role = instead_of(role, &view.thread.accused);
-            if view.thread.accused.contains(&role) {
+            // Somebody whom an allegation is about does not come back as the holiday contact.
+            let holiday = view.setting.holidays.get(&self.school).copied();
+            let holiday = holiday.filter(|_| role == Role::HolidayContact);
+            let accused = &view.thread.accused;
+            let role = match holiday.filter(|who| accused.contains(who)) {
+                Some(who) => instead_of(who, accused),
+                None => instead_of(role, accused),
+            };
+            if accused.contains(&role) {
                 continue;
             }
             let places: Vec<Organisation> = if role.at_school() {
@@ -369,6 +396,7 @@ fn warning(
 ) -> Option<Timestamp> {
     let at = match (id, limit) {
         (ClockId::C1 | ClockId::C2 | ClockId::E10, _) => return None,
+        (ClockId::R1, _) => due,
         (ClockId::C9, Limit::WorkingDays(45)) => count.end(start, Limit::WorkingDays(35)),
         (ClockId::C10, Limit::WorkingDays(15)) => count.end(start, Limit::WorkingDays(10)),
         (_, Limit::HomeTime) => due.plus(-15 * MINUTE),

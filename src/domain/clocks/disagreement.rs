@@ -63,7 +63,10 @@ fn stages(
             role => role,
         };
         let draft = view.draft(ClockId::C11, About::Stage(fact.position, stage), fact.place());
-        let limits = view.limits(ClockId::C11, fact.at, met);
+        let mut limits = view.limits(ClockId::C11, fact.at, met);
+        if let Some(holder) = holder {
+            limits = view.with_promise(limits, ClockId::C11, fact.at, holder);
+        }
         let stage_end = limits.iter().map(|(from, limit)| draft.count.end(*from, *limit)).min();
         let draft = Draft {
             limits,

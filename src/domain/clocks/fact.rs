@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::ladder::Role;
 use super::limit::Profile;
 use crate::domain::calendar::Calendars;
+use crate::domain::directory::{Directory, SchoolEntry};
 use crate::domain::party::{DfeCode, Organisation, SchoolId};
 use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::time::{Date, Timestamp};
@@ -36,6 +37,8 @@ pub enum What {
     /// A version of the referral, and what it says of today. The first comes with its acceptance;
     /// a later one opens again the cases that were closed, because somebody has to read it.
     Version { children: u32, urgency: Urgency, in_school: bool, goes_home_at: Option<Timestamp> },
+    /// The version at this place has only what an urgent referral must have.
+    UrgentMinimal,
     /// A linked delivery was made.
     Dispatched { to: DfeCode, why: Dispatch },
     /// The authority has stored it.
@@ -89,6 +92,10 @@ pub enum What {
     Reached { school: SchoolId, position: u32 },
     /// A person at the school has read it.
     Read { position: u32 },
+    /// Contacts of its author are others now.
+    ContactsChanged,
+    /// The other side knows them.
+    ContactsConfirmed { answers: u32 },
     /// Somebody rang; who, says the fact's author.
     CallRecorded,
     /// The school disagrees.
@@ -153,4 +160,23 @@ pub struct Setting {
     pub calendars: Calendars,
     /// What authorities have promised beyond the scheme.
     pub profiles: BTreeMap<DfeCode, Profile>,
+    /// Who else each school's holiday contact is, where that is told.
+    pub holidays: BTreeMap<SchoolId, Role>,
+}
+
+impl Setting {
+    /// What a directory says. Make it once for each issue, not for each question.
+    pub fn of(directory: &Directory) -> Self {
+        let profiles = directory.authorities.iter();
+        let profiles = profiles.map(|(code, entry)| (*code, entry.settings.profile.clone()));
+        let stands_in = |entry: &SchoolEntry| {
+            let who = entry.settings.holiday_contact.as_ref()?.who;
+            Some((entry.id.clone(), who.role()?))
+        };
+        Self {
+            holidays: directory.schools.values().filter_map(stands_in).collect(),
+            calendars: Calendars::of(directory),
+            profiles: profiles.filter(|(_, profile)| *profile != Profile::default()).collect(),
+        }
+    }
 }

@@ -34,6 +34,10 @@ pub enum ClockId {
     C15,
     /// The school has read what it is asked to do today.
     E10,
+    /// A reminder of the rest of an urgent-minimal referral.
+    R1,
+    /// The other side has confirmed changed contacts.
+    R2,
 }
 
 /// Where the limit of a clock comes from. Public reports show the first two.
@@ -60,7 +64,7 @@ impl Class {
 
 impl ClockId {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::C1,
         Self::C2,
         Self::C3,
@@ -76,6 +80,8 @@ impl ClockId {
         Self::C13,
         Self::C15,
         Self::E10,
+        Self::R1,
+        Self::R2,
     ];
 
     /// Its code, as in events, metrics and reports.
@@ -96,6 +102,8 @@ impl ClockId {
             ClockId::C13 => "C13",
             ClockId::C15 => "C15",
             ClockId::E10 => "E10",
+            ClockId::R1 => "R1",
+            ClockId::R2 => "R2",
         }
     }
 
@@ -122,7 +130,14 @@ impl ClockId {
             ClockId::C13 => "Allegation passed on and answered",
             ClockId::C15 => "School told by 3 pm of the next full school day",
             ClockId::E10 => "Request for today read by the school",
+            ClockId::R1 => "Reminder: supplement the urgent-minimal referral",
+            ClockId::R2 => "Changed contacts confirmed by the other side",
         }
+    }
+
+    /// Whether it only reminds, once: it is never late, and nobody is said to be waited for.
+    pub const fn is_reminder(self) -> bool {
+        matches!(self, ClockId::R1)
     }
 
     /// Where its limit comes from in the usual case; a clock itself says where it differs.

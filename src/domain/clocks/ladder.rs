@@ -146,7 +146,8 @@ pub const fn ladder(id: ClockId, urgency: Urgency) -> &'static [(Role, Turn)] {
             &[(HubManager, AtBreach), (Sender, AtBreach), (HeadOfService, After(15 * MINUTE))]
         }
         ClockId::C5 => &[(TeamManager, AtBreach), (ServiceManager, Again)],
-        ClockId::C6 | ClockId::C15 => &[(Deputy, AtBreach), (Head, Again)],
+        ClockId::R1 => &[(Sender, AtBreach)],
+        ClockId::C6 | ClockId::C15 | ClockId::R2 => &[(Deputy, AtBreach), (Head, Again)],
         ClockId::C7 => &[(TeamManager, AtBreach)],
         ClockId::C8 => &[(HubManager, AtBreach), (HeadOfService, Again)],
         ClockId::C9 | ClockId::C10 => &[(TeamManager, AtBreach), (ServiceManager, WorkingDays(5))],

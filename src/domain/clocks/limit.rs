@@ -1,6 +1,7 @@
 //! How long a clock may run, and the instant at which that ends.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::id::ClockId;
 use crate::domain::calendar::{
@@ -43,9 +44,77 @@ impl fmt::Display for Limit {
     }
 }
 
+impl FromStr for Limit {
+    type Err = LimitError;
+
+    /// As [`Limit`] is written: `30 min`, `2 h of business`, `44 working days`. Limits that follow a
+    /// school's day are the scheme's alone.
+    fn from_str(text: &str) -> Result<Self, LimitError> {
+        let (number, rest) = text.split_once(' ').ok_or(LimitError)?;
+        let plain = !number.starts_with(['0', '+']) && number.len() <= 4;
+        let number: u16 = number.parse().ok().filter(|_| plain).ok_or(LimitError)?;
+        let of = |unit: i64| i64::from(number) * unit;
+        Ok(match rest {
+            "min" => Limit::Real(of(MINUTE)),
+            "h" => Limit::Real(of(HOUR)),
+            "min of business" => Limit::Open(of(MINUTE)),
+            "h of business" => Limit::Open(of(HOUR)),
+            "working day" if number == 1 => Limit::WorkingDays(1),
+            "working days" => Limit::WorkingDays(number),
+            _ => return Err(LimitError),
+        })
+    }
+}
+
+/// The text is not a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitError;
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a limit is written like 30 min, 2 h, 2 h of business or 44 working days")
+    }
+}
+
+impl Limit {
+    /// Whether it can never end after `other`, whenever both start and whatever days are off. Real time
+    /// against working days: so many whole days less the eight hours between 17:00 and midnight and
+    /// the one that a night of changing clocks may lack. Business hours: eight to a working day.
+    pub const fn never_later_than(self, other: Limit) -> bool {
+        match (self, other) {
+            (Limit::Real(own), Limit::Real(of) | Limit::Open(of)) => own <= of,
+            (Limit::Open(own), Limit::Open(of)) => own <= of,
+            (Limit::WorkingDays(own), Limit::WorkingDays(of)) => own <= of,
+            (Limit::Real(own), Limit::WorkingDays(of)) => own <= of as i64 * 24 * HOUR - 8 * HOUR,
+            (Limit::Open(own), Limit::WorkingDays(of)) => own <= of as i64 * 8 * HOUR,
+            _ => false,
+        }
+    }
+}
+
+/// The clocks on which an authority may promise more than the scheme asks for: those that wait for
+/// its people.
+pub const PROMISED: [ClockId; 8] = [
+    ClockId::C3,
+    ClockId::C5,
+    ClockId::C7,
+    ClockId::C8,
+    ClockId::C9,
+    ClockId::C10,
+    ClockId::C11,
+    ClockId::C13,
+];
+
+/// Whether `limit` is a promise on that clock: no slower than what the scheme asks for, at least for
+/// some urgency. Where it is slower for another one, the scheme's limit counts there.
+pub fn is_promise(id: ClockId, limit: Limit) -> bool {
+    let faster = |urgency| limit.never_later_than(standard_limit(id, urgency));
+    PROMISED.contains(&id) && Urgency::ALL.into_iter().any(faster)
+}
+
 /// Where an authority has promised more than the scheme asks for. It can make a clock faster and
 /// never slower: the earlier of the two ends counts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// Its own limits.
     pub faster: Vec<(ClockId, Limit)>,
@@ -71,6 +140,8 @@ pub const fn standard_limit(id: ClockId, urgency: Urgency) -> Limit {
         (ClockId::C12, _) => Limit::NextSchoolDay,
         (ClockId::C15, _) => Limit::NextFullSchoolDay,
         (ClockId::E10, _) => Limit::Real(5 * MINUTE),
+        (ClockId::R1, _) => Limit::Real(24 * HOUR),
+        (ClockId::R2, _) => Limit::NextSchoolDay,
         (
             ClockId::C3 | ClockId::C5 | ClockId::C6 | ClockId::C7 | ClockId::C11 | ClockId::C13,
             _,
@@ -172,4 +243,81 @@ pub fn home_time_limit(received: Timestamp, goes_home_at: Timestamp) -> (Timesta
     let wanted = three.min(goes_home_at.plus(-HOUR));
     let possible = received.plus(20 * MINUTE);
     (wanted.max(possible), possible > wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_read_as_it_is_written() {
+        for text in ["30 min", "2 h", "2 h of business", "90 min of business", "1 working day"] {
+            assert_eq!(text.parse::<Limit>().unwrap().to_string(), text);
+        }
+        assert_eq!("44 working days".parse(), Ok(Limit::WorkingDays(44)));
+        for bad in ["", "2", "2 days", "0 h", "+2 h", "02 h", "-1 h", "2  h", "99999 h", "2 hours"]
+        {
+            assert_eq!(bad.parse::<Limit>(), Err(LimitError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_promise_is_never_slower_than_the_scheme() {
+        let takes = |id, text: &str| is_promise(id, text.parse().unwrap());
+        for (id, text) in [
+            (ClockId::C3, "30 min"),
+            (ClockId::C3, "2 h of business"),
+            (ClockId::C3, "1 working day"),
+            (ClockId::C5, "1 working day"),
+            (ClockId::C5, "8 h of business"),
+            (ClockId::C5, "16 h"),
+            (ClockId::C9, "44 working days"),
+            (ClockId::C13, "4 h of business"),
+        ] {
+            assert!(takes(id, text), "{} {text}", id.as_str());
+        }
+        for (id, text) in [
+            (ClockId::C3, "2 working days"),
+            (ClockId::C5, "2 working days"),
+            (ClockId::C5, "9 h of business"),
+            (ClockId::C5, "17 h"),
+            (ClockId::C9, "46 working days"),
+            (ClockId::C4, "10 min"),
+            (ClockId::C12, "1 h"),
+        ] {
+            assert!(!takes(id, text), "{} {text}", id.as_str());
+        }
+    }
+
+    #[test]
+    fn what_is_never_later_ends_never_later() {
+        let holidays = BankHolidays::default();
+        let hours = AuthorityHours::default();
+        let school = SchoolDays {
+            calendar: &crate::domain::calendar::UNKNOWN_SCHOOL,
+            bank_holidays: &holidays,
+        };
+        let count = Count {
+            bank_holidays: &holidays,
+            hours: &hours,
+            school,
+            cut_off_before: None,
+            goes_home_at: None,
+        };
+        let from: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let pairs = [
+            (Limit::Real(16 * HOUR), Limit::WorkingDays(1)),
+            (Limit::Open(8 * HOUR), Limit::WorkingDays(1)),
+            (Limit::Open(40 * HOUR), Limit::WorkingDays(5)),
+            (Limit::Real(4 * HOUR), Limit::Open(4 * HOUR)),
+        ];
+        // A spring and an autumn, with both nights of changing clocks.
+        for (own, of) in pairs {
+            assert!(own.never_later_than(of));
+            for half_hour in 0..48 * 250 {
+                let start = from.plus(half_hour * 30 * MINUTE + 29 * MINUTE);
+                assert!(count.end(start, own) <= count.end(start, of), "{own} {of} {start}");
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@
 //! | `limit` | how long each may take, and when it ends |
 //! | `ladder` | who is asked when it does not |
 //! | `fact` | what happens in a thread, as far as a clock depends on it |
-//! | `delivery`, `answer`, `case`, `transfer`, `disagreement`, `school` | which facts start and stop which clock |
+//! | `delivery`, `answer`, `case`, `transfer`, `disagreement`, `school`, `reminder` | which facts start and stop which clock |
 //! | `clock` | one clock at one instant |
 //! | `held` | which authority held the referral when |
 //! | `attention` | who is waited for, derived from all of it |
@@ -28,6 +28,7 @@ mod id;
 mod ladder;
 mod limit;
 mod notify;
+mod reminder;
 mod school;
 mod transfer;
 mod view;
@@ -41,5 +42,7 @@ pub use fact::{Dispatch, Fact, Setting, Step, Thread, What};
 pub use held::{Held, Segment, held_between, segments};
 pub use id::{Class, ClockId};
 pub use ladder::{Role, Rung, Turn, ladder};
-pub use limit::{Limit, Profile, home_time_limit, standard_limit};
+pub use limit::{
+    Limit, LimitError, PROMISED, Profile, home_time_limit, is_promise, standard_limit,
+};
 pub use notify::{Tell, tell};

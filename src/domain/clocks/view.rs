@@ -90,9 +90,15 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The accountable authority at an instant.
+    /// The accountable authority at an instant; of a notice, its author.
     pub fn holder(&self, at: Timestamp) -> Option<DfeCode> {
-        let (_, first) = self.accepted()?;
+        let noticed = || {
+            self.facts.iter().find_map(|fact| match (&fact.what, &fact.by) {
+                (What::Notice { .. }, Organisation::Authority(code)) => Some(*code),
+                _ => None,
+            })
+        };
+        let first = self.accepted().map(|(_, to)| to).or_else(noticed)?;
         let later = self.facts.iter().rev().filter(|fact| fact.at <= at).find_map(|fact| {
             match (&fact.what, &fact.by) {
                 (What::TransferAccepted { .. }, Organisation::Authority(code)) => Some(*code),

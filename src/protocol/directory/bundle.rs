@@ -8,7 +8,6 @@ use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
 use super::{read::read_json, rules};
-use crate::domain::calendar::Calendars;
 use crate::domain::clocks::Setting;
 use crate::domain::directory::{Directory, Freshness};
 use crate::domain::ids::Digest;
@@ -65,10 +64,10 @@ pub struct VerifiedDirectory {
 }
 
 impl VerifiedDirectory {
-    /// What it says of everybody's days, for clocks: made once for an issue, when first asked for.
+    /// What it says of everybody's days and promises, for clocks: made once for an issue, when first
+    /// asked for.
     pub fn calendars(&self) -> &Setting {
-        let made = || Calendars::of(&self.directory);
-        self.calendars.get_or_init(|| Setting { calendars: made(), ..Setting::default() })
+        self.calendars.get_or_init(|| Setting::of(&self.directory))
     }
 
     /// Its content.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::settings::{CalendarDoc, HolidayContactDoc, ProfileDoc, time_of_day};
 use crate::domain::directory::{
     AreaCode, AuthorityEntry, Connection, Contact, Directory, GatewayEntry, SchoolEntry, Signing,
 };
@@ -62,6 +63,18 @@ pub struct AuthorityDoc {
     /// Most important first within each kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacts: Vec<ContactDoc>,
+    /// `16:30`: what comes later counts as received on the next working day, unless it is urgent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_off: Option<String>,
+    /// Ids of the designated officers for allegations (LADO), as in their certificates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub designated_officers: Vec<String>,
+    /// What it promises beyond the scheme.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileDoc>,
+    /// The school days of its area.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarDoc>,
 }
 
 /// An ONS area code with its dates.
@@ -125,6 +138,12 @@ pub struct SchoolDoc {
     /// Last day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<String>,
+    /// Its days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarDoc>,
+    /// Whom to reach while it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holiday_contact: Option<HolidayContactDoc>,
 }
 
 /// A gateway.
@@ -168,6 +187,10 @@ impl From<&AuthorityEntry> for AuthorityDoc {
             staffed_hours: entry.staffed.as_ref().map(ToString::to_string),
             out_of_hours: Some(entry.out_of_hours.as_str().to_owned()),
             contacts: entry.contacts.iter().map(ContactDoc::from).collect(),
+            cut_off: entry.settings.cut_off.map(time_of_day),
+            designated_officers: entry.settings.officers.iter().map(ToString::to_string).collect(),
+            profile: ProfileDoc::of(&entry.settings.profile),
+            calendar: entry.settings.terms.as_ref().map(CalendarDoc::from),
         }
     }
 }
@@ -210,6 +233,8 @@ impl From<&SchoolEntry> for SchoolDoc {
             attested_by,
             valid_from: school.valid_from.map(|d| d.to_string()),
             valid_to: school.valid_to.map(|d| d.to_string()),
+            calendar: school.settings.calendar.as_ref().map(CalendarDoc::from),
+            holiday_contact: school.settings.holiday_contact.as_ref().map(HolidayContactDoc::from),
         }
     }
 }

@@ -8,6 +8,7 @@ mod overlay;
 mod production;
 mod read;
 pub mod rules;
+mod settings;
 pub mod table;
 
 pub use bundle::{
@@ -20,6 +21,7 @@ pub use holder::{DirectoryHolder, Readiness};
 pub use overlay::{BuildFault, Header, Overlay, build, read_overlay};
 pub use production::{DEMO_TRUST_DOMAIN, check_production, is_drama_number};
 pub use read::{LONGEST_LIFE_MILLIS, is_https_base_url, read, read_json};
+pub use settings::{CalendarDoc, HalfDayDoc, HolidayContactDoc, ProfileDoc, SpanDoc};
 
 use crate::domain::directory::Directory;
 

@@ -264,6 +264,73 @@ mod tests {
     }
 
     #[test]
+    fn every_mistake_in_what_is_told_of_days_and_promises_at_once() {
+        let overlay = read_overlay(
+            r#"
+            [[authorities]]
+            code = "316"
+            cut_off = "09:00"
+            designated_officers = ["X VALUE"]
+            profile = { limits = { C5 = "2 working days", C4 = "1 h", C9 = "xvalue", xvalue = "1 h" } }
+            calendar = { terms = [{ first = "2026-09-03", last = "2026-09-01" }] }
+            [[schools]]
+            id = "900001"
+            name = "Example School"
+            authority = "316"
+            signing = "signed"
+            [schools.holiday_contact]
+            role = "xvalue"
+            [schools.calendar]
+            opens = "16:00"
+            home_time = "15:15"
+            terms = [
+                { first = "2026-09-03", last = "2026-12-18" },
+                { first = "2026-12-01", last = "2027-02-12" },
+                { first = "2027-02-20", last = "2027-02-21" },
+                { first = "2027-03-01", last = "2028-03-01" },
+            ]
+            inset_days = ["2026-08-31", "2026-11-27", "2026-11-27"]
+            half_days = [{ day = "2026-12-18", ends = "25:00" }]
+            closures = [{ first = "xvalue", last = "2026-12-01" }]
+            "#,
+        );
+        let BuildFault(violations) = build(header(), overlay.unwrap(), None).unwrap_err();
+        let text = BuildFault(violations.clone()).to_string().to_lowercase();
+        assert!(!text.contains("xvalue") && !text.contains("x value"), "{text}");
+        let index = table::authorities().iter().position(|a| a.code == "316").unwrap();
+        let place = format!("/authorities/{index}");
+        let found: Vec<_> = violations
+            .iter()
+            .map(|v| {
+                let pointer = v.pointer.replace(&place, "/316").replace("/schools/0", "/school");
+                format!("{pointer} {}", v.rule.id.trim_start_matches("directory."))
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "/316/cut_off profile.cut-off",
+                "/316/designated_officers/0 value",
+                "/316/calendar/terms/0/last contradiction",
+                "/316/profile/limits/*0 value",
+                "/316/profile/limits/C5 profile.slower",
+                "/316/profile/limits/C9 value",
+                "/316/profile/limits/*3 value",
+                "/school/calendar/home_time contradiction",
+                "/school/calendar/terms/1 calendar.terms-overlap",
+                "/school/calendar/terms/3 value",
+                "/school/calendar/closures/0/first value",
+                "/school/calendar/inset_days/0 calendar.day-outside-term",
+                "/school/calendar/inset_days/2 contradiction",
+                "/school/calendar/half_days/0/ends value",
+                "/school/calendar/terms/2 calendar.term-without-days",
+                "/school/holiday_contact/role value",
+                "/school/holiday_contact value",
+            ]
+        );
+    }
+
+    #[test]
     fn contradictions_and_duplicates() {
         let school = r#"
             [[schools]]

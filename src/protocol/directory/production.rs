@@ -36,6 +36,15 @@ pub fn check_production(directory: &Directory, at: Timestamp) -> Vec<Violation> 
         need(has_phone(authority, ContactKind::Daytime, at), rules::NO_DAYTIME, "contacts");
         need(has_phone(authority, ContactKind::OutOfHours, at), rules::NO_OUT_OF_HOURS, "contacts");
         need(authority.staffed.is_some(), rules::NO_HOURS, "staffed_hours");
+        let officers = &authority.settings.officers;
+        need(!officers.is_empty(), rules::NO_OFFICER, "designated_officers");
+    }
+    for (i, school) in directory.schools.values().enumerate() {
+        let contact = school.settings.holiday_contact.as_ref();
+        if contact.is_some_and(|c| c.phone.as_deref().is_some_and(is_drama_number)) {
+            let pointer = format!("/schools/{i}/holiday_contact/phone");
+            found.push(Violation::at(rules::DRAMA_NUMBER, pointer).with_detail(&school.name));
+        }
     }
     found
 }
@@ -92,7 +101,8 @@ mod tests {
         let found = |contacts: &str| {
             let overlay = format!(
                 "[[authorities]]\ncode = \"316\"\nconnection = \"pull\"\n\
-                 staffed_hours = \"mon-fri 09:00-17:00\"\n{contacts}"
+                 staffed_hours = \"mon-fri 09:00-17:00\"\n\
+                 designated_officers = [\"lado-1\"]\n{contacts}"
             );
             let header = Header {
                 version: 1,

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::document::{AuthorityDoc, ContactDoc, DirectoryDoc, GatewayDoc, SchoolDoc};
-use super::rules;
+use super::{rules, settings};
+use crate::domain::calendar::BankHolidays;
 use crate::domain::directory::{
     AreaCode, AuthorityEntry, Connection, Contact, ContactKind, Directory, GatewayEntry,
     OutOfHours, SchoolEntry, Signing, Verified,
 };
+use crate::domain::hours::Hours;
 use crate::domain::refusal::{Rule, Violation};
 use crate::domain::time::{DAY, Date, Timestamp};
 
@@ -44,6 +46,7 @@ pub fn read(doc: &DirectoryDoc) -> Result<Directory, Vec<Violation>> {
     }
     bank_holidays.sort_unstable();
     bank_holidays.dedup();
+    let days_off = BankHolidays::new(&bank_holidays);
 
     let mut gateways = BTreeMap::new();
     for (i, gateway) in doc.gateways.iter().enumerate() {
@@ -54,13 +57,13 @@ pub fn read(doc: &DirectoryDoc) -> Result<Directory, Vec<Violation>> {
     let mut authorities = BTreeMap::new();
     for (i, authority) in doc.authorities.iter().enumerate() {
         let at = format!("/authorities/{i}");
-        let entry = r.authority(&at, authority);
+        let entry = r.authority(&at, authority, &days_off);
         r.insert(&mut authorities, &at, entry.map(|a| (a.code, a)));
     }
     let mut schools = BTreeMap::new();
     for (i, school) in doc.schools.iter().enumerate() {
         let at = format!("/schools/{i}");
-        let entry = r.school(&at, school);
+        let entry = r.school(&at, school, &days_off);
         if let Some(school) = &entry {
             if !authorities.contains_key(&school.authority) {
                 r.say(rules::CONTRADICTION, &format!("{at}/authority"), "no such authority here");
@@ -80,6 +83,7 @@ pub fn read(doc: &DirectoryDoc) -> Result<Directory, Vec<Violation>> {
             expires_at,
             trust_domain,
             bank_holidays,
+            days_off,
             authorities,
             schools,
             gateways,
@@ -108,18 +112,23 @@ pub fn is_https_base_url(text: &str) -> bool {
 
 const EPOCH: Timestamp = Timestamp::from_millis(0);
 
-struct Reader(Vec<Violation>);
+/// Collects every mistake.
+pub(super) struct Reader(Vec<Violation>);
 
 impl Reader {
-    fn say(&mut self, rule: Rule, pointer: &str, detail: &str) {
+    pub(super) fn say(&mut self, rule: Rule, pointer: &str, detail: &str) {
         self.0.push(Violation::at(rule, pointer).with_detail(detail));
     }
 
-    fn parse<T: FromStr<Err: std::fmt::Display>>(&mut self, at: &str, text: &str) -> Option<T> {
+    pub(super) fn parse<T: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        at: &str,
+        text: &str,
+    ) -> Option<T> {
         text.parse().map_err(|e: T::Err| self.say(rules::VALUE, at, &e.to_string())).ok()
     }
 
-    fn optional<T: FromStr<Err: std::fmt::Display>>(
+    pub(super) fn optional<T: FromStr<Err: std::fmt::Display>>(
         &mut self,
         at: String,
         text: &Option<String>,
@@ -127,7 +136,7 @@ impl Reader {
         text.as_ref().and_then(|text| self.parse(&at, text))
     }
 
-    fn check(&mut self, holds: bool, at: String, detail: &str) {
+    pub(super) fn check(&mut self, holds: bool, at: String, detail: &str) {
         if !holds {
             self.say(rules::VALUE, &at, detail);
         }
@@ -176,7 +185,12 @@ impl Reader {
         Some(GatewayEntry { name, base_url: doc.base_url.clone() })
     }
 
-    fn authority(&mut self, at: &str, doc: &AuthorityDoc) -> Option<AuthorityEntry> {
+    fn authority(
+        &mut self,
+        at: &str,
+        doc: &AuthorityDoc,
+        days_off: &BankHolidays,
+    ) -> Option<AuthorityEntry> {
         let code = self.parse(&format!("{at}/code"), &doc.code);
         let name = self.label(format!("{at}/name"), doc.name.as_deref());
         let mut areas = Vec::new();
@@ -205,7 +219,9 @@ impl Reader {
         for (i, contact) in doc.contacts.iter().enumerate() {
             contacts.extend(self.contact(&format!("{at}/contacts/{i}"), contact));
         }
+        let settings = settings::authority(self, at, doc, days_off);
         Some(AuthorityEntry {
+            settings,
             code: code?,
             name,
             areas,
@@ -245,12 +261,30 @@ impl Reader {
             "daytime, out_of_hours, lado, technical or escalation",
         );
         let label = self.label(format!("{at}/label"), Some(&doc.label));
-        if let Some(phone) = &doc.phone {
+        let (hours, verified) = self.way(
+            at,
+            (&doc.phone, &doc.email),
+            &doc.hours,
+            (&doc.verified_at, &doc.verified_by),
+        );
+        let (phone, email) = (doc.phone.clone(), doc.email.clone());
+        Some(Contact { kind: kind?, label, phone, email, hours, verified })
+    }
+
+    /// How somebody is reached: number, mailbox, hours, and who tried it.
+    pub(super) fn way(
+        &mut self,
+        at: &str,
+        (phone, email): (&Option<String>, &Option<String>),
+        hours: &Option<String>,
+        (verified_at, verified_by): (&Option<String>, &Option<String>),
+    ) -> (Option<Hours>, Option<Verified>) {
+        if let Some(phone) = phone {
             let valid = (3..=20).contains(&phone.len())
                 && phone.bytes().all(|c| c.is_ascii_digit() || matches!(c, b' ' | b'+'));
             self.check(valid, format!("{at}/phone"), "digits and spaces, at most 20");
         }
-        if let Some(email) = &doc.email {
+        if let Some(email) = email {
             let valid = email.len() <= 254
                 && email.bytes().all(|c| c.is_ascii_graphic())
                 && email
@@ -259,23 +293,26 @@ impl Reader {
             self.check(valid, format!("{at}/email"), "a mailbox such as desk@example.org");
         }
         self.check(
-            doc.phone.is_some() || doc.email.is_some(),
+            phone.is_some() || email.is_some(),
             at.to_owned(),
             "a contact has a phone number or an e-mail address",
         );
-        let hours = self.optional(format!("{at}/hours"), &doc.hours);
-        let on: Option<Date> = self.optional(format!("{at}/verified_at"), &doc.verified_at);
-        if doc.verified_at.is_some() != doc.verified_by.is_some() {
+        let hours = self.optional(format!("{at}/hours"), hours);
+        let on: Option<Date> = self.optional(format!("{at}/verified_at"), verified_at);
+        if verified_at.is_some() != verified_by.is_some() {
             self.say(rules::CONTRADICTION, at, "verified_at and verified_by come together");
         }
-        let by =
-            doc.verified_by.as_ref().map(|by| self.label(format!("{at}/verified_by"), Some(by)));
+        let by = verified_by.as_ref().map(|by| self.label(format!("{at}/verified_by"), Some(by)));
         let verified = on.zip(by).map(|(on, by)| Verified { on, by });
-        let (phone, email) = (doc.phone.clone(), doc.email.clone());
-        Some(Contact { kind: kind?, label, phone, email, hours, verified })
+        (hours, verified)
     }
 
-    fn school(&mut self, at: &str, doc: &SchoolDoc) -> Option<SchoolEntry> {
+    fn school(
+        &mut self,
+        at: &str,
+        doc: &SchoolDoc,
+        days_off: &BankHolidays,
+    ) -> Option<SchoolEntry> {
         let id = self.parse(&format!("{at}/id"), &doc.id);
         let name = self.label(format!("{at}/name"), doc.name.as_deref());
         let authority =
@@ -295,7 +332,9 @@ impl Reader {
             "signed, or attested with at least one gateway in attested_by",
         );
         let (valid_from, valid_to) = self.dates(at, &doc.valid_from, &doc.valid_to);
+        let settings = settings::school(self, at, doc, days_off);
         Some(SchoolEntry {
+            settings,
             id: id?,
             name,
             authority: authority?,

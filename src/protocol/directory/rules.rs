@@ -28,6 +28,21 @@ rules! {
     DUPLICATE = "directory.duplicate",
         "the directory lists the same organisation twice",
         "Remove one of the entries and sign again.";
+    TERMS_OVERLAP = "directory.calendar.terms-overlap",
+        "two terms of a calendar overlap",
+        "Correct the dates: between two terms lies a holiday.";
+    TERM_WITHOUT_DAYS = "directory.calendar.term-without-days",
+        "a term has no day on which pupils are in",
+        "Correct its dates, or leave the term out.";
+    DAY_OUTSIDE_TERM = "directory.calendar.day-outside-term",
+        "an INSET day or half day is not a weekday of a term",
+        "Correct the day, or let a term begin or end with it.";
+    SLOWER = "directory.profile.slower",
+        "a limit in an authority's profile is slower than the scheme's",
+        "A profile can only promise more; leave the limit out.";
+    CUT_OFF = "directory.profile.cut-off",
+        "a cut-off before 16:00 would turn one working day into two",
+        "Put the cut-off at 16:00 or later, or leave it out.";
     CERTIFICATE = "directory.certificate",
         "the certificate of the directory's signer is not accepted",
         "Sign with a current signing certificate of the scheme's operator.";
@@ -67,6 +82,9 @@ rules! {
     NO_HOURS = "directory.production.no-staffed-hours",
         "a connected authority has no staffed hours",
         "Ask the authority when its inbox is read and put that into staffed_hours.";
+    NO_OFFICER = "directory.production.no-designated-officer",
+        "a connected authority lists no designated officer for allegations (LADO)",
+        "Ask the authority for the ids in its officers' certificates: without one nobody there sees an allegation.";
     DEMO_DOMAIN = "directory.production.demo-trust-domain",
         "the trust domain of the demonstration stands in a directory for production",
         "Use the trust domain of the scheme.";

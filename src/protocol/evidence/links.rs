@@ -49,12 +49,25 @@ pub(super) fn check(statements: &[Statement], tokens: &[Read]) -> Result<(), Ref
                 if let Some(event) = all.recordable(&recorded.event_sha256)? {
                     let seen = event.body().seen;
                     same("seen and position", seen.checked_add(1) == Some(recorded.position))?;
+                    let first = recorded.previous_sha256.is_none();
+                    same("event and previous_sha256", event.kind().opens().is_some() == first)?;
                 }
             }
-            Says::Said(_) => {}
+            Says::Said(event) => begins(event)?,
         }
     }
     Ok(())
+}
+
+/// What begins a thread is said by who may begin it, to one other party.
+fn begins(event: &CaseEvent) -> Result<(), Refusal> {
+    if event.kind().opens().is_none() {
+        return Ok(());
+    }
+    // The rule looks at everything but the digest.
+    let statement = event.statement(Digest::from_bytes([0; 32]), 1, None);
+    let judged = statement.begins().map(|thread| thread.judge(&statement));
+    if judged == Some(Ok(())) { Ok(()) } else { Err(refuse(WRONG_ROLE)) }
 }
 
 /// What the bundle holds, by digest. Anything else than what is looked for is not it.

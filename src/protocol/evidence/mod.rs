@@ -247,8 +247,13 @@ impl Bundle {
             let revocation = signer.revocation();
             statements.push(Statement { by, at, recorded, says, revocation });
         }
-        // A bundle that proves no acceptance proves nothing.
-        if !statements.iter().any(|s| matches!(s.says, Says::Accepted(_))) {
+        // A bundle that proves no beginning proves nothing.
+        let begins = |statement: &Statement| match &statement.says {
+            Says::Accepted(_) => true,
+            Says::Said(event) => event.kind().opens().is_some(),
+            _ => false,
+        };
+        if !statements.iter().any(begins) {
             return Err(refuse(INCOMPLETE));
         }
         links::check(&statements, &tokens)?;
@@ -433,10 +438,11 @@ fn chained(
     tokens: &[Read],
     withheld: &[Withheld],
 ) -> Result<(), Refusal> {
-    let mut placed: Vec<(u64, Digest, Option<Digest>)> = Vec::new();
+    // What a withheld one names before it is not known; the first of all names nothing.
+    let mut placed: Vec<(u64, Digest, Option<Option<Digest>>)> = Vec::new();
     for (statement, token) in statements.iter().zip(tokens) {
         match &statement.says {
-            Says::Accepted(a) => placed.push((a.position, token.digest, a.previous_sha256)),
+            Says::Accepted(a) => placed.push((a.position, token.digest, Some(a.previous_sha256))),
             Says::Recorded(r) => placed.push((r.position, token.digest, Some(r.previous_sha256))),
             _ => {}
         }
@@ -444,7 +450,7 @@ fn chained(
     placed.extend(withheld.iter().map(|w| (w.position, w.sha256, None)));
     placed.sort_unstable_by_key(|(position, ..)| *position);
     // The receipt of a later version, by itself.
-    if let [(position, _, Some(_))] = placed[..]
+    if let [(position, _, Some(Some(_)))] = placed[..]
         && position > 1
     {
         return Ok(());
@@ -452,8 +458,8 @@ fn chained(
     let mut before: Option<(u64, Digest)> = None;
     for (position, digest, previous) in placed {
         let follows = match before {
-            None => position == 1 && previous.is_none(),
-            Some((last, at)) => position == last + 1 && previous.is_none_or(|p| p == at),
+            None => position == 1 && previous.is_none_or(|p| p.is_none()),
+            Some((last, at)) => position == last + 1 && previous.is_none_or(|p| p == Some(at)),
         };
         if !follows {
             return Err(refuse(INCOMPLETE));

@@ -36,12 +36,12 @@ static RESOURCES: &[Resource] = embed! {
     urgency worker_danger worry_kind
     ;
     "event/1.0":
-    acknowledged allocated call_recorded closed contacts_changed decided disagreement_raised
-    disagreement_resolved disagreement_responded disagreement_stepped dispute_resolved
-    information_requested information_supplied interim interim_answered progress
-    responsibility_disputed transfer_accepted transfer_declined transfer_proposed
-    transfer_withdrawn withdrawal_confirmed withdrawal_refused withdrawal_requested worker
-    worker_changed
+    acknowledged allocated call_recorded closed consultation consultation_answered contacts_changed
+    decided disagreement_raised disagreement_resolved disagreement_responded disagreement_stepped
+    dispute_resolved hand_over_closed hand_over_noted handed_over information_requested
+    information_supplied interim interim_answered progress pupil_notice responsibility_disputed
+    transfer_accepted transfer_declined transfer_proposed transfer_withdrawn withdrawal_confirmed
+    withdrawal_refused withdrawal_requested worker worker_changed
     ;
     "referral/1.0":
     address agency agreement answer attachment birth caf_assessment child chronology_entry coded

@@ -1,4 +1,5 @@
-//! `event`: what an authority, the school or a gateway says about a referral after it was accepted.
+//! `event`: what an authority, the school or a gateway says about a referral after it was accepted, or
+//! to begin a thread without a referral.
 //!
 //! One form for every kind: the member of `events` names the kind, its body holds codes, places and
 //! digests. Everything personal stands in the event's own document.
@@ -15,7 +16,7 @@ use super::submission::Attestation;
 use super::{AUDIENCE, Audience, CLAIMS, SET_TYPE, Subject, agree, claims, mismatch, refuse, text};
 use crate::domain::case::{EventKind, Statement};
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{DfeCode, Organisation, Party, TrustDomain};
+use crate::domain::party::{DfeCode, Organisation, Party, SchoolId, TrustDomain};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::effects::{KeyFault, Signer};
@@ -72,9 +73,13 @@ pub struct CaseEventBody {
     /// Its code, for kinds that have codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// The authority that a transfer is proposed to.
+    /// The authority that it is for: that a transfer is proposed to, that is consulted, that something
+    /// was handed over to.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
     pub to: Option<DfeCode>,
+    /// The school that a notice is for.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
+    pub school: Option<SchoolId>,
     /// The stage of a disagreement, 1 to 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u8>,
@@ -98,6 +103,7 @@ impl CaseEventBody {
             children: Vec::new(),
             code: None,
             to: None,
+            school: None,
             stage: None,
             about: None,
             due_at: None,
@@ -201,6 +207,7 @@ impl CaseEvent {
             answers: body.answers,
             answered,
             to: body.to,
+            school: body.school.as_ref(),
             stage: body.stage,
             detailed: body.detail_sha256.is_some(),
         }

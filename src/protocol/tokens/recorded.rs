@@ -15,9 +15,10 @@ pub struct Recorded {
     /// SHA-256 of the token that is recorded.
     #[serde(with = "text")]
     pub event_sha256: Digest,
-    /// SHA-256 of the gateway's token at the position before: a chain back to `accepted`.
-    #[serde(with = "text")]
-    pub previous_sha256: Digest,
+    /// SHA-256 of the gateway's token at the position before: a chain back to `accepted`, or to the record
+    /// of the event that began the thread. That one alone has none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
+    pub previous_sha256: Option<Digest>,
     /// When the exchange recorded it.
     #[serde(with = "text")]
     pub recorded_at: Timestamp,

@@ -96,7 +96,8 @@ pub struct StoredAcceptance {
 pub enum Seen {
     /// Nobody has used this referral id.
     Never,
-    /// Another sender's referral: the caller must reveal nothing about it.
+    /// Another sender's referral, or a thread that an event began: the caller must reveal nothing about
+    /// it.
     Foreign,
     /// The sender's own referral, without this version.
     OtherVersions {
@@ -121,7 +122,7 @@ pub enum AcceptOutcome {
     Already(StoredAcceptance),
     /// The key stands for another document.
     OtherBytes(StoredAcceptance),
-    /// The referral id is another sender's.
+    /// The referral id is another sender's, or that of a thread that an event began.
     Foreign,
     /// `version` does not follow the newest version, or `previous` is not its digest.
     PreviousMismatch,

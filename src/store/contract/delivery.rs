@@ -45,8 +45,10 @@ pub struct LeaseRequest {
     pub lease_ms: i64,
     /// At most this many.
     pub limit: u32,
-    /// Authorities that are to be left alone (circuit open, enough in flight).
+    /// Authorities that are to be left alone (circuit open, enough in flight, collecting themselves).
     pub excluded: Vec<DfeCode>,
+    /// Only those to this authority, which collects them; `excluded` does not matter then.
+    pub only: Option<DfeCode>,
 }
 
 /// One delivery with everything that is sent, and everything that is needed to judge the answer.

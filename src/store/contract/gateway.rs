@@ -165,7 +165,7 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// Makes an event durable: both tokens, the detail, chains, lists, the head, the holder, the
     /// deliveries it calls for and an unsequenced row per token, in one transaction. Checks in this
     /// order: unknown referral, same event token, head. Of any number of concurrent events on top of one
-    /// head, exactly one is `Committed`.
+    /// head, exactly one is `Committed`; of those that begin a thread under one id too.
     ///
     /// [`super::StoreFault::Misuse`] for tokens of other kinds, a chain without certificates, a token whose
     /// chain or lists are neither given nor kept already, or two deliveries for one authority and
@@ -180,6 +180,17 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// whose lease has expired is due again. Two calls never return the same delivery while its
     /// lease lasts.
     fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>>;
+
+    /// Takes the lease of one delivery from whoever has it, for its authority that comes with a receipt or
+    /// has a word to say about it, however late: a receipt outranks a lease. Not an attempt, so the number
+    /// of attempts stays (at least 1). `None` if it is delivered, by hand, erased or unknown.
+    fn lease_again(
+        &self,
+        delivery: DeliveryId,
+        holder: String,
+        now: Timestamp,
+        lease_ms: i64,
+    ) -> Pending<'_, Option<LeasedDelivery>>;
 
     /// Ends a lease with the authority's receipt: stores both tokens, moves the head and settles
     /// the delivery, in one transaction.
@@ -215,6 +226,9 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// When the next delivery to anyone but `excluded` falls due (or its lease runs out); may lie in
     /// the past. `None` if nothing is open.
     fn next_due(&self, excluded: Vec<DfeCode>) -> Pending<'_, Option<Timestamp>>;
+
+    /// The same for one authority alone.
+    fn next_due_of(&self, authority: DfeCode) -> Pending<'_, Option<Timestamp>>;
 
     /// Where the thread of a referral stands.
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>>;

@@ -45,7 +45,9 @@ pub enum CaseChange {
 pub struct Append {
     /// The referral.
     pub referral_id: ReferralId,
-    /// Where the thread must stand; `recorded` takes the next position.
+    /// Where the thread must stand; `recorded` takes the next position. [`Head::START`] begins a thread,
+    /// under an id that nobody has used: `opener` says whose it is, `holder` which authority is in it. It
+    /// calls for no deliveries and closes nothing.
     pub after: Head,
     /// The statement: a token of the kind [`super::TokenKind::Event`], of a party or of a gateway (a
     /// clock's breach).
@@ -55,8 +57,10 @@ pub struct Append {
     /// The personal part, if it has one.
     pub detail: Option<Detail>,
     /// The accountable authority from this position on, where the event changes it (an accepted
-    /// transfer).
+    /// transfer) or begins the thread.
     pub holder: Option<DfeCode>,
+    /// Whose the thread is, where the event begins it: its author's organisation.
+    pub opener: Option<Organisation>,
     /// Deliveries that the event calls for (a transfer proposal brings the document to the proposed
     /// authority): of the newest version, held, due at once. At most one per authority and purpose. If
     /// that version is erased by now they are undeliverable from the start, with the reason `erased`.
@@ -74,6 +78,11 @@ pub struct Append {
 }
 
 impl Append {
+    /// Whether it begins a thread.
+    pub(in crate::store) fn begins(&self) -> bool {
+        self.after == Head::START
+    }
+
     /// Every token of it.
     pub(in crate::store) fn tokens(&self) -> impl Iterator<Item = &Token> {
         let notes = self.deliveries.iter().map(|delivery| &delivery.note);
@@ -100,7 +109,10 @@ impl Append {
             let to = |d: &NewDelivery| (d.authority, d.purpose.clone());
             self.deliveries[..n].iter().any(|other| to(other) == to(one))
         });
+        let bare = self.holder.is_some() && self.deliveries.is_empty() && self.case.is_none();
         let sound = self.event.token.kind == TokenKind::Event
+            && self.begins() == self.opener.is_some()
+            && (!self.begins() || bare)
             && self.recorded.token.kind == TokenKind::Recorded
             && !twice;
         if sound { Ok(()) } else { Err(StoreFault::Misuse) }
@@ -124,7 +136,7 @@ pub enum AppendOutcome {
     /// The thread has moved since `recorded` was signed: sign again on top of this head, if the event
     /// is still right there.
     HeadMoved(Head),
-    /// Nobody has used this referral id.
+    /// Nobody has used this referral id, and the event begins no thread.
     Unknown,
 }
 
@@ -159,14 +171,14 @@ pub struct StoredEvent {
 pub struct Thread {
     /// The referral.
     pub referral_id: ReferralId,
-    /// Who sent it.
+    /// Who sent it; the author of the event that began it, if one did.
     pub sender: Organisation,
     /// Where it stands.
     pub head: Head,
     /// The accountable authority at present: as version 1 was routed, until a transfer is accepted. A
-    /// later version never changes it.
+    /// later version never changes it. Of a thread that an event began, the authority in it.
     pub holder: DfeCode,
-    /// Oldest first.
+    /// Oldest first; none if an event began it.
     pub versions: Vec<VersionRow>,
     /// In the order in which they were called for.
     pub deliveries: Vec<DeliveryRow>,

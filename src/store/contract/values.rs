@@ -99,10 +99,15 @@ pub struct StoredToken {
 /// that holds it. Appends compare and swap on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Head {
-    /// 1 for the first `accepted`.
+    /// 1 for the first `accepted`, or for the record of the event that began the thread.
     pub position: u32,
     /// SHA-256 of the `accepted` or `recorded` token at that position.
     pub digest: Digest,
+}
+
+impl Head {
+    /// Of a thread that does not exist yet: an event on top of it begins one.
+    pub const START: Self = Self { position: 0, digest: Digest::from_bytes([0; 32]) };
 }
 
 /// A certificate chain that was seen beside a token. Kept once per leaf, for ever.

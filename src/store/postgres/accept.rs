@@ -292,7 +292,9 @@ async fn claim(session: &Session, a: &Acceptance) -> Result<Claim, Trouble> {
             AcceptOutcome::OtherBytes(stored)
         }));
     }
-    let (latest, digest) = read::latest_version(session, owner).await?;
+    let Some((latest, digest)) = read::latest_version(session, owner).await? else {
+        return Ok(Claim::Answer(AcceptOutcome::Foreign));
+    };
     if latest.checked_add(1) != Some(a.version) || a.previous != Some(digest) {
         return Ok(Claim::Answer(AcceptOutcome::PreviousMismatch));
     }

@@ -29,9 +29,19 @@ pub(super) const CHECKS: &Checks = &Checks {
 
 const INVARIANTS: &[(&str, &str)] = &[
     (
-        "has gaps in its versions, or none",
+        "has gaps in its versions, or neither one nor an event that began it",
         "SELECT 'referral row ' || r.ref FROM referrals r LEFT JOIN versions v ON v.ref = r.ref
-         GROUP BY r.ref HAVING count(v.version) = 0 OR max(v.version) <> count(v.version)",
+         GROUP BY r.ref HAVING max(v.version) <> count(v.version) OR (count(v.version) = 0) <> EXISTS (
+             SELECT FROM events e WHERE e.ref = r.ref AND e.position = 1)",
+    ),
+    (
+        "does not belong to the author of the event that began it, or names no authority",
+        "SELECT 'referral row ' || r.ref FROM referrals r
+         JOIN events e ON e.ref = r.ref AND e.position = 1 JOIN tokens t ON t.id = e.event
+         WHERE e.holder IS NULL OR (t.issuer NOT LIKE '%/' || r.sender
+             AND t.issuer NOT LIKE '%/' || r.sender || '/person/%'
+             -- Signed for a school without a key of its own.
+             AND NOT (t.issuer LIKE '%/gateway/%' AND r.sender LIKE 'school/%'))",
     ),
     (
         "has gaps in its positions, or a head that is not the last one",
@@ -94,7 +104,7 @@ const INVARIANTS: &[(&str, &str)] = &[
          WHERE t.kind IN ('event', 'recorded') GROUP BY t.id HAVING count(o.id) <> 1",
     ),
     (
-        "has another holder than its last transfer made",
+        "has another holder than its beginning or its last transfer made",
         "SELECT 'referral row ' || r.ref FROM referrals r LEFT JOIN (
              SELECT DISTINCT ON (ref) ref, holder FROM events WHERE holder IS NOT NULL
              ORDER BY ref, position DESC) e ON e.ref = r.ref

@@ -3,7 +3,7 @@
 use super::faults::Trouble;
 use super::read::{read_all, waited};
 use super::rows::{self, TOKEN_COLUMNS, get, token_columns};
-use super::session::Session;
+use super::session::{Session, Value};
 use super::thread;
 use crate::domain::ids::Digest;
 use crate::domain::party::DfeCode;
@@ -37,13 +37,18 @@ pub(super) async fn lease(
     }
     let excluded: Vec<&str> = request.excluded.iter().map(DfeCode::as_str).collect();
     let limit = i64::from(request.limit);
+    let only: Vec<&str> = request.only.iter().map(DfeCode::as_str).collect();
+    let (statement, whose) = match request.only {
+        Some(_) => (LEASE_OF_ONE, &only),
+        None => (LEASE, &excluded),
+    };
     let picked = session
         .whole(
-            LEASE,
+            statement,
             &[
                 &now,
                 &(limit + SPARE),
-                &excluded,
+                whose,
                 &limit,
                 &expires_at.millis(),
                 &tokens,
@@ -59,31 +64,74 @@ pub(super) async fn lease(
 
 /// Candidates most urgent first and longest due, one range of the index per urgency and authority;
 /// then, of those that nobody else has locked, the first ones, looked at again as they are now.
-const LEASE: &str = waited!(
-    ", candidates AS (
-        SELECT d.id FROM waited w CROSS JOIN LATERAL (
-            SELECT id, due_at FROM deliveries
-            WHERE due_at IS NOT NULL AND urgency = w.urgency AND authority = w.authority
-              AND due_at <= $1
-            ORDER BY due_at LIMIT $2) d
-        WHERE w.authority <> ALL ($3::text[])
-        ORDER BY w.urgency, d.due_at LIMIT $2
-    ), free AS (
-        SELECT d.id, d.urgency, d.due_at FROM deliveries d
-        WHERE d.id = ANY (ARRAY (SELECT id FROM candidates)) AND d.due_at <= $1
-        ORDER BY d.urgency, d.due_at, d.id LIMIT $4
-        FOR UPDATE SKIP LOCKED
-    ), placed AS (
-        SELECT id, row_number() OVER (ORDER BY urgency, due_at, id) AS place FROM free
-    )
-    UPDATE deliveries d
-    SET state = 'leased', due_at = $5, attempts = attempts + 1,
-        lease_token = ($6::bytea[])[p.place], lease_holder = $7,
-        first_tried_at = coalesce(first_tried_at, $1)
-    FROM placed p WHERE d.id = p.id
-    RETURNING current_setting('synchronous_standby_names') <> '', d.id, d.attempts, d.lease_token,
-              p.place"
+macro_rules! lease {
+    ($whose:literal) => {
+        concat!(
+            ", candidates AS (
+                SELECT d.id FROM waited w CROSS JOIN LATERAL (
+                    SELECT id, due_at FROM deliveries
+                    WHERE due_at IS NOT NULL AND urgency = w.urgency AND authority = w.authority
+                      AND due_at <= $1
+                    ORDER BY due_at LIMIT $2) d
+                ",
+            $whose,
+            " ORDER BY w.urgency, d.due_at LIMIT $2
+            ), free AS (
+                SELECT d.id, d.urgency, d.due_at FROM deliveries d
+                WHERE d.id = ANY (ARRAY (SELECT id FROM candidates)) AND d.due_at <= $1
+                ORDER BY d.urgency, d.due_at, d.id LIMIT $4
+                FOR UPDATE SKIP LOCKED
+            ), placed AS (
+                SELECT id, row_number() OVER (ORDER BY urgency, due_at, id) AS place FROM free
+            )
+            UPDATE deliveries d
+            SET state = 'leased', due_at = $5, attempts = attempts + 1,
+                lease_token = ($6::bytea[])[p.place], lease_holder = $7,
+                first_tried_at = coalesce(first_tried_at, $1)
+            FROM placed p WHERE d.id = p.id
+            RETURNING current_setting('synchronous_standby_names') <> '', d.id, d.attempts,
+                      d.lease_token, p.place"
+        )
+    };
+}
+
+/// For everybody but the authorities `$3`.
+const LEASE: &str = waited!(lease!("WHERE w.authority <> ALL ($3::text[])"));
+
+/// For the one authority in `$3`.
+const LEASE_OF_ONE: &str = concat!(
+    "WITH waited (urgency, authority) AS (
+        SELECT u, a FROM generate_series(0, 3) u CROSS JOIN unnest($3::text[]) a)",
+    lease!("")
 );
+
+/// Takes the lease of one delivery, whoever has it. Crash after the commit: as for [`lease`]. Asked
+/// again after an outcome that nobody knew, it takes the lease again.
+pub(super) async fn lease_again(
+    session: &Session,
+    delivery: DeliveryId,
+    token: [u8; 16],
+    (holder, now, lease_ms): (&str, Timestamp, i64),
+) -> Result<Option<Lease>, Trouble> {
+    const AGAIN: &str = "
+        UPDATE deliveries
+        SET state = 'leased', due_at = $2, attempts = greatest(attempts, 1), lease_token = $3,
+            lease_holder = $4, first_tried_at = coalesce(first_tried_at, $5::bigint),
+            settled_at = NULL
+        WHERE id = $1 AND state IN ('held', 'leased', 'undeliverable')
+          -- There is nothing left to answer for of an erased one.
+          AND (SELECT document FROM versions v WHERE v.ref = deliveries.ref
+               AND v.version = deliveries.version) IS NOT NULL
+        RETURNING attempts";
+    let expires_at = now.plus(lease_ms);
+    session.begin().await?;
+    let asked: [Value<'_>; 5] =
+        [&delivery.0, &expires_at.millis(), &&token[..], &holder, &now.millis()];
+    let row = session.first(AGAIN, &asked).await?;
+    let attempt = row.map(|row| rows::small_count(&row, 0)).transpose()?;
+    session.commit().await?;
+    Ok(attempt.map(|attempt| Lease { delivery, token, attempt, expires_at }))
+}
 
 async fn leased_before(
     session: &Session,

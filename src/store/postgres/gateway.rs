@@ -149,6 +149,37 @@ impl GatewayStore for PostgresGateway {
         })
     }
 
+    fn lease_again(
+        &self,
+        delivery: DeliveryId,
+        holder: String,
+        now: Timestamp,
+        lease_ms: i64,
+    ) -> Pending<'_, Option<LeasedDelivery>> {
+        Box::pin(async move {
+            if lease_ms <= 0 {
+                return Err(StoreFault::Misuse);
+            }
+            let mut token = [0; 16];
+            self.entropy.fill(&mut token).map_err(|_| StoreFault::NoEntropy)?;
+            let holder: Arc<str> = holder.into();
+            let take = self.engine.write(move |session, _| {
+                let holder = Arc::clone(&holder);
+                Box::pin(async move {
+                    let until = (&*holder, now, lease_ms);
+                    deliveries::lease_again(session, delivery, token, until).await
+                })
+            });
+            let Some(lease) = take.await? else { return Ok(None) };
+            let vault = Arc::clone(&self.vault);
+            let load = self.engine.read(move |session| {
+                let vault = Arc::clone(&vault);
+                Box::pin(async move { deliveries::load(session, &vault, &[lease]).await })
+            });
+            Ok(load.await?.pop())
+        })
+    }
+
     fn delivered(
         &self,
         lease: Lease,
@@ -197,6 +228,10 @@ impl GatewayStore for PostgresGateway {
             let excluded = excluded.clone();
             Box::pin(async move { read::next_due(session, &excluded).await })
         })
+    }
+
+    fn next_due_of(&self, authority: DfeCode) -> Pending<'_, Option<Timestamp>> {
+        self.engine.read(move |session| Box::pin(read::next_due_of(session, authority)))
     }
 
     fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {

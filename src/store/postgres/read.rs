@@ -86,15 +86,16 @@ fn column(version: u32) -> i32 {
     i32::try_from(version).unwrap_or(i32::MAX)
 }
 
-/// Number and document digest of the newest version. Every referral has one.
+/// Number and document digest of the newest version; `None` in a thread that an event began.
 pub(super) async fn latest_version(
     session: &Session,
     owner: i64,
-) -> Result<(u32, Digest), Trouble> {
+) -> Result<Option<(u32, Digest)>, Trouble> {
     const FIND: &str = "SELECT version, payload_sha256 FROM versions WHERE ref = $1
         ORDER BY version DESC LIMIT 1";
-    let row = session.one(FIND, &[&owner]).await?;
-    Ok((rows::small_count(&row, 0)?, rows::digest(&row, 1)?))
+    let row = session.first(FIND, &[&owner]).await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some((rows::small_count(&row, 0)?, rows::digest(&row, 1)?)))
 }
 
 /// One statement, and so one state of the referral.
@@ -108,15 +109,16 @@ pub(super) async fn look_up(
         SELECT r.sender, r.head_position, r.head_digest, n.version, n.payload_sha256,
                v.payload_sha256, s.sha256, a.jws, v.authority, v.recorded_at
         FROM referrals r
-        CROSS JOIN LATERAL (SELECT version, payload_sha256 FROM versions
-                            WHERE ref = r.ref ORDER BY version DESC LIMIT 1) n
+        LEFT JOIN LATERAL (SELECT version, payload_sha256 FROM versions
+                           WHERE ref = r.ref ORDER BY version DESC LIMIT 1) n ON true
         LEFT JOIN versions v ON v.ref = r.ref AND v.version = $2
         LEFT JOIN tokens s ON s.id = v.submission
         LEFT JOIN tokens a ON a.id = v.accepted
         WHERE r.referral_id = $1";
     let row = session.first(FIND, &[&&id.as_bytes()[..], &column(version)]).await?;
     let Some(row) = row else { return Ok(Seen::Never) };
-    if rows::organisation(&row, 0)? != *sender {
+    // A thread that an event began has no version.
+    if rows::organisation(&row, 0)? != *sender || rows::digest_or_none(&row, 4)?.is_none() {
         return Ok(Seen::Foreign);
     }
     if rows::digest_or_none(&row, 5)?.is_some() {
@@ -375,7 +377,7 @@ pub(super) async fn counts(session: &Session, now: Timestamp) -> Result<Counts, 
 /// The urgencies and authorities that have open deliveries: one step into the index for each, however
 /// many deliveries wait. Begins a statement that goes on with `waited (urgency, authority)`.
 macro_rules! waited {
-    ($rest:literal) => {
+    ($rest:expr) => {
         concat!(
             "WITH RECURSIVE waited (urgency, authority) AS (
                 (SELECT urgency, authority FROM deliveries WHERE due_at IS NOT NULL
@@ -406,6 +408,20 @@ pub(super) async fn next_due(
     );
     let excluded: Vec<&str> = excluded.iter().map(DfeCode::as_str).collect();
     let row = session.one(FIND, &[&excluded]).await?;
+    Ok(rows::time_or_none(&row, 0)?)
+}
+
+/// The same for one authority: one step into the index per urgency.
+pub(super) async fn next_due_of(
+    session: &Session,
+    authority: DfeCode,
+) -> Result<Option<Timestamp>, Trouble> {
+    const FIND: &str = "
+        SELECT min(d.due_at) FROM generate_series(0, 3) u CROSS JOIN LATERAL (
+            SELECT due_at FROM deliveries
+            WHERE due_at IS NOT NULL AND urgency = u AND authority = $1
+            ORDER BY due_at LIMIT 1) d";
+    let row = session.one(FIND, &[&authority.as_str()]).await?;
     Ok(rows::time_or_none(&row, 0)?)
 }
 

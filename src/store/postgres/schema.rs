@@ -21,6 +21,7 @@ const GATEWAY: &[&[&str]] = &[
     &[COMMON_1, include_str!("migrations/gateway_0001.sql")],
     &[include_str!("migrations/gateway_0002.sql")],
     &[include_str!("migrations/gateway_0003.sql")],
+    &[include_str!("migrations/gateway_0004.sql")],
 ];
 const AUTHORITY: &[&[&str]] = &[&[COMMON_1, include_str!("migrations/authority_0001.sql")]];
 

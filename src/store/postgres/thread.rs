@@ -83,17 +83,28 @@ struct Standing {
     numbers: Vec<i64>,
 }
 
-/// Begins, locks the thread, reads it and looks for the event itself, and draws row numbers: after the
-/// lock, so that they are greater than those of the thread's earlier tokens.
+/// Begins, makes the row of a thread that is to begin, locks the thread, reads it and looks for the event
+/// itself, and draws row numbers: after the lock, so that they are greater than those of the thread's
+/// earlier tokens. Of two that begin one thread the second waits for the first one's commit, and then
+/// finds its row.
 async fn lock(session: &Session, a: &Append) -> Result<Standing, Trouble> {
     let (id, sha256) = (&a.referral_id.as_bytes()[..], &a.event.token.sha256.as_bytes()[..]);
     let (by_id, by_token): ([Value<'_>; 1], [Value<'_>; 2]) = ([&id], [&id, &sha256]);
-    for statement in [read::LOCK, EVENT, NEWEST, DRAW] {
+    let owner = a.opener.as_ref().map(ToString::to_string);
+    let digest = &a.recorded.token.sha256.as_bytes()[..];
+    let new: [Value<'_>; 3] = [&id, &owner, &digest];
+    for statement in [BEGIN, read::LOCK, EVENT, NEWEST, DRAW] {
         session.prepare(statement).await?;
     }
-    let (begun, thread, before, newest, numbers) = tokio::join!(
+    let (begun, new, thread, before, newest, numbers) = tokio::join!(
         biased;
         session.begin(),
+        async {
+            match a.begins() {
+                true => session.first(BEGIN, &new).await,
+                false => Ok(None),
+            }
+        },
         session.first(read::LOCK, &by_id),
         session.first(EVENT, &by_token),
         async {
@@ -105,21 +116,26 @@ async fn lock(session: &Session, a: &Append) -> Result<Standing, Trouble> {
         rows::draw(session, numbers_for(a)),
     );
     begun?;
+    let is_new = new?.is_some();
     let newest = newest?.map(|row| -> Result<_, StoreFault> {
         Ok(Newest { version: get(&row, 0)?, urgency: get(&row, 1)?, erased: get(&row, 2)? })
     });
-    Ok(Standing {
-        thread: thread?.map(|row| read::thread_columns(&row)).transpose()?,
-        before: before?,
-        newest: newest.transpose()?,
-        numbers: numbers?,
-    })
+    let mut thread = thread?.map(|row| read::thread_columns(&row)).transpose()?;
+    if let Some(thread) = thread.as_mut().filter(|_| is_new) {
+        thread.head = Head::START;
+    }
+    Ok(Standing { thread, before: before?, newest: newest.transpose()?, numbers: numbers? })
 }
 
 /// Row numbers that [`Rows::of`] takes: tokens, detail, and two for each delivery.
 fn numbers_for(a: &Append) -> usize {
     3 + 2 * a.deliveries.len()
 }
+
+const BEGIN: &str =
+    "INSERT INTO referrals (ref, referral_id, sender, head_position, head_digest, wake_at)
+    VALUES (nextval('row_numbers'), $1, $2, 1, $3, NULL)
+    ON CONFLICT (referral_id) DO NOTHING RETURNING ref";
 
 /// Locked, so that a purge comes before it, and is seen, or after it, and ends its deliveries.
 const NEWEST: &str = "SELECT v.version, v.urgency, v.document IS NULL FROM versions v
@@ -264,7 +280,7 @@ impl<'a> Rows<'a> {
         rows.tokens.push(recorded, owner, &a.recorded.token, Some(position), at);
         rows.unsequenced.push(recorded, &a.recorded);
         for delivery in &a.deliveries {
-            // Every referral has a version.
+            // Only a referral is delivered, and it has a version.
             let newest = newest.as_ref().ok_or(StoreFault::Corrupt)?;
             let (note, id) = (next()?, next()?);
             rows.tokens.push(note, owner, &delivery.note.token, None, at);
@@ -386,7 +402,8 @@ pub(super) async fn thread(
     Ok(found)
 }
 
-/// The accountable authority: of the last transfer, or as version 1 was routed.
+/// The accountable authority: of the last transfer, of the event that began the thread, or as version 1
+/// was routed.
 pub(super) async fn holder(
     session: &Session,
     owner: i64,

@@ -4,7 +4,6 @@ use rusqlite::{Connection, params};
 
 use super::read::{self, ThreadRow};
 use super::rows;
-use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
 use crate::store::contract::{AcceptOutcome, Acceptance, Head, NewDelivery, NewToken, StoreFault};
 use crate::store::sealing::Sealed;
@@ -133,7 +132,9 @@ fn claim(conn: &Connection, a: &Acceptance, head: Head) -> Result<Claim, StoreFa
             AcceptOutcome::OtherBytes(stored)
         }));
     }
-    let (latest, digest): (u32, Digest) = read::latest_version(conn, owner)?;
+    let Some((latest, digest)) = read::latest_version(conn, owner)? else {
+        return Ok(Claim::Answer(AcceptOutcome::Foreign));
+    };
     if latest.checked_add(1) != Some(a.version) || a.previous != Some(digest) {
         return Ok(Claim::Answer(AcceptOutcome::PreviousMismatch));
     }

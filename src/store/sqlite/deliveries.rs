@@ -44,6 +44,28 @@ pub(super) fn lease(
     Ok(leases)
 }
 
+pub(super) const AGAIN: &str = "UPDATE deliveries
+     SET state = 'leased', due_at = ?2, attempts = max(attempts, 1), lease_token = ?3,
+         lease_holder = ?4, first_tried_at = coalesce(first_tried_at, ?5), settled_at = NULL
+     WHERE id = ?1 AND state IN ('held', 'leased', 'undeliverable')
+       -- There is nothing left to answer for of an erased one.
+       AND (SELECT document FROM versions v WHERE v.ref = deliveries.ref
+            AND v.version = deliveries.version) IS NOT NULL
+     RETURNING attempts";
+
+/// Takes the lease of one delivery, whoever has it. Crash after the commit: as for [`lease`].
+pub(super) fn lease_again(
+    conn: &Connection,
+    delivery: DeliveryId,
+    token: [u8; 16],
+    (holder, now, lease_ms): (&str, Timestamp, i64),
+) -> Result<Option<Lease>, StoreFault> {
+    let expires_at = now.plus(lease_ms);
+    let asked = params![delivery.0, expires_at.millis(), token, holder, now.millis()];
+    let attempt = conn.prepare_cached(AGAIN)?.query_row(asked, |row| row.get(0)).optional()?;
+    Ok(attempt.map(|attempt| Lease { delivery, token, attempt, expires_at }))
+}
+
 /// Most urgent first, and among those the longest due: one range of the index per urgency and
 /// authority, so that what is held for an authority that is left alone costs one step.
 fn due(conn: &Connection, request: &LeaseRequest) -> Result<Vec<i64>, StoreFault> {
@@ -59,7 +81,11 @@ fn due(conn: &Connection, request: &LeaseRequest) -> Result<Vec<i64>, StoreFault
             break;
         }
         let mut found: Vec<(i64, i64)> = Vec::new();
-        for authority in read::authorities_waited_for(conn, urgency, &request.excluded)? {
+        let authorities = match request.only {
+            Some(authority) => vec![authority],
+            None => read::authorities_waited_for(conn, urgency, &request.excluded)?,
+        };
+        for authority in authorities {
             let asked = params![urgency, authority.as_str(), request.now.millis(), left as i64];
             for row in find.query_map(asked, |row| Ok((row.get(0)?, row.get(1)?)))? {
                 found.push(row?);

@@ -82,6 +82,29 @@ impl GatewayStore for SqliteGateway {
         })
     }
 
+    fn lease_again(
+        &self,
+        delivery: DeliveryId,
+        holder: String,
+        now: Timestamp,
+        lease_ms: i64,
+    ) -> Pending<'_, Option<LeasedDelivery>> {
+        Box::pin(async move {
+            if lease_ms <= 0 {
+                return Err(StoreFault::Misuse);
+            }
+            let mut token = [0; 16];
+            self.entropy.fill(&mut token).map_err(|_| StoreFault::NoEntropy)?;
+            let take = move |conn: &_| {
+                deliveries::lease_again(conn, delivery, token, (&holder, now, lease_ms))
+            };
+            let Some(lease) = self.engine.write(take).await? else { return Ok(None) };
+            let vault = Arc::clone(&self.vault);
+            let load = move |conn: &_| deliveries::load(conn, &vault, &[lease]);
+            Ok(self.engine.long_read(load).await?.pop())
+        })
+    }
+
     fn delivered(
         &self,
         lease: Lease,
@@ -120,6 +143,10 @@ impl GatewayStore for SqliteGateway {
 
     fn next_due(&self, excluded: Vec<DfeCode>) -> Pending<'_, Option<Timestamp>> {
         self.engine.read(move |conn| read::next_due(conn, &excluded))
+    }
+
+    fn next_due_of(&self, authority: DfeCode) -> Pending<'_, Option<Timestamp>> {
+        self.engine.read(move |conn| read::next_due_of(conn, authority))
     }
 
     fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {

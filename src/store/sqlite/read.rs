@@ -58,15 +58,17 @@ pub(super) fn acceptance(
     }))
 }
 
-/// Number and document digest of the newest version. Every referral has one.
-pub(super) fn latest_version(conn: &Connection, owner: i64) -> Result<(u32, Digest), StoreFault> {
+/// Number and document digest of the newest version; `None` in a thread that an event began.
+pub(super) fn latest_version(
+    conn: &Connection,
+    owner: i64,
+) -> Result<Option<(u32, Digest)>, StoreFault> {
     let mut find = conn.prepare_cached(
         "SELECT version, payload_sha256 FROM versions WHERE ref = ?1
          ORDER BY version DESC LIMIT 1",
     )?;
     let mut found = find.query([owner])?;
-    let row = found.next()?.ok_or(StoreFault::Corrupt)?;
-    Ok((row.get(0)?, rows::digest(row, 1)?))
+    found.next()?.map(|row| Ok((row.get(0)?, rows::digest(row, 1)?))).transpose()
 }
 
 pub(super) fn look_up(
@@ -87,7 +89,8 @@ pub(super) fn look_up(
     if let Some(stored) = acceptance(&snapshot, thread.owner, version)? {
         return Ok(Seen::Stored(stored));
     }
-    let (latest_version, latest_payload_sha256) = latest_version(&snapshot, thread.owner)?;
+    let Some(latest) = latest_version(&snapshot, thread.owner)? else { return Ok(Seen::Foreign) };
+    let (latest_version, latest_payload_sha256) = latest;
     Ok(Seen::OtherVersions { head: thread.head, latest_version, latest_payload_sha256 })
 }
 
@@ -314,25 +317,49 @@ pub(super) fn counts(conn: &Connection, now: Timestamp) -> Result<Counts, StoreF
     Ok(counts)
 }
 
+/// When the next delivery to anyone but `excluded` falls due.
 pub(super) fn next_due(
     conn: &Connection,
     excluded: &[DfeCode],
+) -> Result<Option<Timestamp>, StoreFault> {
+    let mut next = None;
+    for urgency in 0..=3u8 {
+        for authority in authorities_waited_for(conn, urgency, excluded)? {
+            next = first(next, due(conn, urgency, authority)?);
+        }
+    }
+    Ok(next)
+}
+
+/// When the next delivery to one authority falls due.
+pub(super) fn next_due_of(
+    conn: &Connection,
+    authority: DfeCode,
+) -> Result<Option<Timestamp>, StoreFault> {
+    let mut next = None;
+    for urgency in 0..=3u8 {
+        next = first(next, due(conn, urgency, authority)?);
+    }
+    Ok(next)
+}
+
+fn first(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.into_iter().chain(b).min()
+}
+
+/// One step into the index of open deliveries.
+fn due(
+    conn: &Connection,
+    urgency: u8,
+    authority: DfeCode,
 ) -> Result<Option<Timestamp>, StoreFault> {
     let mut find = conn.prepare_cached(
         "SELECT min(due_at) FROM deliveries INDEXED BY deliveries_due
          WHERE due_at IS NOT NULL AND urgency = ?1 AND authority = ?2",
     )?;
-    let mut next: Option<i64> = None;
-    for urgency in 0..=3u8 {
-        for authority in authorities_waited_for(conn, urgency, excluded)? {
-            let due = find.query_row(params![urgency, authority.as_str()], |row| row.get(0))?;
-            next = match (next, due) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-        }
-    }
-    Ok(next.map(Timestamp::from_millis))
+    let due: Option<i64> =
+        find.query_row(params![urgency, authority.as_str()], |row| row.get(0))?;
+    Ok(due.map(Timestamp::from_millis))
 }
 
 /// The authorities that have open deliveries of this urgency, without those excluded: one step into

@@ -23,6 +23,7 @@ pub(super) const GATEWAY: Schema = Schema {
         &[COMMON_1, include_str!("migrations/gateway_0001.sql")],
         &[include_str!("migrations/gateway_0002.sql")],
         &[include_str!("migrations/gateway_0003.sql")],
+        &[include_str!("migrations/gateway_0004.sql")],
     ],
 };
 

@@ -51,7 +51,9 @@ fn fill(conn: &Connection, from: i64, to: i64) {
 }
 
 fn statements() -> Vec<String> {
-    use thread::{CLOSE, DELIVER, DUE, EVENT, EVENTS, HOLDER, INSERT, LOOKED_AT, MOVE, REOPEN};
+    use thread::{
+        BEGIN, CLOSE, DELIVER, DUE, EVENT, EVENTS, HOLDER, INSERT, LOOKED_AT, MOVE, REOPEN,
+    };
     let fixed = [
         read::THREAD,
         read::VERSIONS,
@@ -60,12 +62,14 @@ fn statements() -> Vec<String> {
         read::DELIVERIES_OF,
         read::DOCUMENTS,
         deliveries::CAUSE,
+        deliveries::AGAIN,
         EVENT,
         EVENTS,
         HOLDER,
         MOVE,
         DUE,
         LOOKED_AT,
+        BEGIN,
         INSERT,
         DELIVER,
         CLOSE,
@@ -93,6 +97,9 @@ fn steps(conn: &Connection, sql: &str, owner: i64) -> (i32, i32) {
         vec![r, of("sha256", "events")]
     } else if sql == deliveries::CAUSE {
         vec![r, Value::Integer(2)]
+    } else if sql == deliveries::AGAIN {
+        let token = Value::Blob(vec![1; 16]);
+        vec![Value::Integer(2 * owner), at.clone(), token, Value::Text("one".into()), at]
     } else if sql == thread::MOVE {
         vec![r, Value::Integer(4), Value::Blob(vec![1; 32]), Value::Null, at]
     } else if sql == thread::DUE {
@@ -101,6 +108,9 @@ fn steps(conn: &Connection, sql: &str, owner: i64) -> (i32, i32) {
         vec![id, Value::Integer(3), of("head_digest", "referrals"), at]
     } else if sql == thread::CLOSE {
         vec![id, at]
+    } else if sql == thread::BEGIN {
+        let (new, digest) = (Value::Blob(vec![3; 16]), Value::Blob(vec![1; 32]));
+        vec![new, Value::Text("authority/202".into()), Value::Integer(1), digest]
     } else if sql == thread::INSERT {
         let sha256 = || Value::Blob(vec![1; 32]);
         let token = || Value::Integer(9 * owner);

@@ -24,17 +24,21 @@ pub(super) fn append(
     sealed: Option<&Sealed>,
 ) -> Result<AppendOutcome, StoreFault> {
     a.check_shape()?;
-    let Some(read::ThreadRow { owner, head, .. }) = read::thread_row(conn, a.referral_id)? else {
-        return Ok(AppendOutcome::Unknown);
-    };
-    if let Some(stored) = recorded_before(conn, vault, a.referral_id, owner, a.event.token.sha256)?
-    {
-        return Ok(AppendOutcome::Already(Box::new(stored)));
-    }
-    if head != a.after {
-        return Ok(AppendOutcome::HeadMoved(head));
-    }
     let next = a.next_head()?;
+    let owner = match read::thread_row(conn, a.referral_id)? {
+        None if a.begins() => begin(conn, a, next)?,
+        None => return Ok(AppendOutcome::Unknown),
+        Some(read::ThreadRow { owner, head, .. }) => {
+            let sha256 = a.event.token.sha256;
+            if let Some(stored) = recorded_before(conn, vault, a.referral_id, owner, sha256)? {
+                return Ok(AppendOutcome::Already(Box::new(stored)));
+            }
+            if head != a.after {
+                return Ok(AppendOutcome::HeadMoved(head));
+            }
+            owner
+        }
+    };
     rows::insert_evidence(conn, a.tokens(), &a.chains, &a.crls)?;
     let document = sealed.map(|sealed| rows::insert_document(conn, sealed)).transpose()?;
     let event = insert_token(conn, owner, &a.event, None, a.recorded_at)?;
@@ -72,6 +76,21 @@ pub(super) fn append(
     Ok(AppendOutcome::Committed)
 }
 
+/// The row of a thread that this event begins: its author's.
+fn begin(conn: &Connection, a: &Append, head: Head) -> Result<i64, StoreFault> {
+    let opener = a.opener.as_ref().ok_or(StoreFault::Misuse)?;
+    conn.prepare_cached(BEGIN)?.execute(params![
+        a.referral_id.as_bytes(),
+        opener.to_string(),
+        head.position,
+        head.digest.as_bytes(),
+    ])?;
+    Ok(conn.last_insert_rowid())
+}
+
+pub(super) const BEGIN: &str =
+    "INSERT INTO referrals (referral_id, sender, head_position, head_digest)
+     VALUES (?1, ?2, ?3, ?4)";
 pub(super) const INSERT: &str =
     "INSERT INTO events (ref, position, sha256, event, recorded, holder, detail_sha256, document)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -162,7 +181,8 @@ pub(super) fn thread(
     }))
 }
 
-/// The accountable authority: of the last transfer, or as version 1 was routed.
+/// The accountable authority: of the last transfer, of the event that began the thread, or as version 1
+/// was routed.
 pub(super) fn holder(
     conn: &Connection,
     owner: i64,

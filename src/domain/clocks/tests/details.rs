@@ -315,7 +315,7 @@ fn limits_turns_and_classes_in_words() {
     };
     assert_eq!(of(Class::Statutory), "C5 C9 C10");
     assert_eq!(of(Class::Procedure), "C4 C11 C13");
-    assert_eq!(of(Class::Scheme), "C1 C2 C3 C6 C7 C8 C12 C15 E10");
+    assert_eq!(of(Class::Scheme), "C1 C2 C3 C6 C7 C8 C12 C15 E10 R1 R2");
 }
 
 #[test]

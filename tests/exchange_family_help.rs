@@ -6,8 +6,11 @@ mod exchange_support;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use ecaf::domain::case::EventKind;
 use ecaf::domain::time::Date;
 use ecaf::effects::{Clock, SystemClock};
+use ecaf::party::begin::begin;
+use ecaf::party::say::Saying;
 use exchange_support::stage::{MARSH_LANE, Stage};
 use exchange_support::{Document, HACKNEY, Scene, example};
 use serde_json::{Value, json};
@@ -104,6 +107,13 @@ async fn a8_help_is_refused_and_three_equal_ways_lead_on_without_typing_again() 
     assert_eq!(document["asked_by"]["name"], "Gillian Osei");
     assert!(document["situation"].as_str().unwrap().contains("31 of the last 60 sessions"));
     assert_eq!(document["question"], "Mornings that work.");
+    let consultation = Saying {
+        code: Some("family_help".into()),
+        to: Some("204".parse().unwrap()),
+        ..Saying::with(EventKind::Consultation, document)
+    };
+    let asked = begin(&stage.schools[MARSH_LANE], &consultation).await;
+    assert!(asked.is_ok(), "the front door is asked: {asked:?}");
     let named = folder.join("named.json");
     let out = ["--way", "consult", "--name-child", "-o", named.to_str().unwrap()];
     assert!(run(&stage.scene, &draft, &out).status.success());

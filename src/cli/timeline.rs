@@ -180,3 +180,53 @@ fn answers(event: &str, document: &Value) -> impl Iterator<Item = String> {
 fn local(at: &str) -> String {
     at.parse::<Timestamp>().map_or_else(|_| at.to_owned(), england_text)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whom_to_ask_stands_with_the_number_of_today() {
+        let contact = json!({
+            "role": "holiday contact", "of": "school/900001", "from": "2027-08-10T10:00:00Z",
+            "label": "deputy safeguarding lead", "phone": "020 7946 0777",
+            "hours": "mon-fri 10:00-16:00",
+        });
+        let state: State = serde_json::from_value(json!({
+            "referral_id": "018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10", "urgency": "U1", "version": 1,
+            "authority": {"code": "309", "name": "Haringey", "help": "Ring Haringey"},
+            "recorded_at": "2027-08-09T09:00:00Z", "began_with": "referral", "school": "school/900001",
+            "deliveries": [], "position": 5, "children": [],
+            "unattended": "At Haringey nobody is reading it before Mon 16 Aug 09:00: ring now.",
+            "changed_contacts": [{"by": "authority/309", "position": 4, "confirmed": false}],
+            "waiting": {
+                "clock": "C12", "name": "Outcome read by the school",
+                "until": "2027-09-03T14:00:00Z", "words": "Due by Fri 3 Sep 15:00", "ring": [contact],
+            },
+            "clocks": [{
+                "clock": "C12", "name": "Outcome read by the school", "about": "event-4",
+                "class": "scheme", "state": "running", "started_at": "2027-08-10T10:00:00Z",
+                "due_at": "2027-09-03T14:00:00Z", "assumed": true, "ask": [contact],
+            }],
+        }))
+        .unwrap();
+        let whom = "holiday contact (school/900001): deputy safeguarding lead, 020 7946 0777, \
+                    mon-fri 10:00-16:00";
+        assert_eq!(
+            standing(&state),
+            [
+                "With Haringey".to_owned(),
+                "Due by Fri 3 Sep 15:00".to_owned(),
+                format!("Now: {whom}"),
+                "At Haringey nobody is reading it before Mon 16 Aug 09:00: ring now.".to_owned(),
+                "Contacts of authority/309 have changed (position 4) and are not confirmed"
+                    .to_owned(),
+            ]
+        );
+        let lines = clocks(&state);
+        assert!(lines[0].starts_with("C12  Fri 3 Sep 15:00"), "{lines:?}");
+        assert!(lines[0].ends_with(&format!("; its days are assumed; ask {whom}")), "{lines:?}");
+    }
+}

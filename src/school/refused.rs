@@ -167,7 +167,7 @@ fn consultation(draft: &Value, named: bool, today: Date) -> Turned {
     };
     put("question", text(&draft["request"]["hoped_for"]).map(Value::String));
     put("situation", (!narratives.is_empty()).then(|| json!(narratives.join("\n\n"))));
-    put("asked_by", (!asked_by.is_empty()).then(|| Value::Object(asked_by)));
+    put("asked_by", (!asked_by.is_empty()).then_some(Value::Object(asked_by)));
     put("family_knows", draft["parents_informed"]["answer"].as_bool().map(Value::Bool));
     put("age", (!ages.is_empty()).then(|| json!(ages.join(" and "))));
     put("area", district.map(Value::String));
@@ -213,7 +213,8 @@ fn district(postcode: &str) -> Option<String> {
 /// Every word of a name that the draft has in a field, in small letters, and what stands in its place.
 fn names(draft: &Value) -> BTreeMap<String, &'static str> {
     let mut found = BTreeMap::new();
-    for (list, instead) in [("people", "[name]"), ("children", "the child")] {
+    // A family name that is a parent's too is not the child.
+    for (list, instead) in [("children", "the child"), ("people", "[name]")] {
         for person in draft[list].as_array().into_iter().flatten() {
             let mut texts = Vec::new();
             strings(&person["name"], &mut texts);
@@ -247,24 +248,23 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c| !is_of_a_word(c)).filter(|word| !word.is_empty())
 }
 
-/// The text with every such word replaced; two in a row, a full name, by one.
+/// The text with every such word replaced; several in a row, a full name, by one.
 fn without(text: &str, names: &BTreeMap<String, &'static str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    let mut last: Option<(&'static str, usize)> = None;
+    let mut end_of_last: Option<usize> = None;
+    let within_a_name = |c: char| c.is_whitespace() || matches!(c, '-' | '\'' | '\u{2019}');
     while let Some(c) = rest.chars().next() {
         let in_word = is_of_a_word(c);
         let end = rest.find(|c| is_of_a_word(c) != in_word).unwrap_or(rest.len());
         let (piece, after) = rest.split_at(end);
         rest = after;
         match names.get(&piece.to_lowercase()).filter(|_| in_word) {
-            Some(instead) => match last {
-                Some((before, at)) if before == *instead && out[at..].trim().is_empty() => {
-                    out.truncate(at);
-                }
+            Some(instead) => match end_of_last {
+                Some(at) if out[at..].chars().all(within_a_name) => out.truncate(at),
                 _ => {
                     out.push_str(instead);
-                    last = Some((instead, out.len()));
+                    end_of_last = Some(out.len());
                 }
             },
             None => out.push_str(piece),
@@ -287,10 +287,7 @@ mod tests {
         for (text, expected) in [
             ("Callum came alone.", "the child came alone."),
             ("CALLUM PRYCE-JONES came.", "the child came."),
-            (
-                "Callum's bag; Ms Siân Pryce, at home.",
-                "the child's bag; Ms [name] the child, at home.",
-            ),
+            ("Callum's bag; Ms Siân Pryce, at home.", "the child's bag; Ms [name], at home."),
             ("He refused, Callumlike.", "He refused, Callumlike."),
             ("", ""),
         ] {

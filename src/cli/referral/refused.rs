@@ -22,7 +22,7 @@ use crate::school::refused::{Fresh, NotTurned, Turned, Way, turn};
   ecaf referral after-refusal help.jsonc --way protection -o protection.json
 
 A referral that is made so has an id of its own; the draft stays as it is. A consultation leaves out the names
-that the draft has in fields; read its texts before you send it: ecaf school consult --help
+that the draft has in fields; read its texts before you send it: ecaf school consult 309 family_help -d question.json
 
 Exit code: 0 shown or written, 1 the draft is not one of refused family help, 2 a file cannot be read.")]
 pub(super) struct Args {
@@ -67,10 +67,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Stopped> {
     let file = output.display();
     let mut text = format!("Wrote {file}: {}\n{}", way.words(), still(&asked));
     text.push_str(&match way {
-        Way::Consult => {
-            "Read its texts: names that stand only there are still in them. Then: ecaf school consult\n"
-                .to_owned()
-        }
+        Way::Consult => format!(
+            "Read its texts: names that stand only there are still in them. Then, with the code of the \
+             authority: ecaf school consult 309 family_help -d {file}\n"
+        ),
         Way::ChildInNeed | Way::Protection => format!("Then: ecaf referral check {file}\n"),
     });
     print(&text)

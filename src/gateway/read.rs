@@ -17,7 +17,7 @@ use crate::domain::visibility::Part;
 use crate::protocol::evidence::{Bundle, ErasedDocument, Withheld, unverified_claims};
 use crate::protocol::tokens::{self, Event as _};
 use crate::protocol::trust::Chain;
-use crate::store::{Document, StoredToken, TokenKind};
+use crate::store::{DeliveryRow, Document, StoredToken, TokenKind, VersionRow};
 
 use super::clocks::ClocksAnswer;
 use super::contacts::{ChangedContacts, WayAnswer, of_authority};

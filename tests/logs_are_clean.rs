@@ -12,7 +12,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ecaf::cli::sandbox::{AUTHORITIES, SCHOOLS, operator_get};
 use ecaf::party::member::Member;
-use exchange_support::planting::{PLANTED, Planted, planted, text};
+use exchange_support::planting::{PLANTED, Planted, planted, planted_conversation, text};
+use exchange_support::talking::talk;
 use exchange_support::{
     Document, HACKNEY, NEWHAM, QUICK, Scene, Stream, ends_well, eventually, json_fields, post,
     receipt_of, signed_fields, still_open,
@@ -36,7 +37,8 @@ async fn nothing_personal_in_any_log_metric_or_readiness() {
         schools.push(scene.school(index).await);
     }
     let mut stream = Stream::new(31);
-    let (documents, planted) = planted(&mut stream);
+    let (documents, mut planted) = planted(&mut stream);
+    let turns = planted_conversation(&mut stream, &mut planted);
     assert!(planted.values.len() > 150, "only {} values planted", planted.values.len());
     let mut said = String::new();
 
@@ -78,6 +80,9 @@ async fn nothing_personal_in_any_log_metric_or_readiness() {
         (still_open(operator).await == Some(0)).then_some(())
     })
     .await;
+    let told = documents.iter().find(|d| d.school == 0 && d.authority == HACKNEY).unwrap();
+    let worker = scene.worker(HACKNEY).await;
+    talk(&schools[0], &worker, told.id, &turns).await;
     said.push_str(&asked_of_operators(&scene));
     // The command line of a school whose draft is wrong says rules and places, and no values of the
     // document that were not asked for.

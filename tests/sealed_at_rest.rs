@@ -13,7 +13,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ecaf::cli::sandbox::{AUTHORITIES, Process, SCHOOLS};
 use ecaf::store::{AuthorityStore as _, GatewayStore as _};
-use exchange_support::planting::{Planted, planted, text};
+use exchange_support::planting::{Planted, planted, planted_conversation, text};
+use exchange_support::talking::talk;
 use exchange_support::{
     Document, HACKNEY, NEWHAM, QUICK, Scene, Stream, ends_well, eventually, gateway_store,
     inbox_store, post, receipt_of, still_open,
@@ -168,6 +169,7 @@ async fn nothing_personal_lies_in_the_clear() {
         values.plant(text(&document.value["salt"]));
         documents.push(document);
     }
+    let turns = planted_conversation(&mut stream, &mut values);
     // A name of three letters is found in noise; such values say nothing.
     values.values.retain(|value| value.len() >= SHORTEST);
     assert!(values.values.len() > 150, "only {} values planted", values.values.len());
@@ -202,6 +204,11 @@ async fn nothing_personal_lies_in_the_clear() {
         (still_open(operator).await == Some(0)).then_some(())
     })
     .await;
+    // What is said about one of them lies as its document does.
+    let of_school = |d: &&Document| d.school == 0 && d.authority == HACKNEY;
+    let told = documents[1..].iter().find(of_school).unwrap();
+    let worker = scene.worker(HACKNEY).await;
+    let said = talk(&schools[0], &worker, told.id, &turns).await;
     let inbox = scene.world.authority_config(HACKNEY);
     let inbox = inbox.to_str().unwrap().to_owned();
     done(&scene, &["store", "backup", "--to", "backups/late.db", "--config", &config]);
@@ -228,9 +235,19 @@ async fn nothing_personal_lies_in_the_clear() {
         let kept = store.document(document.id, document.sha256).await.unwrap().unwrap();
         assert_eq!(kept.kept(), Some(&document.bytes));
     }
+    let thread = store.thread(told.id).await.unwrap().unwrap();
+    assert_eq!(thread.events.len(), said.len());
+    let details: Vec<_> = thread.events.iter().filter_map(|event| event.detail).collect();
+    for detail in &details {
+        let kept = store.document(told.id, detail.sha256).await.unwrap().unwrap();
+        assert!(kept.kept().is_some());
+    }
     let report = store.check().await.unwrap();
     assert!(report.is_sound(), "{:?}", report.problems);
-    assert_eq!((report.documents, report.erased), (documents.len() as u64 - 1, 1));
+    assert_eq!(
+        (report.documents, report.erased),
+        ((documents.len() + details.len()) as u64 - 1, 1)
+    );
     let report = inbox_store(&scene.inbox_store(NEWHAM)).check().await.unwrap();
     assert!(report.is_sound() && report.documents >= 5, "{report:?}");
     // And the search finds them where they are in the clear: what an authority exports.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ecaf::cli::sandbox::{SCHOOLS, SandboxSchool};
 use serde_json::Value;
 
+use super::talking::{Turn, conversation};
 use super::{Document, HACKNEY, Stream, example};
 
 /// Examples that between them use nearly every member of the schema, with their schools.
@@ -143,4 +144,17 @@ pub fn planted(stream: &mut Stream) -> (Vec<Document>, Planted) {
 /// The text of a value.
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
+}
+
+/// A conversation whose every word of a document is planted, each by itself.
+pub fn planted_conversation(stream: &mut Stream, values: &mut Planted) -> Vec<Turn> {
+    let turns = conversation(stream);
+    for turn in &turns {
+        for value in turn.saying.detail.iter().flat_map(|detail| detail.values()) {
+            let word = value.as_str().and_then(|text| text.strip_prefix("Word "));
+            word.into_iter().for_each(|word| values.plant(word.trim_end_matches('.')));
+        }
+    }
+    values.plant("Ben Example");
+    turns
 }

@@ -10,6 +10,7 @@
 
 pub mod compose;
 pub mod follow;
+pub mod refused;
 pub mod split;
 pub mod state;
 pub mod submit;

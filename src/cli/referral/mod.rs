@@ -1,6 +1,7 @@
 //! `ecaf referral`: drafts, the offline check, the readable form and the field reference.
 
 mod copy;
+mod refused;
 mod split;
 
 use std::fs::{self, OpenOptions};
@@ -38,6 +39,7 @@ enum Command {
     Show(Show),
     Split(split::Args),
     Copy(copy::Args),
+    AfterRefusal(refused::Args),
     /// Print the field reference of the form, in Markdown
     Fields,
     /// Print the table of events that may follow a referral, in Markdown
@@ -109,6 +111,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Show(args) => show(&args),
         Command::Split(args) => split::run(&args),
         Command::Copy(args) => copy::run(&args),
+        Command::AfterRefusal(args) => refused::run(&args),
         Command::Fields => print(&schema::field_reference()),
         Command::Events => print(&crate::domain::case::page()),
     };

@@ -331,6 +331,23 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_is_a_directory_that_lacks_nothing_but_real_numbers() {
+        let sample =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/directory.overlay.toml"));
+        let (directory, warnings) = build(header(), read_overlay(sample).unwrap(), None).unwrap();
+        assert!(warnings.is_empty());
+        assert_eq!(
+            read_json(&write_json(&directory)),
+            Ok(directory.clone()),
+            "and is written whole"
+        );
+        let found = super::super::check_production(&directory, header().issued_at);
+        let mut rules: Vec<_> = found.iter().map(|v| v.rule.id).collect();
+        rules.dedup();
+        assert_eq!(rules, [rules::DEMO_DOMAIN.id, rules::DRAMA_NUMBER.id]);
+    }
+
+    #[test]
     fn contradictions_and_duplicates() {
         let school = r#"
             [[schools]]

@@ -32,15 +32,18 @@ use crate::store::GatewayStore;
 /// only, final ones only, no figure under five, rounded to the nearest five.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A school's figures are over what it sent, an authority's over its inbox; an operator's (--store) over
-all referrals of a gateway, from codes alone. .docs/statistics.md says how figures are protected.
+    after_help = "A school's figures are over what it sent, an authority's over its inbox; an operator's
+(--store) over all referrals of a gateway, from codes alone. .docs/statistics.md says how
+figures are protected.
 
 Exit codes: 0 done; 1 refused, or something is not proved; 2 wrong input; 3 a fault.
 
 Examples:
   ecaf report --from 2026-07-01 --to 2026-09-30 --config school.toml
-  ecaf report --from 2026-07-01 --to 2026-09-30 --config worker.toml --inbox authority.toml --html report.html
-  ecaf report --from 2026-09-01 --to 2026-09-12 --config worker.toml --inbox authority.toml --internal
+  ecaf report --from 2026-07-01 --to 2026-09-30 --config worker.toml \\
+       --inbox authority.toml --html report.html
+  ecaf report --from 2026-09-01 --to 2026-09-12 --config worker.toml \\
+       --inbox authority.toml --internal
   ecaf report --from 2026-07-01 --to 2026-09-30 --store gateway.toml --csv"
 )]
 pub(super) struct Args {

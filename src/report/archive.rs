@@ -161,7 +161,7 @@ fn line(gathered: &Gathered, chronology: &Chronology, record: Option<&Record>) -
     let children =
         record.filter(|r| r.readable).map_or_else(empty, |r| r.children.len().to_string());
     let decisions = record.map_or_else(empty, |record| {
-        let codes = record.children.iter().map(|c| c.decision.map_or("-", |d| d.as_str()));
+        let codes = record.children.iter().map(|c| c.decision.map_or("undecided", |d| d.as_str()));
         codes.collect::<Vec<_>>().join(" ")
     });
     let standing = match record.map(|record| record.ending) {

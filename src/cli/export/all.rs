@@ -24,14 +24,15 @@ use crate::store::AuthorityStore;
 /// gateway. It holds personal data wherever this reader may read the documents.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The folder has index.csv (a line for each referral), manifest.json, SHA256SUMS for `sha256sum -c`,
-and a folder for each referral.
+    after_help = "The folder has index.csv (a line for each referral), manifest.json, SHA256SUMS for
+`sha256sum -c`, and a folder for each referral.
 
 Exit codes: 0 all of it is proved; 1 something is not; 2 wrong input; 3 no answer.
 
 Examples:
   ecaf export all --from 2026-09-01 --to 2026-12-31 -o inspection --config school.toml
-  ecaf export all --from 2026-09-01 --to 2026-12-31 -o inspection --config worker.toml --inbox authority.toml"
+  ecaf export all --from 2026-09-01 --to 2026-12-31 -o inspection --config worker.toml \\
+       --inbox authority.toml"
 )]
 pub(super) struct Args {
     /// The first day, by England's time

@@ -23,14 +23,15 @@ use crate::report::gather::Gathered;
 /// data wherever this reader may read the documents.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "From the gateway, for a school or an authority's worker; or offline from an evidence file, with
-nothing but the scheme's root certificate.
+    after_help = "From the gateway, for a school or an authority's worker; or offline from an evidence file,
+with nothing but the scheme's root certificate.
 
 Exit codes: 0 everything is proved; 1 something is not, or refused; 2 wrong input; 3 no answer.
 
 Examples:
   ecaf export chronology 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config school.toml
-  ecaf export chronology 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config worker.toml --html -o case.html
+  ecaf export chronology 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config worker.toml \\
+       --html -o case.html
   ecaf export chronology --bundle status.json --root root.crt --document document.json
   ecaf export chronology --bundle evidence.json --root root.crt --json"
 )]

@@ -16,6 +16,7 @@
 //! | [`gateway`] | one file per step of a referral through the exchange |
 //! | [`authority`] | the receiving side |
 //! | [`school`] | the sending side |
+//! | [`report`] | chronologies and statistics, from evidence and documents |
 //! | [`config`] | files as typed -> settings as used |
 //! | [`app`] | wires concrete parts together |
 //! | [`cli`] | one file per subcommand |
@@ -30,6 +31,7 @@ pub mod gateway;
 pub mod http;
 pub mod party;
 pub mod protocol;
+pub mod report;
 pub mod school;
 pub mod store;
 pub mod telemetry;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the lowest to the highest; see `src/lib.rs`.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "domain",
     "effects",
     "telemetry",
@@ -16,6 +16,7 @@ const LAYERS: [&str; 13] = [
     "gateway",
     "authority",
     "school",
+    "report",
     "config",
     "app",
     "cli",

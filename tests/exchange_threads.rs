@@ -4,11 +4,14 @@
 mod exchange_support;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{HOUR, SECOND, Timestamp};
+use ecaf::effects::{Clock, SystemClock};
 use ecaf::gateway::remind;
 use ecaf::party::begin::begin;
 use ecaf::party::look::{NotSeen, State, detail, look};
@@ -20,10 +23,10 @@ use ecaf::protocol::hash::sha256;
 use ecaf::protocol::message::{CERTIFICATES, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
 use ecaf::school::follow::follow;
-use exchange_support::inside::{Gateway, eager};
-use exchange_support::stage::{A_PERSON, LEA_BRIDGE, MARSH_LANE, Stage};
+use exchange_support::inside::{self, Gateway, eager};
+use exchange_support::stage::{A_PERSON, LEA_BRIDGE, MARSH_LANE, ST_BRANNOCKS, Stage};
 use exchange_support::story::Story;
-use exchange_support::{HACKNEY, HARINGEY, NEWHAM};
+use exchange_support::{HACKNEY, HARINGEY, NEWHAM, QUICK, Scene, killing};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -235,19 +238,10 @@ async fn a3_the_second_school_gets_a_notice_and_nothing_else() {
         sees_nothing(stranger, id).await;
     }
     // No case of its own: nothing is decided, acknowledged or passed on in it.
-    for kind in [EventKind::Opened, EventKind::Acknowledged, EventKind::TransferProposed] {
-        let document = json!({"worker": worker(), "reference": "HGY-1", "reason": "x"});
-        let saying = match kind {
-            EventKind::Opened => Saying::of(kind),
-            EventKind::TransferProposed => {
-                Saying { to: Some("204".parse().unwrap()), ..Saying::with(kind, document) }
-            }
-            _ => {
-                let document = json!({"worker": worker(), "reference": "HGY-1"});
-                Saying::with(kind, document)
-            }
-        };
-        assert_eq!(refused(haringey, id, &saying).await, "event.not-now", "{kind:?}");
+    let acknowledged = json!({"worker": worker(), "reference": "HGY-1"});
+    let acknowledged = Saying::with(EventKind::Acknowledged, acknowledged);
+    for saying in [Saying::of(EventKind::Opened), acknowledged] {
+        assert_eq!(refused(haringey, id, &saying).await, "event.not-now", "{:?}", saying.kind);
     }
     assert_eq!(story.authority.station.store.inbox(Default::default()).await.unwrap().len(), 1);
 
@@ -336,7 +330,7 @@ async fn what_was_handed_over_by_hand_is_kept_for_the_school_alone() {
     else {
         panic!("nobody there could answer")
     };
-    assert_eq!(problem.violations[0].rule, "routing.not-connected");
+    assert_eq!(problem.violations[0].rule, "opening.not-connected");
     assert!(problem.help.as_ref().unwrap().contains("0113 496 0383"), "{:?}", problem.help);
 
     let id = begun(school, &handed_over("383", "protection")).await;
@@ -548,6 +542,92 @@ async fn of_many_openings_under_one_id_one_counts() {
     }
 }
 
+/// A school for which the gateway attests asks too; lost answers change nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_school_without_a_key_of_its_own_begins_a_thread_once() {
+    let stage = Stage::at("2026-11-24T10:00:00Z".parse().unwrap()).await;
+    let (newham, school) = (stage.worker(NEWHAM).await, &stage.schools[ST_BRANNOCKS]);
+    let asked = consultation("316", "child_in_need");
+    let id = begun(school, &asked).await;
+    let state = look(&newham, id).await.unwrap();
+    assert_eq!((state.school.as_str(), state.authority.code.as_str()), ("school/900003", "316"));
+    let attested = state.events[0].attested_by.as_deref();
+    assert_eq!(attested, Some("spiffe://demo.ecaf.example/gateway/sandbox"));
+    let recorded = lose_the_answer(school, id);
+    let first = std::fs::read(&recorded).unwrap();
+    std::fs::remove_file(&recorded).unwrap();
+    stage.hand.advance(HOUR);
+    assert_eq!(begun(school, &asked).await, id, "its statement is known again");
+    assert_eq!(std::fs::read(&recorded).unwrap(), first);
+    assert_eq!(follow(school, id).await.unwrap().proven.unwrap().statements.len(), 2);
+    let report = stage.gateway.exchange.store.check().await.unwrap();
+    assert!(report.is_sound(), "{:#?}", report.problems);
+    assert_eq!(report.referrals, 1);
+}
+
+/// As if this machine had died before the record of the thread's beginning was kept: where that record was.
+fn lose_the_answer(member: &Member, id: ReferralId) -> PathBuf {
+    std::fs::create_dir_all(member.state.join("openings")).unwrap();
+    std::fs::write(member.state.join("openings").join(id.to_string()), "").unwrap();
+    let events = member.state.join("referrals").join(id.to_string()).join("events");
+    let all = std::fs::read_dir(&events).unwrap().map(|f| f.unwrap().path());
+    let mut recorded = all.filter(|f| f.to_str().unwrap().ends_with(".recorded.json"));
+    recorded.next().expect("it was recorded")
+}
+
+/// The gateway's process is killed at any moment while a worker gives notice after notice: each is begun
+/// once, whoever had to say it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notices_survive_a_gateway_that_is_killed() {
+    const NOTICES: usize = 24;
+    let scene = Scene::now(QUICK);
+    let mut gateway = scene.start_gateway();
+    gateway.wait_ready().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let worker = inside::worker(&scene, HARINGEY, &clock).await;
+    let said = |n: usize| {
+        let mut saying = notice("900001", "other");
+        saying.detail.as_mut().unwrap().insert("told".into(), json!(format!("Notice {n}.")));
+        saying
+    };
+    let speaking = tokio::spawn(async move {
+        let (mut ids, mut lost) = (Vec::new(), 0);
+        for n in 0..NOTICES {
+            let id = loop {
+                match begin(&worker, &said(n)).await {
+                    Ok((id, _)) => break id,
+                    Err(NotSaid::NoAnswer(_) | NotSaid::NotKnown) => lost += 1,
+                    Err(other) => panic!("{n}: {other:?}"),
+                }
+            };
+            ids.push(id);
+        }
+        (worker, ids, lost)
+    });
+    let (kills, mut random) = killing::moments(5, 6);
+    for _ in 0..kills {
+        tokio::time::sleep(Duration::from_millis(150 + random.below(120) as u64)).await;
+        gateway.kill();
+        gateway = scene.start_gateway();
+        gateway.wait_ready().unwrap();
+    }
+    let (worker, ids, lost) = speaking.await.unwrap();
+    println!("{kills} kills, {lost} calls without an answer");
+    for (n, id) in ids.iter().enumerate() {
+        let state = look(&worker, *id).await.unwrap();
+        assert_eq!(state.position, 1);
+        let named = state.events[0].detail_sha256.as_deref().unwrap();
+        let document = detail(&worker, *id, named).await.unwrap().unwrap();
+        assert_eq!(document["told"], format!("Notice {n}."));
+        follow(&worker, *id).await.unwrap().proven.unwrap();
+    }
+    assert!(openings(&worker).is_empty());
+    gateway.kill();
+    let report = scene.gateway().await.check().await.unwrap();
+    assert!(report.is_sound(), "{:#?}", report.problems);
+    assert_eq!(report.referrals, NOTICES as u64, "each once");
+}
+
 fn openings(member: &Member) -> Vec<PathBuf> {
     let folder = std::fs::read_dir(member.state.join("openings"));
     folder.map_or_else(|_| Vec::new(), |all| all.map(|f| f.unwrap().path()).collect())
@@ -561,7 +641,17 @@ async fn a_thread_is_begun_once_whatever_dies() {
     // The gateway is away: signed and kept, and nobody has it.
     stage.gateway.stop().await;
     let one = notice("900001", "plan");
-    let not = begin(&haringey, &one).await.unwrap_err();
+    // It tries for a second of its own clock.
+    let passes = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stage.hand.advance(SECOND);
+        }
+    };
+    let not = tokio::select! {
+        said = begin(&haringey, &one) => said.unwrap_err(),
+        () = passes => unreachable!("time goes on for ever"),
+    };
     assert!(matches!(not, NotSaid::NoAnswer(_) | NotSaid::NotKnown), "{not:?}");
     let kept = openings(&haringey);
     assert_eq!(kept.len(), 1);
@@ -571,12 +661,8 @@ async fn a_thread_is_begun_once_whatever_dies() {
     assert_eq!(begun(&haringey, &one).await, id, "the id is made once");
     assert!(openings(&haringey).is_empty());
     // The machine dies after it was recorded: the answer is lost, then only the note that it is settled.
-    let events = haringey.state.join("referrals").join(id.to_string()).join("events");
-    let recorded = std::fs::read_dir(&events).unwrap().map(|f| f.unwrap().path());
-    let recorded = recorded.filter(|f| f.to_str().unwrap().ends_with(".recorded.json"));
-    let recorded = recorded.last().unwrap();
+    let recorded = lose_the_answer(&haringey, id);
     let first = std::fs::read(&recorded).unwrap();
-    std::fs::write(&kept[0], "").unwrap();
     std::fs::remove_file(&recorded).unwrap();
     assert_eq!(begun(&haringey, &one).await, id);
     assert_eq!(std::fs::read(&recorded).unwrap(), first, "the same bytes, the same record");

@@ -82,6 +82,7 @@ run_against! {
         a_reference_belongs_to_one_dispatch,
         the_inbox_is_listed_by_condition,
         of_concurrent_dispatches_exactly_one_is_stored,
+        a_pushed_token_is_kept_once_and_by_its_referral,
     ]
 }
 
@@ -820,6 +821,41 @@ fn stored_dispatch(d: &Dispatch) -> StoredDispatch {
         reference: d.reference.clone(),
         received_at: d.received_at,
     }
+}
+
+async fn a_pushed_token_is_kept_once_and_by_its_referral(store: Arc<dyn AuthorityStore>) {
+    let school = acceptance(1).sender;
+    let pushed = |n: u64, what: &str, now| Pushed {
+        referral_id: referral_id(n),
+        token: token(TokenKind::Event, &school, &format!("{n} {what}")),
+        chain: chain(&school),
+        crls: vec![crl()],
+        recorded_at: at(now),
+        received_at: at(now + 5),
+    };
+    let (first, second, other) = (pushed(1, "a", 10), pushed(1, "b", 20), pushed(2, "c", 15));
+    for one in [&first, &second, &other] {
+        assert_eq!(store.keep(one.clone()).await, Ok(true));
+    }
+    // Again, later, and two at once.
+    let again = Pushed { received_at: at(99), ..first.clone() };
+    let (one, two) = tokio::join!(store.keep(again.clone()), store.keep(again));
+    assert_eq!((one, two), (Ok(false), Ok(false)));
+    let stored = |p: &Pushed| StoredToken {
+        token: p.token.clone(),
+        position: None,
+        recorded_at: p.recorded_at,
+    };
+    assert_eq!(store.pushed(referral_id(1)).await, Ok(vec![stored(&first), stored(&second)]));
+    assert_eq!(store.pushed(referral_id(2)).await, Ok(vec![stored(&other)]));
+    assert_eq!(store.pushed(referral_id(3)).await, Ok(vec![]));
+    assert!(store.chain(first.token.x5t).await.unwrap().is_some());
+    // A token that could not be judged later does not get in.
+    let stranger = Organisation::Authority(authority(2));
+    let mut bare = pushed(4, "d", 30);
+    bare.token = token(TokenKind::Event, &stranger, "4 d");
+    assert_eq!(store.keep(bare).await, Err(StoreFault::Misuse));
+    assert_eq!(store.pushed(referral_id(4)).await, Ok(vec![]));
 }
 
 async fn the_same_dispatch_gets_the_first_receipt(store: Arc<dyn AuthorityStore>) {

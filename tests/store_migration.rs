@@ -184,6 +184,6 @@ async fn a_database_of_version_1_is_migrated_by_the_operator() {
     let entropy = Arc::new(SystemEntropy::default());
     let refused = PostgresGateway::open(&serving, vault(), entropy).await.err();
     assert_eq!(refused, Some(StoreFault::OldSchema { found: 1, known: 4 }));
-    assert_eq!(migrate(&owner, Kind::Gateway).await, Ok(Migrated { from: 1, to: 3 }));
+    assert_eq!(migrate(&owner, Kind::Gateway).await, Ok(Migrated { from: 1, to: 4 }));
     works_on(open_gateway(&serving, vault()).await).await;
 }

@@ -698,6 +698,9 @@ async fn clocks_are_looked_at_when_they_are_due(store: Store) {
     assert_eq!((due(49_999, 9).await, due(50_000, 9).await), (vec![], vec![a]));
 }
 
+const BEGUN_BY: &str = "UPDATE referrals SET sender = 'authority/209'
+    WHERE ref = (SELECT max(ref) FROM referrals)";
+
 /// What somebody changed who has the database is found, and what it says is named.
 async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
     for n in 0..2 {
@@ -706,8 +709,9 @@ async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
         let second = event(n, "acknowledged", commit(store, &opened).await);
         commit(store, &second).await;
     }
+    commit(store, &opening(9, "notice")).await;
     let report = GatewayStore::check(store.as_ref()).await.unwrap();
-    assert_eq!((report.problems, report.documents, report.erased), (vec![], 6, 0));
+    assert_eq!((report.problems, report.documents, report.erased), (vec![], 7, 0));
     let of = |position: u32| {
         format!(
             "(SELECT document FROM events WHERE position = {position}
@@ -726,9 +730,11 @@ async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
         (&*moved, detail, 1),
         ("UPDATE events SET detail_sha256 = sha256 WHERE position = 2", detail, 2),
         ("UPDATE events SET sha256 = detail_sha256 WHERE position = 3", "has a token or record", 2),
-        ("UPDATE referrals SET holder = '209'", "has another holder than its last", 2),
+        ("UPDATE referrals SET holder = '209'", "has another holder than its beginning", 3),
+        (BEGUN_BY, "does not belong to the author of the event that began it", 1),
         ("UPDATE deliveries SET called_by = 9", "is called for by an event that is not", 2),
         ("DELETE FROM events WHERE position = 3", "is in no thread, or twice", 4),
+        ("DELETE FROM events WHERE position = 1", "neither one nor an event that began it", 1),
     ];
     for (sql, expected, count) in cases {
         spoil(sql);

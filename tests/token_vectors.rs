@@ -6,6 +6,8 @@
 //! To write the vectors anew after a change: `ECAF_WRITE_VECTORS=1 cargo test --test token_vectors`,
 //! then once more without.
 
+#[path = "token_vectors/events.rs"]
+mod events;
 #[path = "token_vectors/exchange.rs"]
 mod exchange;
 #[path = "token_vectors/file.rs"]
@@ -44,6 +46,12 @@ fn statement_vectors() {
     let outcome = statements::dispatch_outcomes(&world);
     file::check(statements::DISPATCHES, outcome, statements::expected);
     file::check(statements::RECEIPTS, statements::receipt_outcome, statements::expected);
+}
+
+#[test]
+fn event_vectors() {
+    file::settle(events::FILE, &events::make(&World::new()));
+    file::check(events::FILE, events::outcome, events::expected);
 }
 
 #[test]

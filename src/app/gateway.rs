@@ -20,7 +20,8 @@ use crate::gateway::api::Api;
 use crate::gateway::courier::MutualTlsCourier;
 use crate::gateway::deliver::{self, DeliverySettings};
 use crate::gateway::exchange::Exchange;
-use crate::gateway::{publish, remind};
+use crate::gateway::lines::Lines;
+use crate::gateway::{publish, push, remind};
 use crate::http::plain::OperatorListener;
 use crate::http::reload::{ReloadHealth, Reloader};
 use crate::http::tls::ServerTls;
@@ -111,21 +112,24 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     let reload = Arc::new(Notify::new());
     on_signals(stop.clone(), Arc::clone(&reload))?;
     let worker = holder(&name, &*entropy)?;
-    let courier = Arc::new(MutualTlsCourier::new(
+    let lines = Arc::new(Lines::new(
         party.trust_domain.clone(),
         Arc::clone(&parts.trust),
         Arc::clone(&parts.credentials),
         ClientLimits { response: settings.delivery.attempt_timeout, ..ClientLimits::default() },
     ));
+    let retry = deliver.retry;
     let mut deliveries = tokio::spawn(deliver::run(
         Arc::clone(&exchange),
-        courier,
+        Arc::new(MutualTlsCourier::new(Arc::clone(&lines))),
         deliver,
         worker.clone(),
         stopping.clone(),
     ));
     let clocks = remind::run(Arc::clone(&exchange), worker.clone(), stopping.clone());
     let mut clocks = tokio::spawn(clocks);
+    let pushes = push::run(Arc::clone(&exchange), lines, retry, worker.clone(), stopping.clone());
+    let mut pushes = tokio::spawn(pushes);
     let mut sequencer = tokio::spawn(publish::run(Arc::clone(&exchange), worker, stopping.clone()));
     let every = settings.trust.reload_every;
     let files = tokio::spawn(reloader.run(every, Arc::clone(&reload)));
@@ -143,6 +147,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
             _ = &mut deliveries => {}
             _ = &mut sequencer => {}
             _ = &mut clocks => {}
+            _ = &mut pushes => {}
             () = stopped(stopping.clone()) => {}
         }
         // The workers end too when they are told to stop, perhaps seen first: that is no fault.
@@ -157,7 +162,7 @@ pub async fn run_gateway(settings: GatewaySettings) -> Result<(), AppFault> {
     notify_stopping();
     // What was accepted is durable; attempts under way are finished, the rest goes on at the next
     // start. Nothing here waits without end: each attempt is bounded in time.
-    for worker in [deliveries, sequencer, clocks] {
+    for worker in [deliveries, sequencer, clocks, pushes] {
         if !worker.is_finished() {
             let _ = worker.await;
         }

@@ -1,4 +1,4 @@
-//! The authority's endpoint: one call that matters, and one that says who this is.
+//! The authority's endpoint: dispatches, and events that gateways push.
 
 use crate::telemetry::{burst, metric};
 use std::sync::Arc;
@@ -7,12 +7,14 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::answer::{self, Trouble};
+use super::events;
 use super::station::Station;
 use crate::domain::ids::ReferralId;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::http::{Answer, Handler, Request, Response};
 use crate::protocol::hash::sha256;
-use crate::protocol::message::DispatchAnswer;
+use crate::protocol::jws::LARGEST_TOKEN;
+use crate::protocol::message::{DispatchAnswer, EVENTS_PATH};
 use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, status};
 
 /// A fault of the authority's own.
@@ -92,16 +94,23 @@ fn our_fault(label: &'static str) -> Refusal {
 impl Handler for Api {
     fn handle(&self, request: Request) -> Answer<'_> {
         Box::pin(async move {
+            if request.path == EVENTS_PATH {
+                return events::take(&self.station, &request).await;
+            }
             let outcome = self.dispatches(&request).await;
             outcome.unwrap_or_else(|trouble| self.trouble(trouble, &request))
         })
     }
 
     fn body_limit(&self, method: &Method, path: &str) -> Option<usize> {
-        (method == Method::POST && path == "/dispatches").then_some(self.largest_document)
+        match path {
+            "/dispatches" if method == Method::POST => Some(self.largest_document),
+            EVENTS_PATH if method == Method::POST => Some(LARGEST_TOKEN),
+            _ => None,
+        }
     }
 
     fn methods(&self, path: &str) -> &'static str {
-        if path == "/dispatches" { "POST" } else { "" }
+        if matches!(path, "/dispatches" | EVENTS_PATH) { "POST" } else { "" }
     }
 }

@@ -7,6 +7,7 @@ mod authority;
 mod config;
 mod demo;
 mod directory;
+mod export;
 mod failure;
 mod follow;
 mod gateway;
@@ -15,6 +16,7 @@ mod pki;
 mod postcodes;
 mod receipt;
 mod referral;
+mod report;
 mod route;
 pub mod sandbox;
 mod say;
@@ -43,6 +45,8 @@ enum Command {
     Submit(submit::Args),
     Status(status::Args),
     Follow(follow::Args),
+    Export(export::Args),
+    Report(Box<report::Args>),
     School(school::Args),
     Receipt(receipt::Args),
     Gateway(gateway::Args),
@@ -64,6 +68,8 @@ pub fn main() -> ExitCode {
         Command::Submit(args) => submit::run(args),
         Command::Status(args) => status::run(args),
         Command::Follow(args) => follow::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Report(args) => report::run(&args),
         Command::School(args) => school::run(args),
         Command::Receipt(args) => receipt::run(args),
         Command::Gateway(args) => gateway::run(args),

@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 
-use crate::domain::case::EventKind;
 use crate::domain::hours::england_text;
 use crate::domain::ids::ReferralId;
 use crate::domain::time::Timestamp;
-use crate::party::look::{Contact, Event, NotSeen, State, detail};
+use crate::party::look::{Contact, NotSeen, State, detail};
 use crate::party::member::Member;
-use crate::protocol::schema::{DETAIL_COMMON, Shape};
+use crate::party::words::{first_line, members, said};
 
 /// Who holds it, who is waited for, and whom to ring next.
 pub(super) fn standing(state: &State) -> Vec<String> {
@@ -79,8 +78,8 @@ fn holder(state: &State) -> String {
     let is_closed = state.children.iter().all(|child| child == "closed");
     match (state.began_with.as_str(), is_closed) {
         ("notice", _) => format!("From {authority}, about a pupil of {school}"),
-        ("consultation", false) => format!("{school} asks {authority}; not answered yet"),
-        ("consultation", true) => format!("{school} asked {authority}, and has its answer"),
+        ("consultation", false) => format!("Asked of {authority} by {school}; not answered yet"),
+        ("consultation", true) => format!("Asked of {authority} by {school}, and answered"),
         ("hand_over", false) => format!(
             "Handed over to {authority} by hand: the exchange brings it nowhere, and shows it to nobody else"
         ),
@@ -106,7 +105,7 @@ pub(super) async fn timeline(member: &Member, state: &State) -> Result<Vec<Strin
         let mut lines = vec![first_line(event, &state.events)];
         if let Some(named) = &event.detail_sha256 {
             match detail(member, id, named).await? {
-                Some(document) => lines.extend(members(&event.event, &document)),
+                Some(document) => lines.extend(answers(&event.event, &document)),
                 None => lines.push("(what it said is erased)".into()),
             }
         }
@@ -174,72 +173,8 @@ pub(super) fn clocks(state: &State) -> Vec<String> {
     .collect()
 }
 
-/// What is said and by whom, without what is personal; `all` has the event that it answers.
-pub(super) fn first_line(event: &Event, all: &[Event]) -> String {
-    let kind = event.event.replace('_', " ");
-    let by = without_scheme(&event.by);
-    let mut line = format!("{}{}, by {by}", kind[..1].to_uppercase(), &kind[1..]);
-    if let Some(gateway) = &event.attested_by {
-        line.push_str(&format!(" (attested by {})", without_scheme(gateway)));
-    }
-    let answered = all.iter().find(|other| Some(other.position) == event.answers);
-    if let Some(answered) = answered.filter(|_| event.event == "read") {
-        line.push_str(&format!(": {}", answered.event.replace('_', " ")));
-    }
-    if let Some(words) = event.words.as_ref().or(event.code.as_ref()) {
-        line.push_str(&format!(": {words}"));
-    }
-    if let Some(to) = &event.to {
-        line.push_str(&format!(", to authority {to}"));
-    }
-    if let Some(school) = &event.school {
-        line.push_str(&format!(", to school {school}"));
-    }
-    if let Some(stage) = event.stage {
-        line.push_str(&format!(", stage {stage}"));
-    }
-    if !event.children.is_empty() {
-        let children: Vec<_> = event.children.iter().map(ToString::to_string).collect();
-        line.push_str(&format!(" (child {})", children.join(", ")));
-    }
-    line
-}
-
-/// A SPIFFE ID without the scheme's name.
-fn without_scheme(id: &str) -> &str {
-    id.strip_prefix("spiffe://").and_then(|id| id.split_once('/')).map_or(id, |(_, rest)| rest)
-}
-
-/// The answers of a document in the order of its schema, under their titles.
-fn members(event: &str, document: &Value) -> Vec<String> {
-    let kind = EventKind::from_name(event).map(EventKind::name);
-    let Some(shape) = kind.and_then(Shape::event) else { return Vec::new() };
-    let names = shape.members().into_iter().filter(|name| !DETAIL_COMMON.contains(name));
-    names
-        .filter_map(|name| {
-            let value = document.get(name)?;
-            let title = shape.member(name)?.title();
-            Some(format!("  {title}: {}", said(value)))
-        })
-        .collect()
-}
-
-fn said(value: &Value) -> String {
-    match value {
-        Value::String(text) => match text.parse::<Timestamp>() {
-            Ok(at) => england_text(at),
-            Err(_) => text.clone(),
-        },
-        Value::Bool(true) => "yes".into(),
-        Value::Bool(false) => "no".into(),
-        Value::Array(items) => items.iter().map(said).collect::<Vec<_>>().join("; "),
-        Value::Object(person) => {
-            let order = ["name", "role", "team", "phone", "email"];
-            let parts = order.iter().filter_map(|part| person.get(*part)?.as_str());
-            parts.collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
+fn answers(event: &str, document: &Value) -> impl Iterator<Item = String> {
+    members(event, document).into_iter().map(|(title, said)| format!("  {title}: {said}"))
 }
 
 fn local(at: &str) -> String {

@@ -61,6 +61,9 @@ pub struct AuthorityEntry {
     pub valid_to: Option<Date>,
     /// How a referral reaches it.
     pub connection: Connection,
+    /// `https://` base URL of its receiver of events (RFC 8935): events are pushed there, beside whatever it
+    /// polls. Also for one that collects its referrals.
+    pub events_endpoint: Option<String>,
     /// When somebody reads its inbox; unknown is treated as nobody.
     pub staffed: Option<Hours>,
     /// Where to turn outside of those hours.
@@ -470,6 +473,7 @@ mod tests {
             valid_from: None,
             valid_to: None,
             connection: Connection::Pull,
+            events_endpoint: None,
             staffed: Some("mon-fri 09:00-17:00".parse().unwrap()),
             out_of_hours: OutOfHours::PhoneOnly,
             contacts: vec![

@@ -15,6 +15,7 @@ pub mod referral;
 pub mod refusal;
 pub mod retention;
 pub mod routing;
+pub mod statistics;
 pub mod time;
 pub mod upn;
 pub mod visibility;

@@ -18,7 +18,7 @@ use crate::domain::party::{Organisation, SchoolId};
 use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::time::Timestamp;
 use crate::protocol::json::{self, Json};
-use crate::protocol::tokens::Purpose;
+use crate::protocol::tokens::{CaseEvent, Purpose};
 use crate::store::{Document, StoreFault};
 
 impl Exchange {
@@ -149,15 +149,20 @@ fn today(document: Json<'_>) -> (bool, Option<Timestamp>) {
     (in_school, homes.min())
 }
 
-/// What one event is to the clocks: one fact, or one for each child.
 fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
-    let (kind, body) = (event.said.kind(), event.said.body());
-    let answered = known.events.iter().find(|e| Some(e.digest()) == body.answers);
+    let answered = known.events.iter().find(|e| Some(e.digest()) == event.said.body().answers);
     let answers = answered.map_or(0, |e| e.stored.position);
+    facts_of(&event.said, event.stored.recorded_at, event.stored.position, answers)
+}
+
+/// What one event is to the clocks: one fact, or one for each child. `at` and `position` are where it
+/// was recorded, `answers` the position of the event that it answers.
+pub fn facts_of(said: &CaseEvent, at: Timestamp, position: u32, answers: u32) -> Vec<Fact> {
+    let (kind, body) = (said.kind(), said.body());
     let code = body.code.as_deref().unwrap_or_default();
     let stage = body.stage.unwrap_or(1);
     // The author's word for the day on which it happened: it can only make a limit come sooner.
-    let since = event.said.toe.map(|_| event.said.claimed_at().in_england().0);
+    let since = said.toe.map(|_| said.claimed_at().in_england().0);
     // The matter of a referral about no child has the number 0.
     let children = match body.children.is_empty() {
         true => vec![0],
@@ -216,11 +221,11 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
         K::ContactsChanged => vec![What::ContactsChanged],
         K::ContactsConfirmed => vec![What::ContactsConfirmed { answers }],
         K::PupilNotice => {
-            let school = known.case.sender().clone();
-            vec![What::Notice { school, since }]
+            let school = body.school.clone();
+            school.map(|school| What::Notice { school, since }).into_iter().collect()
         }
-        K::ConsultationAnswered => vec![What::Closed { child: 0 }],
         K::Consultation
+        | K::ConsultationAnswered
         | K::HandedOver
         | K::HandOverNoted
         | K::HandOverClosed
@@ -228,8 +233,7 @@ fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
         | K::ClockWarning
         | K::ClockBreached => Vec::new(),
     };
-    let (at, position) = (event.stored.recorded_at, event.stored.position);
-    let by = &event.said.author().organisation;
+    let by = &said.author().organisation;
     facts.into_iter().map(|what| Fact { at, position, by: by.clone(), what }).collect()
 }
 

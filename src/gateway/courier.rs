@@ -1,6 +1,6 @@
 //! Carries one dispatch to an authority's endpoint and brings its answer back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::lines::Lines;
 use crate::domain::ids::Digest;
-use crate::domain::party::{DfeCode, Organisation, Party, TrustDomain};
-use crate::http::{Client, ClientFault, ClientLimits, Credentials, Endpoint, Line, Trust};
+use crate::domain::party::Organisation;
+use crate::http::ClientFault;
 use crate::protocol::message::{
     ACCEPTED, ACCEPTED_CERTIFICATES, CERTIFICATES, DispatchAnswer, PROPOSAL, PROPOSAL_CERTIFICATES,
     SUBMISSION, SUBMISSION_CERTIFICATES, TOKEN,
@@ -98,17 +99,9 @@ pub trait Courier: Send + Sync + 'static {
     fn bring<'a>(&'a self, delivery: &'a LeasedDelivery, endpoint: &'a str) -> Attempt<'a>;
 }
 
-/// How a line to a party at an endpoint is made. Connects to nobody yet.
-type Lines = Box<dyn Fn(Endpoint, Party) -> Arc<dyn Line> + Send + Sync>;
-
-/// The client of each authority, and the endpoint that it was made for.
-type Clients = BTreeMap<DfeCode, (String, Arc<dyn Line>)>;
-
 /// HTTP over mutual TLS, to the addressee's SPIFFE ID and nobody else.
 pub struct MutualTlsCourier {
-    scheme: TrustDomain,
-    open: Lines,
-    clients: Mutex<Clients>,
+    lines: Arc<Lines>,
     /// Chains as header fields, by the digest of their leaf.
     fields: Mutex<HashMap<Digest, HeaderValue>>,
     /// Chains that came with answers.
@@ -119,27 +112,9 @@ pub struct MutualTlsCourier {
 const CHAINS: usize = 4_096;
 
 impl MutualTlsCourier {
-    /// A courier with the gateway's own TLS certificate.
-    pub fn new(
-        scheme: TrustDomain,
-        trust: Arc<Trust>,
-        credentials: Arc<Credentials>,
-        limits: ClientLimits,
-    ) -> Self {
-        Self::over(scheme, move |endpoint, expected| {
-            let (credentials, trust) = (Arc::clone(&credentials), Arc::clone(&trust));
-            let client = Client::new(endpoint, expected, credentials, trust);
-            Arc::new(client.with_limits(limits.clone()))
-        })
-    }
-
-    /// A courier over lines of another making, which must prove the addressee as [`Client`] does.
-    pub fn over(
-        scheme: TrustDomain,
-        open: impl Fn(Endpoint, Party) -> Arc<dyn Line> + Send + Sync + 'static,
-    ) -> Self {
-        let (clients, fields) = (Mutex::default(), Mutex::default());
-        Self { scheme, open: Box::new(open), clients, fields, seen: VerifiedCache::new(CHAINS) }
+    /// A courier on these lines.
+    pub fn new(lines: Arc<Lines>) -> Self {
+        Self { lines, fields: Mutex::default(), seen: VerifiedCache::new(CHAINS) }
     }
 
     fn headers(&self, delivery: &LeasedDelivery) -> Option<Vec<(HeaderName, HeaderValue)>> {
@@ -184,25 +159,13 @@ impl MutualTlsCourier {
         let chain = self.seen.presented(&answer.certificates).ok()?;
         Some(Answer { chain, delivered: answer.delivered })
     }
-
-    /// The client of an authority, made anew when the directory names another endpoint.
-    fn client(&self, code: DfeCode, endpoint: &str) -> Result<Arc<dyn Line>, Failure> {
-        let mut clients = self.clients.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some((_, client)) = clients.get(&code).filter(|(known, _)| known == endpoint) {
-            return Ok(Arc::clone(client));
-        }
-        let expected = Party::organisation(self.scheme.clone(), Organisation::Authority(code));
-        let parsed = endpoint.parse().map_err(|_| Failure::NoEndpoint)?;
-        let client = (self.open)(parsed, expected);
-        clients.insert(code, (endpoint.to_owned(), Arc::clone(&client)));
-        Ok(client)
-    }
 }
 
 impl Courier for MutualTlsCourier {
     fn bring<'a>(&'a self, delivery: &'a LeasedDelivery, endpoint: &'a str) -> Attempt<'a> {
         Box::pin(async move {
-            let client = self.client(delivery.authority, endpoint)?;
+            let addressee = Organisation::Authority(delivery.authority);
+            let client = self.lines.to(&addressee, endpoint).ok_or(Failure::NoEndpoint)?;
             let headers = self.headers(delivery).ok_or(Failure::NoEndpoint)?;
             let answer = client.post("/dispatches", headers, delivery.document.clone()).await;
             let answer = answer

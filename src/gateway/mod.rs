@@ -16,6 +16,7 @@
 //! a claim        -> inbox, acknowledge, settle: the same for an authority that collects
 //!   worker       -> remind: the clocks that are near their limit, or past it
 //!   worker       -> publish: log index and feed positions
+//!   worker       -> push: the same feeds to parties that have an endpoint for events, over `lines`
 //! a poll         -> poll: what of its feed a party has not acknowledged; waits in `waiting`
 //! ```
 //!
@@ -33,15 +34,16 @@ mod clocks;
 mod contacts;
 pub mod courier;
 pub mod deliver;
-mod delivery_words;
 pub mod exchange;
 pub mod feedback;
 pub mod inbox;
 mod known;
+pub mod lines;
 pub mod note;
 pub mod opening;
 pub mod poll;
 pub mod publish;
+pub mod push;
 pub mod read;
 pub mod receive;
 pub mod recent;
@@ -49,8 +51,11 @@ pub mod remind;
 pub mod respond;
 pub mod route;
 mod settle;
+pub mod shown;
 mod transfer;
 pub mod trouble;
 pub mod validate;
 mod versions;
 pub mod waiting;
+
+pub use clocks::facts_of;

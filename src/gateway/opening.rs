@@ -38,6 +38,12 @@ pub const NO_SUCH_AUTHORITY: Rule = Rule {
     title: "the directory does not list this authority",
     action: "Check the DfE code (ecaf directory show); an authority outside England is rung, not recorded here.",
 };
+/// Nobody there could read the question.
+pub const NO_ANSWER_HERE: Rule = Rule {
+    id: "opening.not-connected",
+    title: "this authority answers nobody through the exchange",
+    action: "Ring its front door now; keep what was said with: ecaf school handed-over.",
+};
 /// An authority that is not in the directory now says something on its own account.
 pub const NOT_LISTED: Rule = Rule {
     id: "opening.not-listed",
@@ -123,8 +129,8 @@ fn check_sides(
         _ if !listed => refuse(Class::Invalid, NO_SUCH_AUTHORITY),
         Opening::Consultation => match reachable(directory, authority, desk.now) {
             Ok(()) => Ok(()),
-            Err(rule) => {
-                let refusal = Refusal::new(Class::Invalid, Violation::whole(rule));
+            Err(_) => {
+                let refusal = Refusal::new(Class::Invalid, Violation::whole(NO_ANSWER_HERE));
                 let refusal = refusal.blame(Culprit::Operator);
                 Err(Trouble::from(refusal).ring(Some(authority)))
             }

@@ -25,8 +25,8 @@ use crate::http::Request;
 use crate::protocol::jws::Unverified;
 use crate::protocol::message::json_body;
 use crate::store::{
-    FeedEntry, STREAM_WINDOW, StreamAcks, StreamError, StreamId, StreamName, StreamOutcome,
-    TokenKind,
+    FeedEntry, STREAM_WINDOW, StoredToken, StreamAcks, StreamError, StreamId, StreamName,
+    StreamOutcome, TokenKind,
 };
 use crate::telemetry::metric;
 
@@ -87,7 +87,7 @@ struct SetError {
 }
 
 /// What is asked for.
-struct Asked {
+pub(super) struct Asked {
     stream: StreamName,
     most: usize,
     waits: bool,
@@ -96,6 +96,11 @@ struct Asked {
 }
 
 impl Asked {
+    /// The next `most` tokens, for a party that they are pushed to.
+    pub(super) fn for_pushes(most: usize) -> Self {
+        Self { stream: StreamName::of_pushes(), most, waits: false, done: HashMap::new() }
+    }
+
     fn read(body: &[u8]) -> Result<Self, Refusal> {
         let refuse = || Refusal::new(Class::Malformed, Violation::whole(FORM));
         let body: Body = serde_json::from_slice(body).map_err(|_| refuse())?;
@@ -192,16 +197,25 @@ async fn look(
     Ok(PollAnswer { sets: Vec::new(), more_available: true })
 }
 
+/// A token at its place in a feed.
+pub(super) struct Given {
+    pub position: u64,
+    pub token: StoredToken,
+}
+
 /// One walk along the feed, from the first token that is not done.
-struct Walk {
+pub(super) struct Walk {
     answer: PollAnswer,
-    done: Vec<u64>,
+    /// The tokens of the answer, with their places.
+    pub(super) given: Vec<Given>,
+    /// Acknowledged, or passed over.
+    pub(super) done: Vec<u64>,
     errors: Vec<(u64, StreamError)>,
 }
 
 impl Walk {
     /// Costs what is given, passed over and acknowledged, and at most a window.
-    async fn along(
+    pub(super) async fn along(
         exchange: &Exchange,
         reader: &Party,
         id: &StreamId,
@@ -211,7 +225,7 @@ impl Walk {
         let last = standing.done + STREAM_WINDOW;
         let (mut after, mut wanted) = (standing.done, asked.done.len());
         let answer = PollAnswer { sets: Vec::new(), more_available: false };
-        let mut walk = Self { answer, done: Vec::new(), errors: Vec::new() };
+        let mut walk = Self { answer, given: Vec::new(), done: Vec::new(), errors: Vec::new() };
         let mut threads = Threads::default();
         loop {
             let page = exchange.store.feed(&id.party, after, PAGE).await?;
@@ -235,7 +249,8 @@ impl Walk {
                 if walk.answer.sets.len() < asked.most {
                     match jti.filter(|_| is_security_event(entry.token.token.kind)) {
                         Some(jti) if threads.gives(exchange, reader, &entry).await? => {
-                            walk.answer.sets.push((jti, entry.token.token.jws));
+                            walk.answer.sets.push((jti, entry.token.token.jws.clone()));
+                            walk.given.push(Given { position: after, token: entry.token });
                         }
                         _ => walk.done.push(after),
                     }

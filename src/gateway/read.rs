@@ -8,11 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::domain::case::{EventKind, codes_of};
+use crate::domain::case::{Desk, EventKind};
+use crate::domain::delivery::State;
+use crate::domain::directory::Connection;
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{Organisation, Party};
+use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
+use crate::domain::time::Timestamp;
 use crate::domain::visibility::Part;
 use crate::protocol::evidence::{Bundle, ErasedDocument, Withheld, unverified_claims};
 use crate::protocol::tokens::{self, Event as _};
@@ -21,10 +24,10 @@ use crate::store::{DeliveryRow, Document, StoredToken, TokenKind, VersionRow};
 
 use super::clocks::ClocksAnswer;
 use super::contacts::{ChangedContacts, WayAnswer, of_authority};
-use super::delivery_words::DeliveryAnswer;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::respond::AuthorityName;
+use super::shown::{DeliveryAnswer, ErasedAnswer, EventView};
 use super::trouble::Trouble;
 
 /// Nothing that this party may see.
@@ -102,106 +105,6 @@ pub struct StateAnswer {
     pub contacts: Vec<WayAnswer>,
     /// What was said about it, as far as this party may see it, in the order in which it was recorded.
     pub events: Vec<EventView>,
-}
-
-/// One event, without what is personal: that stands in its document.
-#[derive(Debug, Clone, Serialize)]
-pub struct EventView {
-    /// Its place in the thread.
-    pub position: u32,
-    /// What it is: see `schemas/EVENTS.md`.
-    pub event: &'static str,
-    /// The organisation that said it, with the person if one signed.
-    pub by: String,
-    /// The gateway that signed it for them, where they have no key of their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attested_by: Option<String>,
-    /// When it was recorded: this time counts.
-    pub recorded_at: String,
-    /// When it happened, by its author's clock: a claim.
-    pub claimed_at: String,
-    /// Its code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// The code in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub words: Option<&'static str>,
-    /// The children that it is about, from 1.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub children: Vec<u32>,
-    /// The position of the event that it answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answers: Option<u32>,
-    /// The authority that a transfer is proposed to, that is consulted, that something was handed over to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    /// The school that a notice is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub school: Option<String>,
-    /// The stage of a disagreement.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stage: Option<u8>,
-    /// When a clock runs out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub due_at: Option<String>,
-    /// SHA-256 of its token: what another event names to answer it.
-    pub sha256: String,
-    /// SHA-256 of its document, to be read as `/v1/referrals/{id}/documents/{sha256}`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail_sha256: Option<String>,
-    /// Whether it waits for the school to say that it was read.
-    pub unread: bool,
-}
-
-impl EventView {
-    fn of(event: &Event, known: &Known) -> Self {
-        let (kind, body) = (event.said.kind(), event.said.body());
-        let answered = known.events.iter().find(|e| Some(e.digest()) == body.answers);
-        let code = body.code.as_deref();
-        Self {
-            position: event.stored.position,
-            event: kind.name(),
-            by: event.said.author().to_string(),
-            attested_by: event.said.attested.as_ref().map(|_| event.said.iss.to_string()),
-            recorded_at: event.stored.recorded_at.to_string(),
-            claimed_at: event.said.claimed_at().to_string(),
-            words: codes_of(kind).iter().find(|(c, _)| Some(*c) == code).map(|(_, words)| *words),
-            code: body.code.clone(),
-            children: body.children.clone(),
-            answers: answered.map(|e| e.stored.position),
-            to: body.to.map(|to| to.to_string()),
-            school: body.school.as_ref().map(|school| school.to_string()),
-            stage: body.stage,
-            due_at: body.due_at.map(|at| at.to_string()),
-            sha256: event.digest().to_string(),
-            detail_sha256: body.detail_sha256.map(|d| d.to_string()),
-            unread: known.case.unread().any(|(digest, _)| digest == event.digest()),
-        }
-    }
-}
-
-/// A document that can no longer be read here.
-#[derive(Debug, Clone, Serialize)]
-pub struct ErasedAnswer {
-    /// Its digest.
-    pub sha256: String,
-    /// When it was erased.
-    pub erased_at: String,
-    /// `retention`, `misidentified` or `key_retired`.
-    pub reason: &'static str,
-    /// The same for a person.
-    pub words: String,
-}
-
-impl ErasedAnswer {
-    fn of(version: &VersionRow) -> Option<Self> {
-        version.erased.map(|erasure| Self {
-            sha256: version.payload_sha256.to_string(),
-            erased_at: erasure.at.to_string(),
-            reason: erasure.why.as_str(),
-            words: format!("Version {}: {}", version.version, erasure.why.words()),
-        })
-    }
 }
 
 /// What a token is our record of, if it is one.
@@ -390,5 +293,87 @@ impl Exchange {
     async fn visible(&self, id: ReferralId, viewer: &Party, part: Part) -> Result<Known, Trouble> {
         let known = self.known(id).await?.ok_or_else(nothing_here)?;
         if known.allows(viewer, part) { Ok(known) } else { Err(nothing_here()) }
+    }
+
+    fn delivery_answer(
+        &self,
+        row: &DeliveryRow,
+        desk: Option<Desk>,
+        rung: bool,
+        now: Timestamp,
+    ) -> DeliveryAnswer {
+        let authority = self.authority_name(row.authority);
+        let name = &authority.name;
+        let late = row.state.is_delayed(row.recorded_at, now);
+        let lacks = match self.collects(row.authority) {
+            true => "has not collected it",
+            false => "does not have it",
+        };
+        let (state, words) = match row.state {
+            State::Delivered => ("stored", self.stored_words(row, desk, rung, now)),
+            State::Undeliverable if row.reason.as_deref() == Some("misidentified") => {
+                ("undeliverable", format!("Not brought to {name}: taken out of use before"))
+            }
+            State::Undeliverable => (
+                "undeliverable",
+                format!(
+                    "The exchange could not bring it to {name}: ring them now. {}",
+                    authority.help
+                ),
+            ),
+            State::ByHand => ("by_hand", format!("Handed over to {name} outside the exchange")),
+            State::Held | State::Leased if late => (
+                "delayed",
+                format!("Held by the exchange; {name} still {lacks}. {}", authority.help),
+            ),
+            State::Held | State::Leased => {
+                ("held", format!("Held by the exchange; {name} {lacks} yet"))
+            }
+        };
+        let delivered = row.state == State::Delivered;
+        DeliveryAnswer {
+            purpose: row.purpose.clone(),
+            state,
+            words,
+            attempts: row.attempts,
+            reason: row.reason.clone().filter(|_| !delivered),
+            next_attempt_at: row.due_at.map(|t| t.to_string()),
+            stored_at: row.settled_at.filter(|_| delivered).map(|t| t.to_string()),
+            authority,
+        }
+    }
+
+    /// Whether this authority collects its referrals, so that nobody brings them.
+    fn collects(&self, code: DfeCode) -> bool {
+        let directory = self.directory.last_good();
+        let entry = directory.as_ref().and_then(|d| d.directory().authorities.get(&code));
+        entry.is_some_and(|entry| entry.connection == Connection::Pull)
+    }
+
+    /// What is known of it there. Stored at an inbox that nobody reads now: for an urgent referral
+    /// the school is told so at once, with the number to ring, until it says that it rang.
+    fn stored_words(
+        &self,
+        row: &DeliveryRow,
+        desk: Option<Desk>,
+        rung: bool,
+        now: Timestamp,
+    ) -> String {
+        let name = self.authority_name(row.authority).name;
+        let Some(desk) = desk else {
+            return format!("{name} has no part in it any more");
+        };
+        if desk.acknowledged {
+            return format!("Acknowledged by a named person at {name}");
+        }
+        if desk.opened {
+            return format!("Opened by a person at {name}");
+        }
+        let urgent = Urgency::ALL.get(usize::from(row.urgency)).is_some_and(|u| u.is_urgent());
+        let unattended = self.unattended(row.authority, now).filter(|_| urgent && !rung);
+        match unattended {
+            Some(words) => format!("Stored at {name}. {words}"),
+            None => format!("Stored at {name}; nobody there need have opened it yet"),
+        }
     }
 }

@@ -327,6 +327,7 @@ pub async fn get<T: DeserializeOwned>(member: &Member, path: &str) -> Result<T, 
     }
 }
 
-pub(super) fn refused(response: &ClientResponse) -> NotSeen {
+/// Why the gateway refused.
+pub fn refused(response: &ClientResponse) -> NotSeen {
     serde_json::from_slice(&response.body).map_or(NotSeen::Unreadable, NotSeen::Refused)
 }

@@ -7,6 +7,7 @@
 //! begin    an event that begins a thread of its own, under an id that is made once
 //! poll     a stream of everything that concerns this party, proved as it comes
 //! persist  the same bytes, until an answer is certain
+//! words    events as a person reads them
 //! outbox   what was signed, kept before it is sent and until it is recorded
 //! ```
 
@@ -17,3 +18,4 @@ pub mod outbox;
 pub mod persist;
 pub mod poll;
 pub mod say;
+pub mod words;

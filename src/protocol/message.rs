@@ -28,6 +28,13 @@ pub const PROPOSAL: HeaderName = HeaderName::from_static("ecaf-proposal");
 /// Carries the chain of the proposal's signer.
 pub const PROPOSAL_CERTIFICATES: HeaderName = HeaderName::from_static("ecaf-proposal-certificates");
 
+/// Carries when the gateway recorded a token that it pushes: its signature is judged at that time.
+pub const RECORDED_AT: HeaderName = HeaderName::from_static("ecaf-recorded-at");
+/// Where a party's endpoint takes events (RFC 8935), behind its base URL.
+pub const EVENTS_PATH: &str = "/events";
+/// The media type of a security event token (RFC 8417).
+pub const SET_MEDIA_TYPE: &str = "application/secevent+jwt";
+
 /// The body is not JSON by its media type.
 pub const MEDIA_TYPE: Rule = Rule {
     id: "request.media-type",

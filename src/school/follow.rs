@@ -16,6 +16,8 @@ pub struct Followed {
     pub state: State,
     /// What the tokens prove, or why they prove nothing.
     pub proven: Result<Proven, Refusal>,
+    /// The evidence itself.
+    pub bundle: Bundle,
 }
 
 impl Followed {
@@ -49,7 +51,7 @@ pub async fn follow(sender: &Member, id: ReferralId) -> Result<Followed, NotSeen
         let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
         folder.keep_status(&bytes).map_err(NotSeen::Here)?;
     }
-    Ok(Followed { state, proven })
+    Ok(Followed { state, proven, bundle })
 }
 
 /// The evidence verifies, is of this referral, and holds everything that was receipted here.

@@ -46,6 +46,10 @@ pub const UNDELIVERABLE: &str = "ecaf_deliveries_undeliverable";
 pub const POLLED_TOKENS: &str = "ecaf_polled_tokens_total";
 /// Tokens that a polling party could not take, by its own word.
 pub const POLL_ERRORS: &str = "ecaf_poll_errors_total";
+/// Tokens that parties took when they were pushed; those given again count again.
+pub const PUSHED_TOKENS: &str = "ecaf_pushed_tokens_total";
+/// Tokens set aside because the party that they were pushed to does not take them.
+pub const PUSH_ERRORS: &str = "ecaf_push_errors_total";
 /// Limits that came near or passed, by `clock` and `event`.
 pub const CLOCKS: &str = "ecaf_clock_events_total";
 /// Dispatches stored by an authority. Repeats count once.

@@ -10,13 +10,14 @@ use ecaf::authority::collect::Collector;
 use ecaf::authority::station::Station;
 use ecaf::config::{self, AuthoritySettings, IdentitySettings, MemberSettings, TrustSettings};
 use ecaf::domain::delivery::{BreakerPolicy, RetryPolicy};
-use ecaf::domain::party::{Organisation, Role};
+use ecaf::domain::party::{Organisation, Party, Role};
 use ecaf::domain::time::DAY;
 use ecaf::effects::{Clock, Entropy, SigningKey, SystemEntropy};
 use ecaf::gateway::courier::MutualTlsCourier;
 use ecaf::gateway::deliver::{self, DeliverySettings};
 use ecaf::gateway::exchange::Exchange;
-use ecaf::gateway::{self, publish, remind};
+use ecaf::gateway::lines::Lines;
+use ecaf::gateway::{self, publish, push, remind};
 use ecaf::http::reload::{IdentityFiles, TrustFiles};
 use ecaf::http::tls::ServerTls;
 use ecaf::http::{Client, ClientLimits, Credentials, Handler, Line, Server, Service, Trust};
@@ -107,6 +108,7 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 /// A gateway.
 pub struct Gateway {
     pub exchange: Arc<Exchange>,
+    pub lines: Arc<Lines>,
     files: TrustFiles,
     running: Running,
 }
@@ -161,7 +163,7 @@ impl Gateway {
         let service = Service { limits, ..Service::new(Arc::new(api), entropy) };
         let address = settings.listen.parties;
         let server = Server::bind(address, Arc::new(tls), service).await.unwrap();
-        let courier = Arc::new(MutualTlsCourier::new(
+        let lines = Arc::new(Lines::new(
             party.trust_domain,
             Arc::clone(&trust),
             credentials,
@@ -172,15 +174,23 @@ impl Gateway {
         running.tasks.push(tokio::spawn(server.run(stopped(stopping.clone()))));
         running.tasks.push(tokio::spawn(deliver::run(
             Arc::clone(&exchange),
-            courier,
-            deliveries,
+            Arc::new(MutualTlsCourier::new(Arc::clone(&lines))),
+            deliveries.clone(),
             holder.clone(),
             stopping.clone(),
         )));
+        let pushes = push::run(
+            Arc::clone(&exchange),
+            Arc::clone(&lines),
+            deliveries.retry,
+            holder.clone(),
+            stopping.clone(),
+        );
+        running.tasks.push(tokio::spawn(pushes));
         let clocks = remind::run(Arc::clone(&exchange), holder.clone(), stopping.clone());
         running.tasks.push(tokio::spawn(clocks));
         running.tasks.push(tokio::spawn(publish::run(Arc::clone(&exchange), holder, stopping)));
-        Self { exchange, files: files(&settings.trust), running }
+        Self { exchange, lines, files: files(&settings.trust), running }
     }
 
     /// Takes the directory that lies in the scene's folder now.
@@ -313,6 +323,17 @@ async fn member(settings: MemberSettings, clock: &Arc<dyn Clock>) -> Member {
         entropy: Arc::new(SystemEntropy::default()),
         party,
     }
+}
+
+/// The gateway as a caller of an authority.
+pub async fn gateway_caller(scene: &Scene, index: usize, clock: &Arc<dyn Clock>) -> Box<dyn Line> {
+    let settings = config::load_gateway(&scene.world.gateway_config()).unwrap();
+    let trust = trust(&settings.trust, clock).await;
+    let credentials = credentials(&settings.identity, &[Purpose::TlsClient], &trust).await;
+    let expected = config::load_authority(&scene.world.authority_config(index)).unwrap().code;
+    let expected = Party::organisation(settings.trust.domain, Organisation::Authority(expected));
+    let url = format!("https://localhost:{}", scene.world.authority_address(index).port());
+    Box::new(Client::new(url.parse().unwrap(), expected, credentials, trust))
 }
 
 /// An authority as a caller of the gateway.

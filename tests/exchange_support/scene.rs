@@ -163,6 +163,18 @@ impl Scene {
         self.sign_made(version, now, pull, |_| {});
     }
 
+    /// Signs issue `version` of the directory, in which this authority has an endpoint for events.
+    pub fn sign_events(&self, version: u64, index: usize, now: Timestamp) {
+        let (code, port) = (AUTHORITIES[index].code, self.world.authority_address(index).port());
+        let push = format!("code = \"{code}\"\nconnection = \"push\"\n");
+        let with_events = |overlay: String| {
+            assert!(overlay.contains(&push));
+            let events = format!("{push}events_endpoint = \"https://localhost:{port}\"\n");
+            overlay.replace(&push, &events)
+        };
+        self.sign_made(version, now, with_events, |_| {});
+    }
+
     /// Signs issue `version` of the directory, made of the sandbox's overlay with `more` after it.
     pub fn sign_directory(&self, version: u64, more: &str, now: Timestamp) {
         self.sign_changed(version, more, now, |_| {});

@@ -394,6 +394,14 @@ impl AuthorityStore for Broken<dyn AuthorityStore> {
         self.real.inbox(filter)
     }
 
+    fn keep(&self, pushed: Pushed) -> Pending<'_, bool> {
+        self.real.keep(pushed)
+    }
+
+    fn pushed(&self, referral_id: ReferralId) -> Pending<'_, Vec<StoredToken>> {
+        self.real.pushed(referral_id)
+    }
+
     fn item(&self, entry: u64) -> Pending<'_, Option<InboxItem>> {
         self.real.item(entry)
     }

@@ -12,6 +12,7 @@ use ecaf::effects::{Clock, Entropy, SeededEntropy};
 use ecaf::gateway::courier::MutualTlsCourier;
 use ecaf::gateway::deliver::{self, DeliverySettings};
 use ecaf::gateway::exchange::Exchange;
+use ecaf::gateway::lines::Lines;
 use ecaf::gateway::publish;
 use ecaf::http::{Handler, Trust};
 use ecaf::protocol::signing::SigningIdentity;
@@ -210,11 +211,12 @@ impl Site {
         let api = ecaf::gateway::api::Api::new(Arc::clone(&exchange), 1_048_576);
         let process = Process::new(Arc::new(api), trust);
         let (from, network) = (self.node(), Arc::clone(network));
-        let courier = MutualTlsCourier::over(party.trust_domain, move |_, expected| {
+        let lines = Lines::over(party.trust_domain, move |_, expected| {
             let Organisation::Authority(code) = expected.organisation else { panic!("{expected}") };
             let place = AUTHORITIES.iter().position(|a| a.code == code.as_str()).unwrap();
             network.line_to(from, Node::Authority(place))
         });
+        let courier = MutualTlsCourier::new(Arc::new(lines));
         let holder = format!("{name}/{}", scheduler.random(|r| r.number()));
         process.spawn(deliver::run(
             Arc::clone(&exchange),

@@ -371,6 +371,14 @@ impl AuthorityStore for Scheduled<dyn AuthorityStore> {
         scheduled!(self, Read, "inbox", nothing(), move |s| s.inbox(filter))
     }
 
+    fn keep(&self, pushed: Pushed) -> Pending<'_, bool> {
+        scheduled!(self, Write, "keep", nothing(), move |s| s.keep(pushed))
+    }
+
+    fn pushed(&self, referral_id: ReferralId) -> Pending<'_, Vec<StoredToken>> {
+        scheduled!(self, Read, "pushed", nothing(), move |s| s.pushed(referral_id))
+    }
+
     fn item(&self, entry: u64) -> Pending<'_, Option<InboxItem>> {
         scheduled!(self, Read, "item", nothing(), move |s| s.item(entry))
     }
@@ -563,6 +571,7 @@ words! {
     Option<Vec<CertificateDer<'static>>> => |value| value.is_some(),
     Option<LeasedDelivery> => |value| value.is_some(),
     Vec<LeasedDelivery> => |value| value.len(),
+    Vec<StoredToken> => |value| value.len(),
     Vec<DeliveryRow> => |value| value.len(),
     Vec<LogEntry> => |value| value.len(),
     Vec<FeedEntry> => |value| value.len(),

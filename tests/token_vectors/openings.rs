@@ -135,7 +135,7 @@ pub fn cases(world: &World) -> Vec<(String, String, Value, Result<usize, &'stati
     let call = json!({ "code": "school" });
     let call = event(world, "authority", "call_recorded", 0, call);
     let called = recorded(world, &call, 1, None);
-    add("opening-none", "an event that begins nothing", &[&call, &called], Err(previous));
+    add("opening-none", "an event that begins nothing", &[&call, &called], Err(incomplete));
     add("opening-not-recorded", "no gateway has recorded it", &[&first], Err(incomplete));
     let late = recorded(world, &first, 2, None);
     add(

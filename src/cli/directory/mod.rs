@@ -59,6 +59,7 @@ enum Command {
   code = \"316\"
   connection = \"push\"                  # or pull, page, not_connected
   endpoint = \"https://newham.example.org:8443\"
+  events_endpoint = \"https://newham.example.org:8443\"  # events are pushed there (RFC 8935); optional
   staffed_hours = \"mon-fri 09:00-17:00\"
   out_of_hours = \"phone_only\"          # or endpoint, none_verified
   cut_off = \"16:30\"                    # later ones count as received the next working day; not U0, U1

@@ -187,6 +187,9 @@ fn describe(directory: &Directory, entry: &AuthorityEntry, at: Timestamp) -> Str
         Connection::Pull | Connection::Page | Connection::NotConnected => String::new(),
     };
     let _ = writeln!(out, "  connection    {}{endpoint}", entry.connection.as_str());
+    if let Some(endpoint) = &entry.events_endpoint {
+        let _ = writeln!(out, "  events to     {endpoint}");
+    }
     if let Some(hours) = &entry.staffed {
         let _ = writeln!(out, "  staffed       {hours}");
     }

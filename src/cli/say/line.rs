@@ -132,8 +132,15 @@ fn examples(side: Side, verb: &str, kind: EventKind) -> String {
     if kind.by_a_person() {
         text.push_str("\n\nOnly a person's own certificate may say this.");
     }
+    text.push_str(match kind.opens() {
+        None => "\n\nSafe to repeat.",
+        Some(_) => {
+            "\n\nSafe to repeat until there is an answer: it begins one thread. Said again after its\n\
+             answer it begins another."
+        }
+    });
     text.push_str(
-        "\n\nSafe to repeat. Exit codes: 0 recorded; 1 refused, or something has to be read first;\n\
+        " Exit codes: 0 recorded; 1 refused, or something has to be read first;\n\
          2 wrong input; 3 no answer: say it again.",
     );
     text

@@ -187,7 +187,7 @@ fn list(holds: &[Hold], json: bool) {
 }
 
 /// Progress on standard error, where that is a terminal.
-fn bar(total: u64, bytes: bool) -> ProgressBar {
+pub(super) fn bar(total: u64, bytes: bool) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     let template = match bytes {
         true => "{msg} [{bar:30}] {bytes}/{total_bytes} {eta}",

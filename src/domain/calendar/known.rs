@@ -172,6 +172,7 @@ mod tests {
             valid_from: None,
             valid_to: None,
             connection,
+            events_endpoint: None,
             staffed: Some(super::super::office_hours().clone()),
             out_of_hours,
             contacts: Vec::new(),

@@ -54,6 +54,9 @@ pub struct AuthorityDoc {
     /// With `push` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// Where events are pushed to, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_endpoint: Option<String>,
     /// When the inbox is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staffed_hours: Option<String>,
@@ -184,6 +187,7 @@ impl From<&AuthorityEntry> for AuthorityDoc {
                 Connection::Push { endpoint } => Some(endpoint.clone()),
                 Connection::Pull | Connection::Page | Connection::NotConnected => None,
             },
+            events_endpoint: entry.events_endpoint.clone(),
             staffed_hours: entry.staffed.as_ref().map(ToString::to_string),
             out_of_hours: Some(entry.out_of_hours.as_str().to_owned()),
             contacts: entry.contacts.iter().map(ContactDoc::from).collect(),

@@ -206,6 +206,12 @@ impl Reader {
         }
         let (valid_from, valid_to) = self.dates(at, &doc.valid_from, &doc.valid_to);
         let connection = self.connection(at, doc);
+        let events_endpoint = doc.events_endpoint.clone();
+        self.check(
+            events_endpoint.as_deref().is_none_or(is_https_base_url),
+            format!("{at}/events_endpoint"),
+            "an https:// base URL",
+        );
         let staffed = self.optional(format!("{at}/staffed_hours"), &doc.staffed_hours);
         let out_of_hours = OutOfHours::ALL
             .into_iter()
@@ -228,6 +234,7 @@ impl Reader {
             valid_from,
             valid_to,
             connection: connection?,
+            events_endpoint,
             staffed,
             out_of_hours: out_of_hours?,
             contacts,

@@ -112,7 +112,9 @@ border:1px solid #bbb;padding:.25rem .5rem}thead th{background:#eef2f7}\
 table.fields th{width:30%;background:#f7f7f7;font-weight:600}.text{white-space:pre-wrap;margin:.3rem 0}\
 blockquote{margin:.4rem 0 .8rem;padding:.3rem .9rem;border-left:4px solid #1d3557;background:#f6f8fb}\
 blockquote .by{color:#444;font-size:.88rem;margin:0}blockquote .text{font-size:1.05rem}\
-@media print{body{margin:0;max-width:none}section{break-inside:avoid}}";
+@page{size:A4;margin:15mm}td.text{overflow-wrap:anywhere}\
+@media print{body{margin:0;max-width:none;padding:0;font-size:10.5pt}h2{break-after:avoid}tr,blockquote{break-inside:avoid}\
+thead{display:table-header-group}}";
 
 fn block_html(out: &mut String, block: &Block) {
     let _ = match block {

@@ -88,6 +88,23 @@ pub struct StoredDispatch {
     pub received_at: Timestamp,
 }
 
+/// A security event token that a gateway pushed, verified.
+#[derive(Debug, Clone)]
+pub struct Pushed {
+    /// The referral that it is about.
+    pub referral_id: ReferralId,
+    /// The token.
+    pub token: Token,
+    /// The chain of its signer.
+    pub chain: SeenChain,
+    /// Revocation lists consulted for it.
+    pub crls: Vec<SeenCrl>,
+    /// When the gateway recorded it, by its word: the time at which the signature was judged.
+    pub recorded_at: Timestamp,
+    /// When it was received here.
+    pub received_at: Timestamp,
+}
+
 /// What became of a dispatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiveOutcome {
@@ -183,6 +200,14 @@ pub trait AuthorityStore: Send + Sync + 'static {
 
     /// One dispatch with document and tokens.
     fn item(&self, entry: u64) -> Pending<'_, Option<InboxItem>>;
+
+    /// Keeps a token that a gateway pushed, with its chain and lists, in one transaction; whether it is new.
+    /// It needs no dispatch: what concerns a referral may come before it. [`super::StoreFault::Misuse`] for a
+    /// token whose chain or lists are neither given nor kept already.
+    fn keep(&self, pushed: Pushed) -> Pending<'_, bool>;
+
+    /// The tokens about a referral that gateways pushed, in the order in which they came.
+    fn pushed(&self, referral_id: ReferralId) -> Pending<'_, Vec<StoredToken>>;
 
     /// A chain that was seen, leaf first.
     fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>>;

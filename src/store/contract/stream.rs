@@ -28,6 +28,14 @@ impl StreamName {
     }
 }
 
+impl StreamName {
+    /// The stream by which a gateway pushes to a party. Nobody can name it on the wire, so that nobody
+    /// acknowledges it by polling.
+    pub fn of_pushes() -> Self {
+        Self("_push".into())
+    }
+}
+
 impl Default for StreamName {
     fn default() -> Self {
         Self("default".into())
@@ -160,7 +168,17 @@ mod tests {
         for good in ["default", "a", "0", "mis-2", &"x".repeat(32)] {
             assert_eq!(good.parse::<StreamName>().unwrap().as_str(), good);
         }
-        for bad in ["", "-a", "A", "a b", "a/b", "\u{e4}", "a_b", &"x".repeat(33)] {
+        for bad in [
+            StreamName::of_pushes().as_str(),
+            "",
+            "-a",
+            "A",
+            "a b",
+            "a/b",
+            "\u{e4}",
+            "a_b",
+            &"x".repeat(33),
+        ] {
             assert_eq!(bad.parse::<StreamName>(), Err(NotAStreamName), "{bad}");
         }
         assert_eq!("invalid_key".parse::<StreamError>().unwrap().as_str(), "invalid_key");

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::retention::{self, retention_store};
 use super::schema::Kind;
 use super::settings::Settings;
-use super::{check, inbox, rows};
+use super::{check, inbox, pushed, rows};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
@@ -106,6 +106,18 @@ impl AuthorityStore for PostgresAuthority {
             let document = row.open(&self.vault, &place(&entry.key, entry.payload_sha256))?;
             Ok(Some(InboxItem { entry, document, tokens }))
         })
+    }
+
+    fn keep(&self, token: Pushed) -> Pending<'_, bool> {
+        let token = Arc::new(token);
+        self.engine.write(move |session, _| {
+            let token = Arc::clone(&token);
+            Box::pin(async move { pushed::keep(session, &token).await })
+        })
+    }
+
+    fn pushed(&self, referral_id: ReferralId) -> Pending<'_, Vec<StoredToken>> {
+        self.engine.read(move |session| Box::pin(pushed::about(session, referral_id)))
     }
 
     fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>> {

@@ -58,6 +58,16 @@ pub(super) const AUTHORITY: &Checks = &Checks {
              WHERE NOT EXISTS (SELECT FROM dispatches d WHERE d.document = b.id)",
         ),
         (
+            "does not hash to its digest",
+            "SELECT 'pushed ' || encode(p.sha256, 'hex') FROM pushed p
+             WHERE p.sha256 <> sha256(convert_to(p.jws, 'UTF8'))",
+        ),
+        (
+            "has no certificate chain",
+            "SELECT 'pushed ' || encode(p.sha256, 'hex') FROM pushed p
+             WHERE NOT EXISTS (SELECT FROM chains c WHERE c.x5t = p.x5t AND c.place = 0)",
+        ),
+        (
             "belongs to no dispatch",
             "SELECT 'token ' || id FROM tokens t
              WHERE NOT EXISTS (SELECT FROM dispatches d WHERE d.entry = t.owner)",

@@ -13,7 +13,7 @@
 //! | `rows` | values <-> columns, and what both stores write alike |
 //! | `together` | several tables changed by one statement |
 //! | `accept`, `accept_batch`, `thread`, `deliveries`, `delivered`, `sequence`, `read` | the gateway's operations |
-//! | `inbox` | the authority's operations |
+//! | `inbox`, `pushed` | the authority's operations |
 //! | `retention` | both kinds' keys, holds and erasure |
 //! | `gateway`, `authority` | the contracts' traits over them |
 //! | `check`, `check_gateway` | re-hashing and cross-checking of everything |
@@ -33,6 +33,7 @@ mod epoch;
 mod faults;
 mod gateway;
 mod inbox;
+mod pushed;
 mod read;
 mod retention;
 mod rows;

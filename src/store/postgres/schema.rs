@@ -23,7 +23,10 @@ const GATEWAY: &[&[&str]] = &[
     &[include_str!("migrations/gateway_0003.sql")],
     &[include_str!("migrations/gateway_0004.sql")],
 ];
-const AUTHORITY: &[&[&str]] = &[&[COMMON_1, include_str!("migrations/authority_0001.sql")]];
+const AUTHORITY: &[&[&str]] = &[
+    &[COMMON_1, include_str!("migrations/authority_0001.sql")],
+    &[include_str!("migrations/authority_0002.sql")],
+];
 
 /// Held for as long as a migration takes, so that two do not run at once: "ecaf" and a number of
 /// our own, in PostgreSQL's space of advisory locks.

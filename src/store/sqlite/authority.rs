@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::engine::{Engine, Settings};
 use super::retention::{self, retention_store};
-use super::{check, inbox, rows, schema};
+use super::{check, inbox, pushed, rows, schema};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::retention::Erasure;
 use crate::domain::time::Timestamp;
@@ -59,6 +59,14 @@ impl AuthorityStore for SqliteAuthority {
             let document = row.open(&self.vault, &place(&entry.key, entry.payload_sha256))?;
             Ok(Some(InboxItem { entry, document, tokens }))
         })
+    }
+
+    fn keep(&self, token: Pushed) -> Pending<'_, bool> {
+        self.engine.write(move |conn| pushed::keep(conn, &token))
+    }
+
+    fn pushed(&self, referral_id: ReferralId) -> Pending<'_, Vec<StoredToken>> {
+        self.engine.long_read(move |conn| pushed::about(conn, referral_id))
     }
 
     fn chain(&self, x5t: Digest) -> Pending<'_, Option<Vec<CertificateDer<'static>>>> {

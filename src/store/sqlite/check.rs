@@ -26,6 +26,7 @@ pub(super) fn check_authority(conn: &Connection, vault: &Vault) -> Result<CheckR
     let mut report = CheckReport::default();
     check_file(&snapshot, &mut report)?;
     check_tokens(&snapshot, &mut report)?;
+    check_tokens_of(&snapshot, &mut report, "pushed")?;
     check_evidence(&snapshot, &mut report)?;
     check_documents(
         &snapshot,
@@ -80,7 +81,16 @@ pub(super) fn check_file(conn: &Connection, report: &mut CheckReport) -> Result<
 
 /// Every token hashes to its digest and has its chain and lists.
 pub(super) fn check_tokens(conn: &Connection, report: &mut CheckReport) -> Result<(), StoreFault> {
-    let mut find = conn.prepare("SELECT id, sha256, jws, x5t, crls, kind, issuer FROM tokens")?;
+    check_tokens_of(conn, report, "tokens")
+}
+
+fn check_tokens_of(
+    conn: &Connection,
+    report: &mut CheckReport,
+    table: &str,
+) -> Result<(), StoreFault> {
+    let sql = format!("SELECT rowid, sha256, jws, x5t, crls, kind, issuer FROM {table}");
+    let mut find = conn.prepare(&sql)?;
     let mut found = find.query([])?;
     while let Some(row) = found.next()? {
         let id: i64 = row.get(0)?;

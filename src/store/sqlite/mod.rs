@@ -25,6 +25,7 @@ mod engine;
 mod faults;
 mod gateway;
 mod inbox;
+mod pushed;
 mod read;
 mod retention;
 mod rows;

@@ -30,7 +30,10 @@ pub(super) const GATEWAY: Schema = Schema {
 /// The authority's store: "eca1".
 pub(super) const AUTHORITY: Schema = Schema {
     application_id: 0x6563_6131,
-    migrations: &[&[COMMON_1, include_str!("migrations/authority_0001.sql")]],
+    migrations: &[
+        &[COMMON_1, include_str!("migrations/authority_0001.sql")],
+        &[include_str!("migrations/authority_0002.sql")],
+    ],
 };
 
 /// Brings a file of either kind, which nobody serves from, to the newest version. What is no store of ours

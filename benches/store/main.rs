@@ -3,13 +3,14 @@
 //! package.
 //!
 //! `cargo bench --bench store` prints one table. Words after `--` choose parts of it (`raw`, `accept`,
-//! `life`, `receive`, `read`, `growth`, or numbers of callers at once); anything with a slash is the folder whose
+//! `life`, `receive`, `read`, `growth`, `talk`, or numbers of callers at once); anything with a slash is the folder whose
 //! disk is measured. The stores take turns, and each line is the median of its rounds.
 
-#[path = "../tests/postgres_support/mod.rs"]
+#[path = "../../tests/postgres_support/mod.rs"]
 mod postgres_support;
-#[path = "../tests/store_support/mod.rs"]
+#[path = "../../tests/store_support/mod.rs"]
 mod store_support;
+mod talk;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -36,7 +37,7 @@ const ROW: usize = 5_000 + 3 * 700;
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
-        const SETTINGS: &str = include_str!("../deploy/postgres/postgresql.conf");
+        const SETTINGS: &str = include_str!("../../deploy/postgres/postgresql.conf");
         let mut server = Server::start();
         let given = std::env::var("ECAF_PG_CONF").ok();
         let given = given.map(|path| std::fs::read_to_string(path).expect("settings"));
@@ -120,6 +121,11 @@ fn main() {
         for make in &makes {
             if wanted("growth") {
                 growth(make).await;
+            }
+        }
+        for make in &makes {
+            if wanted("talk") {
+                talk::grows(make).await;
             }
         }
     });

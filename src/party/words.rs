@@ -1,0 +1,78 @@
+//! Events in words: what is said and by whom, and what the document of an event answers.
+
+use serde_json::Value;
+
+use super::look::Event;
+use crate::domain::case::EventKind;
+use crate::domain::hours::england_text;
+use crate::domain::time::Timestamp;
+use crate::protocol::schema::{DETAIL_COMMON, Shape};
+
+/// What is said and by whom, without what is personal; `all` has the event that it answers.
+pub fn first_line(event: &Event, all: &[Event]) -> String {
+    let kind = event.event.replace('_', " ");
+    let by = without_scheme(&event.by);
+    let mut line = format!("{}{}, by {by}", kind[..1].to_uppercase(), &kind[1..]);
+    if let Some(gateway) = &event.attested_by {
+        line.push_str(&format!(" (attested by {})", without_scheme(gateway)));
+    }
+    let answered = all.iter().find(|other| Some(other.position) == event.answers);
+    if let Some(answered) = answered.filter(|_| event.event == "read") {
+        line.push_str(&format!(": {}", answered.event.replace('_', " ")));
+    }
+    if let Some(words) = event.words.as_ref().or(event.code.as_ref()) {
+        line.push_str(&format!(": {words}"));
+    }
+    if let Some(to) = &event.to {
+        line.push_str(&format!(", to authority {to}"));
+    }
+    if let Some(school) = &event.school {
+        line.push_str(&format!(", to school {school}"));
+    }
+    if let Some(stage) = event.stage {
+        line.push_str(&format!(", stage {stage}"));
+    }
+    if !event.children.is_empty() {
+        let children: Vec<_> = event.children.iter().map(ToString::to_string).collect();
+        line.push_str(&format!(" (child {})", children.join(", ")));
+    }
+    line
+}
+
+/// A SPIFFE ID without the scheme's name.
+fn without_scheme(id: &str) -> &str {
+    id.strip_prefix("spiffe://").and_then(|id| id.split_once('/')).map_or(id, |(_, rest)| rest)
+}
+
+/// The answers of a document in the order of its schema, under their titles.
+pub fn members(event: &str, document: &Value) -> Vec<(String, String)> {
+    let kind = EventKind::from_name(event).map(EventKind::name);
+    let Some(shape) = kind.and_then(Shape::event) else { return Vec::new() };
+    let names = shape.members().into_iter().filter(|name| !DETAIL_COMMON.contains(name));
+    names
+        .filter_map(|name| {
+            let value = document.get(name)?;
+            let title = shape.member(name)?.title();
+            Some((title.to_owned(), said(value)))
+        })
+        .collect()
+}
+
+/// One answer of a document.
+pub fn said(value: &Value) -> String {
+    match value {
+        Value::String(text) => match text.parse::<Timestamp>() {
+            Ok(at) => england_text(at),
+            Err(_) => text.clone(),
+        },
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::Array(items) => items.iter().map(said).collect::<Vec<_>>().join("; "),
+        Value::Object(person) => {
+            let order = ["name", "role", "team", "phone", "email"];
+            let parts = order.iter().filter_map(|part| person.get(*part)?.as_str());
+            parts.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}

@@ -5,19 +5,24 @@ mod exchange_support;
 
 use std::sync::Arc;
 
+use ecaf::domain::case::EventKind;
 use ecaf::domain::party::Party;
 use ecaf::domain::time::{DAY, HOUR, MINUTE, Timestamp};
 use ecaf::effects::{Clock, FixedClock, SystemEntropy, files};
 use ecaf::party::member::Member;
+use ecaf::party::poll::Stream as Feed;
 use ecaf::protocol::signing::SigningIdentity;
 use ecaf::protocol::trust::issue::{
     Ca, CrlContent, LeafKind, LeafRequest, Period, PrivateKey, Reason, Revoked,
 };
 use ecaf::protocol::trust::{Chain, Revocation, pem, serial};
 use exchange_support::inside::{self, Authority, Gateway, eager};
+use exchange_support::story::{acknowledgement, coded, decision, ok};
+use exchange_support::talking::read_feed;
 use exchange_support::{
     NEWHAM, Proof, QUICK, Scene, Sent, Stream, eventually, post, problem, receipt_of,
 };
+use serde_json::json;
 
 /// Friday in the afternoon; a list of revoked certificates is good for a week.
 fn friday() -> Timestamp {
@@ -235,4 +240,42 @@ async fn a_stored_receipt_is_given_by_a_gateway_that_has_started_again_and_can_s
     assert_eq!(refused.violations[0].rule, "exchange.unavailable");
     let again = receipt_of(&post(&stage.school, &sent.document).await.unwrap());
     assert_eq!((again.new, &again.accepted), (false, &sent.receipt.accepted));
+}
+
+/// A school whose machine was off for two weeks asks once, and gets everything once, in order, proved by
+/// signatures that were made under lists of certificates which are long out of date.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_was_off_for_two_weeks_gets_everything_once() {
+    let mut stage = Stage::new().await;
+    let sent = stage.accepted().await;
+    assert_eq!(stage.delivered(&sent).await, Revocation::Good);
+    let id = sent.document.id;
+    let mut expected = vec!["accepted".to_owned(), "delivered".into()];
+    for day in 0..14 {
+        stage.hand.set(friday().plus(day * DAY + HOUR));
+        stage.lists += 1;
+        stage.publish(Vec::new()).await;
+        let worker = inside::worker(&stage.scene, NEWHAM, &stage.clock).await;
+        let saying = match day {
+            0 => acknowledgement(),
+            1 => decision("assessment"),
+            _ => coded(EventKind::Progress, "note", &[1], json!({"words": format!("Day {day}.")})),
+        };
+        ok(&worker, id, &saying).await;
+        expected.push(saying.kind.name().into());
+    }
+    stage.hand.set(friday().plus(14 * DAY));
+    stage.lists += 1;
+    stage.publish(Vec::new()).await;
+    let school = inside::school(&stage.scene, 0, &stage.clock).await;
+    let all = read_feed(&school, "mis", |news| {
+        news.iter().filter(|n| !n.event.starts_with("clock_")).count() >= expected.len()
+    })
+    .await;
+    let told: Vec<_> = all.iter().map(|news| news.event.clone()).collect();
+    let told: Vec<_> = told.into_iter().filter(|event| !event.starts_with("clock_")).collect();
+    assert_eq!(told, expected);
+    let mut again = Feed::new(&school, "mis".into());
+    let rest = again.next(false).await.unwrap();
+    assert!(rest.news.iter().all(|news| news.event.starts_with("clock_")), "{:?}", rest.news);
 }

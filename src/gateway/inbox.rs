@@ -136,14 +136,24 @@ async fn take(
     };
     let mut dispatches = Vec::new();
     for delivery in exchange.store.lease_deliveries(request).await? {
-        if exchange.is_misidentified(&delivery).await? {
-            let withdrawn = Err(Stopped::Failed(Failure::Misidentified));
-            exchange.conclude(Tried::from(&delivery), withdrawn, retry).await;
-            continue;
+        // One that cannot be given keeps none of the others back.
+        let given = match exchange.is_misidentified(&delivery).await {
+            Ok(false) => {
+                carried(&delivery).ok_or_else(|| Stopped::Fault(StoreFault::Corrupt.into()))
+            }
+            Ok(true) => Err(Stopped::Failed(Failure::Misidentified)),
+            Err(fault) => Err(Stopped::Fault(fault)),
+        };
+        match given {
+            Ok(dispatch) => {
+                let (id, attempt) = (delivery.referral_id, delivery.lease.attempt);
+                tracing::info!(referral = %id, %authority, attempt, "claimed");
+                dispatches.push(dispatch);
+            }
+            Err(stopped) => {
+                exchange.conclude(Tried::from(&delivery), Err(stopped), retry).await;
+            }
         }
-        let (id, attempt) = (delivery.referral_id, delivery.lease.attempt);
-        tracing::info!(referral = %id, %authority, attempt, "claimed");
-        dispatches.push(carried(&delivery).ok_or(StoreFault::Corrupt)?);
     }
     Ok(dispatches)
 }

@@ -13,6 +13,7 @@ use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{DAY, HOUR, Timestamp};
 use ecaf::gateway::remind;
 use ecaf::http::Line;
+use ecaf::party::begin::begin;
 use ecaf::party::look::{NotSeen, State, look};
 use ecaf::party::member::Member;
 use ecaf::party::say::{NotSaid, Said, Saying, say};
@@ -345,4 +346,54 @@ async fn the_inbox_of_the_authority_hides_it_from_everybody_but_its_officers() {
     let shown = run(&["show", &id], Some(&officer));
     assert!(String::from_utf8_lossy(&shown.stdout).contains("allegation"), "{shown:?}");
     authority.stop().await;
+}
+
+/// Advice about an allegation: asked by one person, answered by a designated officer, seen by nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn advice_about_an_allegation_is_between_the_same_two() {
+    let stage = Stage::with_overlay(at(NOW), |overlay| {
+        for authority in overlay.authorities.iter_mut().filter(|a| a.code == "204") {
+            authority.designated_officers.clear();
+        }
+    })
+    .await;
+    let officer = person(&stage, "authority/309/person/lado-1", false).await;
+    let sender = &stage.schools[A_PERSON];
+    let question = |to: &str| Saying {
+        code: Some("lado".into()),
+        to: Some(to.parse().unwrap()),
+        ..Saying::with(
+            EventKind::Consultation,
+            json!({
+                "question": "Does this meet the threshold?", "situation": "A teacher was heard to...",
+                "asked_by": {"name": "Dee Example", "role": "Head", "phone": "01632 960125"},
+                "family_knows": false
+            }),
+        )
+    };
+    let Err(NotSaid::Refused(problem)) = begin(sender, &question("204")).await else {
+        panic!("nobody there could read it")
+    };
+    assert_eq!(rules(&problem), ["lado.no-officer"]);
+    let (id, _) = begin(sender, &question("309")).await.unwrap();
+    let worker = stage.worker(HARINGEY).await;
+    for other in [&worker, &stage.schools[MARSH_LANE]] {
+        assert!(matches!(look(other, id).await, Err(NotSeen::Refused(p)) if p.status == 404));
+    }
+    eventually("it is in the officer's feed", async || {
+        let kinds = polled(&*officer.client, "advice").await;
+        (kinds.len() == 2).then_some(())
+    })
+    .await;
+    assert!(polled(&*worker.client, "advice").await.is_empty());
+    let advice = json!({
+        "advice": "It may: send it as an allegation.", "spoken": true,
+        "worker": {"name": "Di Example", "role": "Designated officer", "phone": "01632 960124"}
+    });
+    let advice = Saying {
+        code: Some("refer_now".into()),
+        ..Saying::with(EventKind::ConsultationAnswered, advice)
+    };
+    ok(&officer, id, &advice).await;
+    assert_eq!(look(sender, id).await.unwrap().events.len(), 2);
 }

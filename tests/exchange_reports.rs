@@ -187,7 +187,7 @@ async fn a17_an_inspector_gets_all_referrals_with_clocks_events_and_breaches() {
     let day = |text: &str| text.parse().unwrap();
     let period = (day("2026-11-01"), day("2026-11-30"));
     let whose = days.haringey.party.to_string();
-    let manifest = archive.finish(whose, period, days.stage.clock.now(), 0).unwrap();
+    let manifest = archive.finish(whose, period, days.stage.clock.now()).unwrap();
     assert_eq!((manifest.referrals, manifest.not_proved), (5, 0));
     assert!(is_whole(&out).unwrap());
     assert!(Archive::begin(&out).is_err(), "never on top of another");

@@ -213,7 +213,8 @@ async fn of_member(args: &Args) -> Result<(Source, String), Failure> {
                 referrals.push(One::Gathered(Box::new(gathered)));
             }
             Ok(_) => left_out.not_proved += 1,
-            Err(NotSeen::Refused(problem)) if problem.status == 404 => left_out.not_visible += 1,
+            // What is for others only is not even counted.
+            Err(NotSeen::Refused(problem)) if problem.status == 404 => {}
             Err(not) => return Err(not_seen(not)),
         }
     }

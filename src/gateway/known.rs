@@ -101,6 +101,13 @@ impl Known {
         readers
     }
 
+    /// Whether it is about an allegation, and nobody at the holder may see it.
+    pub fn has_no_reader_there(&self) -> bool {
+        let holder = Organisation::Authority(self.case.holder());
+        self.request_type == RequestType::Lado
+            && !self.named.iter().any(|person| person.organisation == holder)
+    }
+
     /// The kind of the event with this digest, if the thread has it.
     pub fn kind_of(&self, event: Digest) -> Option<EventKind> {
         let found = self.events.iter().find(|e| e.digest() == event);
@@ -111,7 +118,7 @@ impl Known {
 impl Known {
     /// A thread that `first` begins, as it stands before that event: the school's side and the
     /// authority's, as the event names them. `None` if it begins none.
-    pub fn begun_by(first: &CaseEvent, thread: Thread) -> Option<Self> {
+    fn begun_by(first: &CaseEvent, thread: Thread) -> Option<Self> {
         let case = first.statement(Digest::from_bytes([0; 32]), 1, None).begins()?;
         let school = Organisation::School(case.sender().clone());
         let author = first.author();
@@ -127,8 +134,7 @@ impl Known {
             thread,
             case,
             events: Vec::new(),
-            // Before it is recorded, nobody but its author has to do with it.
-            named: sender.person.iter().map(|_| sender.clone()).collect(),
+            named: Vec::new(),
             sender,
             request_type: request_type.unwrap_or(RequestType::InformationOnly),
             versions: Vec::new(),
@@ -139,6 +145,13 @@ impl Known {
 }
 
 impl Exchange {
+    /// The thread that `first` begins, before that event is in it, with those who may see it.
+    pub(super) fn begun_by(&self, first: &CaseEvent, thread: Thread) -> Option<Known> {
+        let mut known = Known::begun_by(first, thread)?;
+        known.named = self.named(&known);
+        Some(known)
+    }
+
     /// Everything about a referral; `None` if nobody has used the id.
     pub(super) async fn known(&self, id: ReferralId) -> Result<Option<Known>, Trouble> {
         let Some(thread) = self.store.thread(id).await? else { return Ok(None) };

@@ -34,6 +34,7 @@ mod clocks;
 mod contacts;
 pub mod courier;
 pub mod deliver;
+mod delivery_words;
 pub mod exchange;
 pub mod feedback;
 pub mod inbox;

@@ -7,7 +7,7 @@ use super::exchange::{Desk, Exchange};
 use super::feedback::{FORM, Signed};
 use super::known::Known;
 use super::read::nothing_here;
-use super::route::{PERSON_NEEDED, reachable};
+use super::route::{NO_OFFICER, PERSON_NEEDED, reachable};
 use super::trouble::Trouble;
 use crate::domain::case::Opening;
 use crate::domain::directory::Directory;
@@ -76,7 +76,7 @@ pub(super) async fn begin(
         deliveries: Vec::new(),
         events: Vec::new(),
     };
-    let known = Known::begun_by(&signed.said, thread).ok_or_else(form)?;
+    let known = exchange.begun_by(&signed.said, thread).ok_or_else(form)?;
     // Only the person who signed it may ever see it again: without one, nobody could be told.
     if known.request_type == RequestType::Lado && known.sender.person.is_none() {
         let refusal = Refusal::new(Class::Forbidden, Violation::whole(PERSON_NEEDED));
@@ -127,6 +127,10 @@ fn check_sides(
         Opening::Notice if !is_enrolled(school) => refuse(Class::Invalid, NO_SUCH_SCHOOL),
         Opening::Notice => Ok(()),
         _ if !listed => refuse(Class::Invalid, NO_SUCH_AUTHORITY),
+        Opening::Consultation if known.has_no_reader_there() => {
+            let refusal = Refusal::new(Class::Invalid, Violation::whole(NO_OFFICER));
+            Err(Trouble::from(refusal.blame(Culprit::Operator)).ring(Some(authority)))
+        }
         Opening::Consultation => match reachable(directory, authority, desk.now) {
             Ok(()) => Ok(()),
             Err(_) => {

@@ -8,14 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::domain::case::{Desk, EventKind};
-use crate::domain::delivery::State;
-use crate::domain::directory::Connection;
+use crate::domain::case::EventKind;
 use crate::domain::ids::{Digest, ReferralId};
-use crate::domain::party::{DfeCode, Organisation, Party};
+use crate::domain::party::{Organisation, Party};
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
-use crate::domain::time::Timestamp;
 use crate::domain::visibility::Part;
 use crate::protocol::evidence::{Bundle, ErasedDocument, Withheld, unverified_claims};
 use crate::protocol::tokens::{self, Event as _};
@@ -24,10 +21,11 @@ use crate::store::{DeliveryRow, Document, StoredToken, TokenKind, VersionRow};
 
 use super::clocks::ClocksAnswer;
 use super::contacts::{ChangedContacts, WayAnswer, of_authority};
+use super::delivery_words::DeliveryAnswer;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::respond::AuthorityName;
-use super::shown::{DeliveryAnswer, ErasedAnswer, EventView};
+use super::shown::{ErasedAnswer, EventView};
 use super::trouble::Trouble;
 
 /// Nothing that this party may see.
@@ -293,87 +291,5 @@ impl Exchange {
     async fn visible(&self, id: ReferralId, viewer: &Party, part: Part) -> Result<Known, Trouble> {
         let known = self.known(id).await?.ok_or_else(nothing_here)?;
         if known.allows(viewer, part) { Ok(known) } else { Err(nothing_here()) }
-    }
-
-    fn delivery_answer(
-        &self,
-        row: &DeliveryRow,
-        desk: Option<Desk>,
-        rung: bool,
-        now: Timestamp,
-    ) -> DeliveryAnswer {
-        let authority = self.authority_name(row.authority);
-        let name = &authority.name;
-        let late = row.state.is_delayed(row.recorded_at, now);
-        let lacks = match self.collects(row.authority) {
-            true => "has not collected it",
-            false => "does not have it",
-        };
-        let (state, words) = match row.state {
-            State::Delivered => ("stored", self.stored_words(row, desk, rung, now)),
-            State::Undeliverable if row.reason.as_deref() == Some("misidentified") => {
-                ("undeliverable", format!("Not brought to {name}: taken out of use before"))
-            }
-            State::Undeliverable => (
-                "undeliverable",
-                format!(
-                    "The exchange could not bring it to {name}: ring them now. {}",
-                    authority.help
-                ),
-            ),
-            State::ByHand => ("by_hand", format!("Handed over to {name} outside the exchange")),
-            State::Held | State::Leased if late => (
-                "delayed",
-                format!("Held by the exchange; {name} still {lacks}. {}", authority.help),
-            ),
-            State::Held | State::Leased => {
-                ("held", format!("Held by the exchange; {name} {lacks} yet"))
-            }
-        };
-        let delivered = row.state == State::Delivered;
-        DeliveryAnswer {
-            purpose: row.purpose.clone(),
-            state,
-            words,
-            attempts: row.attempts,
-            reason: row.reason.clone().filter(|_| !delivered),
-            next_attempt_at: row.due_at.map(|t| t.to_string()),
-            stored_at: row.settled_at.filter(|_| delivered).map(|t| t.to_string()),
-            authority,
-        }
-    }
-
-    /// Whether this authority collects its referrals, so that nobody brings them.
-    fn collects(&self, code: DfeCode) -> bool {
-        let directory = self.directory.last_good();
-        let entry = directory.as_ref().and_then(|d| d.directory().authorities.get(&code));
-        entry.is_some_and(|entry| entry.connection == Connection::Pull)
-    }
-
-    /// What is known of it there. Stored at an inbox that nobody reads now: for an urgent referral
-    /// the school is told so at once, with the number to ring, until it says that it rang.
-    fn stored_words(
-        &self,
-        row: &DeliveryRow,
-        desk: Option<Desk>,
-        rung: bool,
-        now: Timestamp,
-    ) -> String {
-        let name = self.authority_name(row.authority).name;
-        let Some(desk) = desk else {
-            return format!("{name} has no part in it any more");
-        };
-        if desk.acknowledged {
-            return format!("Acknowledged by a named person at {name}");
-        }
-        if desk.opened {
-            return format!("Opened by a person at {name}");
-        }
-        let urgent = Urgency::ALL.get(usize::from(row.urgency)).is_some_and(|u| u.is_urgent());
-        let unattended = self.unattended(row.authority, now).filter(|_| urgent && !rung);
-        match unattended {
-            Some(words) => format!("Stored at {name}. {words}"),
-            None => format!("Stored at {name}; nobody there need have opened it yet"),
-        }
     }
 }

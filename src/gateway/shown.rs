@@ -1,9 +1,8 @@
-//! The forms in which a referral's events, documents and deliveries are shown to its parties.
+//! The forms in which a referral's events and erased documents are shown to its parties.
 
 use serde::Serialize;
 
 use super::known::{Event, Known};
-use super::respond::AuthorityName;
 use crate::domain::case::codes_of;
 use crate::store::VersionRow;
 
@@ -105,28 +104,4 @@ impl ErasedAnswer {
             words: format!("Version {}: {}", version.version, erasure.why.words()),
         })
     }
-}
-
-/// One delivery, in words that promise no more than is proved.
-#[derive(Debug, Clone, Serialize)]
-pub struct DeliveryAnswer {
-    /// To whom, and whom to ring there now.
-    pub authority: AuthorityName,
-    /// `accountable`, `linked` or `case_holding`.
-    pub purpose: String,
-    /// `held`, `delayed`, `stored`, `undeliverable` or `by_hand`.
-    pub state: &'static str,
-    /// The same for a person.
-    pub words: String,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// Code of the reason for which the last attempt failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When it will be tried again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_attempt_at: Option<String>,
-    /// When the exchange recorded the authority's receipt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stored_at: Option<String>,
 }

@@ -58,7 +58,7 @@ pub fn members(event: &str, document: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// One answer of a document.
+/// A value of a document, for a person.
 pub fn said(value: &Value) -> String {
     match value {
         Value::String(text) => match text.parse::<Timestamp>() {

@@ -57,8 +57,6 @@ pub struct Manifest {
     pub referrals: u64,
     /// How many of them do not verify.
     pub not_proved: u64,
-    /// Known here, and not visible to this certificate: nothing of them is in it.
-    pub not_visible: u64,
 }
 
 impl Archive {
@@ -107,7 +105,6 @@ impl Archive {
         made_for: String,
         (from, to): (Date, Date),
         made_at: Timestamp,
-        not_visible: u64,
     ) -> io::Result<Manifest> {
         let manifest = Manifest {
             format: "ecaf-archive/1.0",
@@ -117,7 +114,6 @@ impl Archive {
             to: to.to_string(),
             referrals: self.referrals,
             not_proved: self.not_proved,
-            not_visible,
         };
         let index = std::mem::take(&mut self.index);
         self.write("index.csv", index.as_bytes())?;

@@ -29,7 +29,10 @@ pub(super) fn readable(chronology: &Chronology) -> Readable {
         );
     }
     Readable {
-        title: format!("Chronology of referral {}", chronology.referral_id),
+        title: match (&chronology.summary, chronology.taken_out_of_use) {
+            (None, false) => format!("Chronology of thread {}", chronology.referral_id),
+            _ => format!("Chronology of referral {}", chronology.referral_id),
+        },
         provenance: format!(
             "Made {made} {source}. Times are England's, with the distance from UTC."
         ),

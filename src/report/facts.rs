@@ -3,7 +3,7 @@
 
 use crate::domain::clocks::{Dispatch, Fact, Thread, What};
 use crate::domain::ids::Digest;
-use crate::domain::party::{DfeCode, Organisation};
+use crate::domain::party::{DfeCode, Organisation, SchoolId};
 use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::time::Timestamp;
 use crate::gateway::facts_of;
@@ -22,6 +22,8 @@ pub struct Situation {
     pub in_school: bool,
     /// When the first of them goes home.
     pub goes_home_at: Option<Timestamp>,
+    /// Whether only the dozen answers that an urgent referral needs were given.
+    pub urgent_minimal: bool,
     /// When an allegation became known to the school.
     pub known_since: Option<Timestamp>,
 }
@@ -36,13 +38,14 @@ impl Situation {
             children: document["children"].as_array().map_or(0, |c| c.len() as u32),
             in_school: places.iter().any(|place| place["place"] == "school"),
             goes_home_at: homes.min(),
+            urgent_minimal: document["completeness"] == "urgent_minimal",
             known_since: known.and_then(|at| at.parse().ok()),
         }
     }
 }
 
 /// The thread that `entries` make. `situation` knows the documents that can still be read. `None` if
-/// nothing was accepted.
+/// it has no beginning.
 pub fn thread(
     entries: &[Entry],
     situation: impl Fn(Digest) -> Option<Situation>,
@@ -54,14 +57,14 @@ pub fn thread(
             _ => None,
         })
         .collect();
-    let newest = submissions.iter().max_by_key(|(_, s)| s.version)?.1;
-    let mut thread = Thread {
-        school: newest.school()?.clone(),
-        request_type: RequestType::from_code(&newest.request_type)?,
-        known_since: None,
-        accused: Vec::new(),
-        facts: Vec::new(),
+    let newest = submissions.iter().map(|(_, submission)| *submission).max_by_key(|s| s.version);
+    let (school, request_type) = match newest {
+        Some(newest) => (newest.school()?.clone(), RequestType::from_code(&newest.request_type)?),
+        // A thread that an event began.
+        None => (entries.iter().find_map(begun_for)?, RequestType::InformationOnly),
     };
+    let mut thread =
+        Thread { school, request_type, known_since: None, accused: Vec::new(), facts: Vec::new() };
     let named = entries.iter().filter_map(|e| match &e.says {
         Says::Said(event) => event.body().children.iter().max().copied(),
         _ => None,
@@ -87,6 +90,10 @@ pub fn thread(
                     for (by, what) in [submitted, (by, to)] {
                         thread.facts.push(Fact { at, position, by, what });
                     }
+                }
+                if seen.urgent_minimal {
+                    let (by, what) = (sender.clone(), What::UrgentMinimal);
+                    thread.facts.push(Fact { at, position, by, what });
                 }
                 let what = What::Version {
                     children: seen.children,
@@ -120,6 +127,17 @@ pub fn thread(
         }
     }
     Some(thread)
+}
+
+/// The school of a thread that an event began: the one that a notice is for, or that speaks.
+fn begun_for(entry: &Entry) -> Option<SchoolId> {
+    let Says::Said(event) = &entry.says else { return None };
+    event.kind().opens()?;
+    let speaks = || match &event.author().organisation {
+        Organisation::School(school) => Some(school.clone()),
+        _ => None,
+    };
+    event.body().school.clone().or_else(speaks)
 }
 
 /// The position of what called for a delivery: the acceptance of its version, or a proposal.

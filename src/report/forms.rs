@@ -130,7 +130,6 @@ impl Report {
             }
         };
         if let Some(left) = self.left_out {
-            add(left.not_visible, "Not counted, not visible to this certificate");
             add(left.not_proved, "Not counted, evidence does not verify");
             add(left.copies, "Not counted, another authority's that came here as a copy");
             add(left.unreadable, "Counted without its children, document erased");

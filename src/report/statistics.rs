@@ -39,8 +39,6 @@ pub struct Scope {
 /// What could not be counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Not for this reader.
-    pub not_visible: u64,
     /// Its evidence does not verify.
     pub not_proved: u64,
     /// Another authority's: a copy came here because the child is in the area, or a case is open.

@@ -107,6 +107,9 @@ fn said(event: &CaseEvent, all: &[Entry]) -> String {
     if let Some(to) = body.to {
         let _ = write!(text, ", to authority {to}");
     }
+    if let Some(school) = &body.school {
+        let _ = write!(text, ", to school {school}");
+    }
     if let Some(stage) = body.stage {
         let _ = write!(text, ", stage {stage}");
     }

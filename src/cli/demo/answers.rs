@@ -1,15 +1,16 @@
 //! What comes back, in the demonstration: a referral that went to the wrong borough is passed on, opened,
-//! acknowledged, decided, and changes hands; the school reads each step.
+//! acknowledged, decided, and changes hands; the school reads each step. Another is not delivered in time:
+//! the school is told, and whom to ring.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{PATIENCE, Sent, Story};
+use super::{DOWN_AT_FIRST, PATIENCE, Sent, Story};
 use crate::app;
 use crate::cli::failure::{Failure, plain};
 use crate::cli::sandbox::{AUTHORITIES, World};
-use crate::cli::timeline::{standing, timeline};
+use crate::cli::timeline::{clocks, standing, timeline};
 use crate::config;
 use crate::domain::case::EventKind;
 use crate::domain::ids::ReferralId;
@@ -19,6 +20,10 @@ use crate::party::say::{Said, Saying, say};
 
 /// The example that goes to the wrong borough: the family has moved since.
 const WRONG_BOROUGH: &str = "a01-disclosure-before-the-bell";
+/// An urgent one for the authority that is down.
+const OVERDUE: &str = "a03a-three-siblings-two-schools";
+/// An urgent referral has to be stored at its authority within this time (clock C2).
+const ONE_MINUTE: Duration = Duration::from_secs(60);
 
 impl Story {
     /// Tells the way back of one referral, and what its school then sees.
@@ -35,7 +40,8 @@ impl Story {
         let first = one.receipt.accepted.authority;
         let first = AUTHORITIES.iter().position(|a| a.code == first.as_str());
         let first = first.ok_or_else(missing)?;
-        let second = (0..AUTHORITIES.len()).rev().find(|index| *index != first).unwrap_or(first);
+        let is_up = |index: &usize| *index != first && *index != DOWN_AT_FIRST;
+        let second = (0..AUTHORITIES.len()).find(is_up).ok_or_else(missing)?;
         let (here, there) = (worker(world, first).await?, worker(world, second).await?);
         println!();
         self.say("what comes back: a family that has moved, so the first council passes it on");
@@ -89,6 +95,41 @@ impl Story {
         for line in timeline(school, &state).await.map_err(crate::cli::say::not_seen)? {
             println!("      {}", plain(&line));
         }
+        Ok(())
+    }
+}
+
+impl Story {
+    /// Waits until a referral is overdue, and tells what its school then sees.
+    pub(super) async fn overdue(&self, senders: &[Member], sent: &[Sent]) -> Result<(), Failure> {
+        let missing = || Failure::fault("the example that is to be overdue was not sent");
+        let one = sent.iter().find(|one| one.name == OVERDUE).ok_or_else(missing)?;
+        let (id, school) = (one.composed.checked.header().referral_id, &senders[one.school]);
+        println!();
+        let left = ONE_MINUTE.saturating_sub(self.began.elapsed()).as_secs();
+        self.say(&format!(
+            "an urgent one for Newham waits on: it is overdue after one minute, in some {left} seconds"
+        ));
+        let until = Instant::now() + ONE_MINUTE + PATIENCE;
+        let state = loop {
+            let state = look(school, id).await.map_err(crate::cli::say::not_seen)?;
+            if state.events.iter().any(|event| event.event == "clock_breached") {
+                break state;
+            }
+            if Instant::now() > until {
+                return Err(Failure::fault("what is late was not told in time"));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        self.say("it is overdue, and the exchange has put that on record");
+        println!("\nWhat the school sees of it (ecaf status {id}):\n");
+        for line in standing(&state).into_iter().chain(clocks(&state)) {
+            println!("    {}", plain(&line));
+        }
+        for line in timeline(school, &state).await.map_err(crate::cli::say::not_seen)? {
+            println!("      {}", plain(&line));
+        }
+        println!();
         Ok(())
     }
 }

@@ -173,6 +173,8 @@ impl Story {
 
         wait_until(&world, |_, delayed_free| delayed_free, "Hackney and Haringey").await?;
         self.say("everything for Hackney and Haringey is stored there; Newham's referrals are held by the exchange");
+        self.answers(&world, &senders, &sent).await?;
+        self.overdue(&senders, &sent).await?;
         let mut newham = start_authority(&program, &world, DOWN_AT_FIRST)?;
         newham.wait_ready().map_err(Failure::fault)?;
         processes.push(newham);
@@ -180,7 +182,6 @@ impl Story {
         wait_until(&world, |open, _| open == 0, "Newham").await?;
         self.say("everything is delivered");
 
-        self.answers(&world, &senders, &sent).await?;
         println!(
             "\nEach referral, as its receipts prove it (verified offline against the scheme's root):\n"
         );

@@ -72,9 +72,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         true => print_json(&manifest),
         false => {
             println!("{} referrals in {}", manifest.referrals, args.out.display());
-            if manifest.not_visible > 0 {
-                println!("{} are not visible to this certificate", manifest.not_visible);
-            }
             if manifest.not_proved > 0 {
                 println!("NOT PROVED: {}; index.csv says which", manifest.not_proved);
             }
@@ -93,17 +90,14 @@ async fn make(
     let ids = ids(member, inbox.as_deref()).await?;
     let setting = super::setting(member, settings, args.directory.as_deref())?;
     let mut archive = Archive::begin(&args.out).map_err(here)?;
-    let mut not_visible = 0;
     let bar = crate::cli::store::bar(ids.len() as u64, false);
     bar.set_message("reading");
     for id in ids {
         bar.inc(1);
         let gathered = match Gathered::from_gateway(member, id).await {
             Ok(gathered) => gathered,
-            Err(NotSeen::Refused(problem)) if problem.status == 404 => {
-                not_visible += 1;
-                continue;
-            }
+            // What is for others only is not even counted.
+            Err(NotSeen::Refused(problem)) if problem.status == 404 => continue,
             Err(not) => return Err(not_seen(not)),
         };
         let day = accepted_at(&gathered).map(|at| at.in_england().0);
@@ -114,7 +108,7 @@ async fn make(
     bar.finish_and_clear();
     let whose = member.party.to_string();
     let now = member.clock.now();
-    archive.finish(whose, (args.from, args.to), now, not_visible).map_err(here)
+    archive.finish(whose, (args.from, args.to), now).map_err(here)
 }
 
 /// The inbox of a worker's authority; a school has none.

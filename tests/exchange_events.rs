@@ -579,6 +579,12 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     assert!(waiting.words.starts_with("Overdue since"), "{}", waiting.words);
     assert_eq!(state.offered_stage, Some(1), "a person may raise it now");
 
+    // Not a thing to wake anybody for: the team manager finds it at the start of the next shift.
+    let late =
+        state.clocks.iter().find(|c| c.clock == "C5" && c.about.starts_with("child")).unwrap();
+    assert_eq!(late.ask[0].role, "team manager");
+    assert_eq!(late.ask[0].tell.as_deref(), Some("digest"), "{late:?}");
+
     // A late decision does not undo it.
     ok(haringey, id, &decision("assessment")).await;
     let state = look(school, id).await.unwrap();
@@ -586,6 +592,26 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     assert!(c5.iter().any(|c| c.state == "late"), "{c5:?}");
     assert_eq!(about_clock(school, id, "clock_breached", "C5").await, 1);
     follow(school, id).await.unwrap().proven.unwrap();
+}
+
+/// Nobody opens an urgent one for an hour: somebody on duty is to be paged. At night nobody is on duty, and
+/// nobody is woken: the school has the number to ring.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_is_on_duty_is_paged() {
+    let story = Story::stored().await;
+    let (id, school, hand) = (story.id(), story.school(), &story.stage.hand);
+    let asked = async || {
+        let state = look(school, id).await.unwrap();
+        let opened = state.clocks.into_iter().find(|c| c.clock == "C3").unwrap();
+        let contact = opened.ask.into_iter().next();
+        contact.map(|contact| (contact.role, contact.tell.unwrap(), contact.digest_at))
+    };
+    assert_eq!(asked().await, None, "it is not late yet");
+    hand.advance(61 * MINUTE);
+    assert_eq!(asked().await, Some(("duty manager".into(), "page".into(), None)));
+    hand.set("2026-11-23T23:30:00Z".parse().unwrap());
+    let (_, tell, shift) = asked().await.unwrap();
+    assert_eq!((tell.as_str(), shift.as_deref()), ("digest", Some("2026-11-24T09:00:00.000Z")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,6 +52,13 @@ pub(super) fn standing(state: &State) -> Vec<String> {
 fn whom(contact: &Contact) -> String {
     let Contact { role, of, label, phone, email, hours, .. } = contact;
     let mut whom = format!("{} ({of})", role.replace('_', " "));
+    match (contact.tell.as_deref(), &contact.digest_at) {
+        (Some("page"), _) => whom.push_str(", to be paged"),
+        (Some("digest"), Some(at)) => {
+            whom.push_str(&format!(", in the digest of {}", local(at)));
+        }
+        _ => {}
+    }
     let ways = [label, phone, email, hours].into_iter().flatten();
     let ways: Vec<_> = ways.filter(|way| way.as_str() != role).map(String::as_str).collect();
     if !ways.is_empty() {

@@ -9,7 +9,7 @@ use super::trouble::Trouble;
 use crate::domain::case::{Decision, EventKind, Opening};
 use crate::domain::clocks::{
     Attention, Clock, ClockId, Dispatch, Fact, Reading, Role, Rung, Setting, Step, Thread, Waiting,
-    What, read,
+    What, read, tell,
 };
 use crate::domain::delivery::State;
 use crate::domain::directory::Directory;
@@ -17,6 +17,7 @@ use crate::domain::hours::england_text;
 use crate::domain::party::{Organisation, SchoolId};
 use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::time::Timestamp;
+use crate::protocol::directory::VerifiedDirectory;
 use crate::protocol::json::{self, Json};
 use crate::protocol::tokens::{CaseEvent, Purpose};
 use crate::store::{Document, StoreFault};
@@ -323,13 +324,20 @@ pub struct HeldAnswer {
 
 impl ClocksAnswer {
     /// The answer for a reading at `now`.
-    pub(super) fn of(reading: &Reading, directory: Option<&Directory>, now: Timestamp) -> Self {
+    pub(super) fn of(
+        reading: &Reading,
+        directory: Option<&VerifiedDirectory>,
+        now: Timestamp,
+    ) -> Self {
+        let setting = directory.map(VerifiedDirectory::calendars);
+        let directory = directory.map(|verified| &**verified.directory());
+        let clock = |c: &Clock| ClockAnswer::of(c, (directory, setting), now);
         let waiting = reading.waiting.as_ref();
         Self {
             attention: reading.attention.as_str(),
             waiting: waiting.map(|waiting| WaitingAnswer::of(waiting, directory, now)),
             offered_stage: reading.offered_stage,
-            clocks: reading.clocks.iter().map(|c| ClockAnswer::of(c, directory, now)).collect(),
+            clocks: reading.clocks.iter().map(clock).collect(),
         }
     }
 }
@@ -355,8 +363,18 @@ impl WaitingAnswer {
 }
 
 impl ClockAnswer {
-    fn of(clock: &Clock, directory: Option<&Directory>, now: Timestamp) -> Self {
-        let ask = clock.contacts(now).into_iter();
+    fn of(
+        clock: &Clock,
+        (directory, setting): (Option<&Directory>, Option<&Setting>),
+        now: Timestamp,
+    ) -> Self {
+        let ask = clock.contacts(now).into_iter().map(|rung| {
+            let contact = ContactAnswer::of(rung, directory, now);
+            match setting {
+                Some(setting) => contact.told(tell(clock, rung, setting, now)),
+                None => contact,
+            }
+        });
         let held = clock.held.iter().map(|held| HeldAnswer {
             authority: held.authority.to_string(),
             in_transit: held.in_transit,
@@ -373,7 +391,7 @@ impl ClockAnswer {
             due_at: clock.due_at.to_string(),
             short_notice: clock.short_notice,
             assumed: clock.assumed,
-            ask: ask.map(|rung| ContactAnswer::of(rung, directory, now)).collect(),
+            ask: ask.collect(),
             held: held.collect(),
         }
     }

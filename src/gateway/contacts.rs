@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use crate::domain::case::EventKind;
-use crate::domain::clocks::{Role, Rung};
+use crate::domain::clocks::{Role, Rung, Tell};
 use crate::domain::directory::{Contact, ContactKind, Directory};
 use crate::domain::hours::Hours;
 use crate::domain::party::{DfeCode, Organisation, Party, SchoolId};
@@ -20,6 +20,13 @@ pub struct ContactAnswer {
     pub of: String,
     /// From when on it is their turn.
     pub from: String,
+    /// `page` for what cannot wait and only while they are on duty; `digest` of a duty shift; `listed`
+    /// for schools. Nothing where it is nobody's turn yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tell: Option<&'static str>,
+    /// When that shift begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest_at: Option<String>,
     /// How to reach them now; nothing where nobody has verified a way.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub way: Option<WayAnswer>,
@@ -103,7 +110,24 @@ impl ContactAnswer {
             Organisation::Authority(code) => at_authority(directory, *code, rung.role, now),
             Organisation::Gateway(_) | Organisation::Operator(_) => None,
         });
-        Self { role: rung.role.as_str(), of: rung.of.to_string(), from: rung.at.to_string(), way }
+        Self {
+            role: rung.role.as_str(),
+            of: rung.of.to_string(),
+            from: rung.at.to_string(),
+            tell: None,
+            digest_at: None,
+            way,
+        }
+    }
+
+    /// The same with how they are told.
+    pub(super) fn told(self, tell: Tell) -> Self {
+        let (word, at) = match tell {
+            Tell::Page => ("page", None),
+            Tell::Digest(at) => ("digest", at),
+            Tell::Listed => ("listed", None),
+        };
+        Self { tell: Some(word), digest_at: at.map(|at| at.to_string()), ..self }
     }
 }
 

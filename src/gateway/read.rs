@@ -134,13 +134,14 @@ impl Exchange {
         let all = visible.allows(viewer, Part::OthersDeliveries);
         let now = self.now();
         let timeline = &visible.thread;
-        let directory = self.directory.last_good();
-        let directory = directory.as_ref().map(|held| &**held.directory());
+        let verified = self.directory.last_good();
+        let directory = verified.as_ref().map(|held| &**held.directory());
         let reading = match all {
             true => Some(self.reading(&visible, now).await?),
             false => None,
         };
-        let clocks = reading.as_ref().map(|reading| ClocksAnswer::of(reading, directory, now));
+        let clocks = reading.as_ref();
+        let clocks = clocks.map(|reading| ClocksAnswer::of(reading, verified.as_deref(), now));
         let holder = visible.case.holder();
         let called = visible.events.iter().any(|e| e.said.kind() == EventKind::CallRecorded);
         let unattended = reading.as_ref().and_then(|reading| reading.unattended);

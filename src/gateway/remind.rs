@@ -16,7 +16,7 @@ use super::exchange::{Desk, Exchange, seen_chain};
 use super::known::Known;
 use super::trouble::{Fault, Trouble};
 use crate::domain::case::EventKind;
-use crate::domain::clocks::{Clock, ClockId, Limit, Reading, State, standard_limit};
+use crate::domain::clocks::{Clock, ClockId, Limit, Reading, State, Tell, standard_limit, tell};
 use crate::domain::ids::ReferralId;
 use crate::domain::party::Organisation;
 use crate::domain::referral::Urgency;
@@ -109,10 +109,23 @@ async fn look_at(exchange: &Exchange, id: ReferralId) -> Result<(), Fault> {
                 let (code, word) = (clock.id.as_str(), kind.name());
                 metrics::counter!(metric::CLOCKS, "clock" => code, "event" => word).increment(1);
                 tracing::info!(referral = %id, what = code, kind = word, "a limit");
+                pages(exchange, id, clock, now);
                 exchange.new_tokens.notify_one();
             }
             AppendOutcome::HeadMoved(_) => return Ok(()),
             AppendOutcome::Already(_) | AppendOutcome::Unknown => return Ok(()),
+        }
+    }
+}
+
+/// Counts and tells who on duty is to be paged at once; the authority itself has the event in its feed.
+fn pages(exchange: &Exchange, id: ReferralId, clock: &Clock, now: Timestamp) {
+    let Some(directory) = exchange.directory.last_good() else { return };
+    for rung in clock.contacts(now) {
+        if tell(clock, rung, directory.calendars(), now) == Tell::Page {
+            let of = rung.of.to_string();
+            tracing::warn!(referral = %id, peer = %rung.of, what = clock.id.as_str(), "to be paged");
+            metrics::counter!(metric::PAGES, "party" => of).increment(1);
         }
     }
 }

@@ -110,6 +110,12 @@ pub struct Contact {
     pub of: String,
     /// From when on it is their turn.
     pub from: String,
+    /// How they are told: `page`, `digest` or `listed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tell: Option<String>,
+    /// When the duty shift of that digest begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest_at: Option<String>,
     /// How to reach them, if somebody has verified a way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,

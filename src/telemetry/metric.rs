@@ -52,6 +52,8 @@ pub const PUSHED_TOKENS: &str = "ecaf_pushed_tokens_total";
 pub const PUSH_ERRORS: &str = "ecaf_push_errors_total";
 /// Limits that came near or passed, by `clock` and `event`.
 pub const CLOCKS: &str = "ecaf_clock_events_total";
+/// Limits for which somebody on duty is to be paged at once, by `party`.
+pub const PAGES: &str = "ecaf_pages_total";
 /// Dispatches stored by an authority. Repeats count once.
 pub const DISPATCHES_STORED: &str = "ecaf_dispatches_stored_total";
 /// Version of the directory in use.

@@ -163,5 +163,7 @@ pub async fn read_feed(
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
+    // Lost with a gateway that is dead right now: then the last of it comes again.
+    let _ = feed.finish().await;
     news
 }

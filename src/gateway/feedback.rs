@@ -93,7 +93,10 @@ enum Proof {
 pub(super) struct Signed {
     pub said: CaseEvent,
     text: String,
+    /// SHA-256 of the token.
     pub digest: Digest,
+    /// By what its author's bytes are known again.
+    key: Digest,
     signer: VerifiedChain,
     chain: Chain,
     /// The certificates of the connection, where they are the proof.
@@ -147,6 +150,31 @@ impl Stated {
         };
         Ok(Self { peer: Arc::clone(&request.peer), proof, detail })
     }
+
+    /// By what it is known again: the digest of the token, or of the statement.
+    fn key(&self) -> Digest {
+        match &self.proof {
+            Proof::Token { text, .. } => sha256(text.as_bytes()),
+            Proof::ConnectionOnly { statement } => sha256(statement.as_bytes()),
+        }
+    }
+
+    /// The record of these very bytes, if there is one that is the peer's. Looked for before the signature
+    /// is judged: a certificate that has ended since takes no record away.
+    fn before<'a>(&self, known: &'a Known) -> Option<&'a StoredEvent> {
+        let event = recorded_before(known, self.key())?;
+        let (peer, author) = (self.peer.chain.party(), event.said.author());
+        let is_theirs = author.organisation == peer.organisation
+            && (peer.person.is_none() || peer.person == author.person);
+        let detail = self.detail.as_deref().map(sha256);
+        (is_theirs && event.said.body().detail_sha256 == detail).then_some(&event.stored)
+    }
+}
+
+/// The event with this key: that of its token, or of the statement that a gateway signed for a school.
+fn recorded_before(known: &Known, key: Digest) -> Option<&Event> {
+    let statement = |said: &CaseEvent| said.attested.as_ref()?.statement_sha256;
+    known.events.iter().find(|e| e.digest() == key || statement(&e.said) == Some(key))
 }
 
 impl Signed {
@@ -157,7 +185,7 @@ impl Signed {
         exchange: &Exchange,
         desk: &Desk,
     ) -> Result<Self, Trouble> {
-        let peer = &stated.peer;
+        let (peer, key) = (&stated.peer, stated.key());
         let (text, chain, connection) = match stated.proof {
             Proof::Token { text, chain } => (text, chain, None),
             Proof::ConnectionOnly { statement } => {
@@ -187,24 +215,13 @@ impl Signed {
             return Err(Refusal::new(Class::Invalid, Violation::whole(FORM)).into());
         }
         let (digest, signer) = (token.digest(), token.into_signer());
-        Ok(Self { said, text, digest, signer, chain, connection, detail })
+        Ok(Self { said, text, digest, key, signer, chain, connection, detail })
     }
 
     /// As the rules of the thread see it, at the next position.
     fn statement(&self, known: &Known) -> Statement<'_> {
         let answered = self.said.body().answers.and_then(|digest| known.kind_of(digest));
         self.said.statement(self.digest, known.thread.head.position + 1, answered)
-    }
-
-    /// The record of it, if there is one: of this very token, or of the statement that a gateway signed
-    /// for the school the first time.
-    fn before<'a>(&self, known: &'a Known) -> Option<&'a StoredEvent> {
-        let statement = |said: &CaseEvent| said.attested.as_ref()?.statement_sha256;
-        let ours = statement(&self.said);
-        let is_it = |e: &&Event| {
-            e.digest() == self.digest || (ours.is_some() && statement(&e.said) == ours)
-        };
-        known.events.iter().find(is_it).map(|e| &e.stored)
     }
 
     /// Whether it may follow what is recorded, and its document is one of its kind.
@@ -236,16 +253,17 @@ pub async fn record(
 ) -> Result<EventAnswer, Trouble> {
     let now = exchange.now();
     let stated = Stated::take(exchange, request)?;
+    let known = exchange.known(id).await?;
+    // Asked before it is judged: what was recorded stays recorded, whatever came after it.
+    if let Some(before) = known.as_ref().and_then(|known| stated.before(known)) {
+        return exchange.answer(before, false).await;
+    }
     let desk = exchange.desk(exchange.trust.store(), now)?;
     let signed = Signed::verify(stated, id, exchange, &desk)?;
-    let known = match exchange.known(id).await? {
+    let known = match known {
         Some(known) => known,
         None => opening::begin(exchange, &desk, &signed, id).await?,
     };
-    // Asked before it is judged: what was recorded stays recorded, whatever came after it.
-    if let Some(before) = signed.before(&known) {
-        return exchange.answer(before, false).await;
-    }
     let holder = Some(known.case.holder());
     let judged = signed.judge(id, &known);
     judged.map_err(|trouble| match known.allows(signed.said.author(), Part::Timeline) {
@@ -274,8 +292,8 @@ pub async fn record(
         // Somebody was quicker, unless it was this very statement: what they said has to be seen first.
         AppendOutcome::HeadMoved(_) => {
             let known = exchange.known(id).await?.ok_or_else(nothing_here)?;
-            match signed.before(&known) {
-                Some(before) => exchange.answer(before, false).await,
+            match recorded_before(&known, signed.key) {
+                Some(before) => exchange.answer(&before.stored, false).await,
                 None => Err(signed.judge(id, &known).err().unwrap_or_else(|| {
                     Refusal::new(Class::Conflict, Violation::whole(NOT_SEEN)).into()
                 })),

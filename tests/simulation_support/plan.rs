@@ -38,6 +38,8 @@ pub struct Plan {
     pub erasures: Option<u64>,
     /// Everybody's certificates expire in the middle of the run; they are renewed one by one.
     pub renewals: Option<u64>,
+    /// How much a school says about each of its referrals, at most.
+    pub words: u64,
     pub retry_base_ms: i64,
     pub give_up_after_ms: i64,
     pub lease_ms: i64,
@@ -57,6 +59,16 @@ fn later_kinds(seed: u64) -> (Option<u64>, Option<u64>) {
     }
     let mut random = Random::new(seed ^ 0x001a_7e4b_1cd5);
     (random.pick(&[None, Some(20), Some(5)]), random.pick(&[None, Some(40), Some(12)]))
+}
+
+/// Seeds below this were tried before schools said anything about a referral, and keep their runs.
+pub const FIRST_WITH_WORDS: u64 = 10_000;
+
+fn words(seed: u64) -> u64 {
+    if seed < FIRST_WITH_WORDS {
+        return 0;
+    }
+    Random::new(seed ^ 0x0077_6f72_6473).pick(&[0, 1, 5])
 }
 
 impl Plan {
@@ -103,6 +115,7 @@ impl Plan {
             operator: every(r, 20, 60),
             erasures,
             renewals,
+            words: words(seed),
             retry_base_ms: r.pick(&[50, 1_000, 5_000]),
             give_up_after_ms: r.pick(&[5_000, 60_000, 3_600_000, 7 * 86_400_000]),
             lease_ms: r.pick(&[11_000, 15_000, 45_000]),

@@ -153,6 +153,12 @@ impl Proof<'_> {
         }
         let bundle = self.evidence(id, &timeline);
         self.proved(&name, &bundle, &timeline, document);
+        let jobs_of = |document: &Document| {
+            jobs.iter().map(|(_, job)| job).find(move |job| std::ptr::eq(&job.document, document))
+        };
+        if let Some(job) = jobs_of(document) {
+            self.words(&name, job);
+        }
         let mut receipts = 0;
         for (school, job) in jobs {
             let won = std::ptr::eq(&job.document, document)
@@ -164,6 +170,24 @@ impl Proof<'_> {
         tally.receipts += receipts;
         self.deliveries(&name, &timeline, document, tally);
         self.expected_in_feeds(&timeline, &bundle);
+    }
+
+    /// What was said stands in the thread once each, in its order, in the very words.
+    fn words(&mut self, name: &str, job: &Job) {
+        let thread = to_its_end(self.gateway.thread(job.document.id)).unwrap().unwrap();
+        let said = job.progress().said;
+        self.expect(said.len() == job.words.len(), || format!("{name}: not all is said"));
+        let stored: Vec<_> =
+            thread.events.iter().map(|e| (u64::from(e.position), e.event.token.sha256)).collect();
+        self.expect(stored == said, || format!("{name}: another thread than what was said"));
+        for (event, word) in thread.events.iter().zip(&job.words) {
+            let detail = event.detail.expect("a document");
+            let kept = to_its_end(self.gateway.document(job.document.id, detail.sha256)).unwrap();
+            if let Some(ecaf::store::Document::Kept(bytes)) = kept {
+                let document: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                self.expect(document["words"] == **word, || format!("{name}: other words"));
+            }
+        }
     }
 
     /// A document lies at a store as it was sent, or is erased as it must and may be.
@@ -398,6 +422,9 @@ impl Proof<'_> {
             let row = timeline.deliveries.iter().find(|d| d.delivered_sha256 == Some(digest));
             row.map(|row| Organisation::Authority(row.authority))
         };
+        let everybody = || timeline.deliveries.iter().map(|d| Organisation::Authority(d.authority));
+        let said = timeline.tokens.iter().filter(|row| row.kind == TokenKind::Event);
+        let said: BTreeSet<Digest> = said.map(|row| row.sha256).collect();
         for row in &timeline.tokens {
             let mut readers = vec![timeline.sender.clone()];
             match row.kind {
@@ -412,9 +439,14 @@ impl Proof<'_> {
                     let claims = text.get(&row.sha256).and_then(|jws| unverified_claims(jws));
                     let claims = claims.unwrap_or_default();
                     let event = claims["events"][Recorded::URI]["event_sha256"].as_str();
-                    readers.extend(event.and_then(|e| of_delivery(e.parse().ok()?)));
+                    let event: Option<Digest> = event.and_then(|e| e.parse().ok());
+                    readers.extend(event.and_then(of_delivery));
+                    if event.is_some_and(|event| said.contains(&event)) {
+                        readers.extend(everybody());
+                    }
                 }
-                TokenKind::Event => {}
+                // What a school says is for every authority that has the referral.
+                TokenKind::Event => readers.extend(everybody()),
             }
             for reader in readers {
                 self.feeds.entry(reader).or_default().insert(row.sha256);

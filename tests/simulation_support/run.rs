@@ -231,6 +231,9 @@ fn jobs(plan: &Plan, scheduler: &Scheduler) -> [Vec<Job>; SCHOOL_COUNT] {
                 1 => Some(from_another_school(&document, &mut stream)),
                 _ => None,
             };
+            if rival.is_none() && plan.words > 0 {
+                job.words = (0..r.below(plan.words + 1)).map(|_| stream.word()).collect();
+            }
             if let Some(rival) = rival {
                 job.rival = true;
                 let mut rival = Job::new(rival, 1, near(r));

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::Digest;
 use ecaf::effects::Clock;
 use ecaf::gateway::accept::{ID_UNUSABLE, OTHER_BYTES};
 use ecaf::party::member::Member;
+use ecaf::party::say::{NotSaid, Saying, say};
 use ecaf::school::compose::{Composed, compose};
 use ecaf::school::follow::{Followed, follow};
 use ecaf::school::state::VersionFolder;
 use ecaf::school::submit::{NotSubmitted, submit};
+use serde_json::json;
 use tokio::task::AbortHandle;
 
 use super::documents::Document;
@@ -32,6 +35,8 @@ pub struct Job {
     pub twice: bool,
     /// Whether somebody else sends other bytes under the same id: to be refused is an answer then.
     pub rival: bool,
+    /// What is said about it once it has its receipt, each with a word of its own.
+    pub words: Vec<String>,
     /// When it is sent first, in microseconds from the start.
     pub starts_at: u64,
     progress: Mutex<Progress>,
@@ -44,6 +49,8 @@ pub struct Progress {
     pub receipts: Vec<Digest>,
     /// Why it was refused for good.
     pub refused: Option<String>,
+    /// Digests of the records of what was said, in its order.
+    pub said: Vec<(u64, Digest)>,
     /// What a machine may never say.
     pub wrong: Vec<String>,
 }
@@ -59,6 +66,7 @@ impl Job {
             again: 0,
             twice: false,
             rival: false,
+            words: Vec::new(),
             starts_at,
             progress: Mutex::default(),
         }
@@ -71,7 +79,12 @@ impl Job {
     /// Whether its sender has an answer that counts.
     pub fn is_done(&self) -> bool {
         let progress = self.progress.lock().unwrap();
-        progress.refused.is_some() || progress.receipts.len() as u64 > self.again
+        let sent = progress.receipts.len() as u64 > self.again;
+        progress.refused.is_some() || (sent && progress.said.len() == self.words.len())
+    }
+
+    fn has_receipt(&self) -> bool {
+        !self.progress.lock().unwrap().receipts.is_empty()
     }
 }
 
@@ -133,6 +146,11 @@ impl School {
                 let task = tokio::spawn(async move { school.work(number).await });
                 running.push(task.abort_handle());
             }
+            if !job.words.is_empty() {
+                let school = Arc::clone(self);
+                let task = tokio::spawn(async move { school.talk(number).await });
+                running.push(task.abort_handle());
+            }
         }
     }
 
@@ -158,6 +176,37 @@ impl School {
         while !job.is_done() {
             self.send_once(job).await;
             scheduler.turn(500_000, 8_000_000).await;
+        }
+    }
+
+    /// Says the next of its words, again and again until that is recorded.
+    async fn talk(self: &Arc<Self>, number: usize) {
+        let (job, scheduler) = (&self.jobs[number], &self.machine.scheduler);
+        while !job.is_done() {
+            scheduler.turn(500_000, 8_000_000).await;
+            let next = job.progress().said.len();
+            let Some(word) = job.words.get(next).filter(|_| job.has_receipt()) else { continue };
+            let patience = scheduler.random(|r| r.between(5, 60));
+            let sender = self.sender(job, Duration::from_secs(patience));
+            let document = json!({"at": "2026-06-01T10:00:00Z", "words": word});
+            let call = Saying {
+                code: Some("front_door".into()),
+                ..Saying::with(EventKind::CallRecorded, document)
+            };
+            let id = job.document.id;
+            let outcome = match say(&sender, id, &call).await {
+                Ok(said) => {
+                    job.progress.lock().unwrap().said.push((said.position, said.sha256));
+                    format!("is recorded at {}", said.position)
+                }
+                Err(NotSaid::Refused(problem)) => {
+                    let rule = problem.violations.first().map_or("", |v| v.rule.as_str());
+                    format!("is not recorded: {rule}")
+                }
+                Err(_) => "is not known to be recorded".into(),
+            };
+            let node = self.machine.node;
+            scheduler.note(node, format_args!("{} a word {outcome}", alias(id)));
         }
     }
 

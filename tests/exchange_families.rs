@@ -79,7 +79,7 @@ async fn a4_two_siblings_in_two_areas_are_two_referrals_of_one_group() {
         sent.push(one);
     }
     for (one, authority) in sent.iter().zip([&hackney, &newham]) {
-        assert_eq!(held(authority).await, [one.document.bytes.clone()]);
+        assert_eq!(held(authority).await, [&one.document.bytes]);
         let value = &one.document.value;
         assert_eq!(value["group_id"], whole.value["referral_id"]);
         assert_eq!(value["children"].as_array().unwrap().len(), 1);
@@ -195,7 +195,7 @@ async fn a6_a_refuge_routes_and_is_on_no_copy() {
     let sent = stage.accepted(document).await;
     let state = stage.until(&sent, "stored").await;
     assert_eq!(state["deliveries"][0]["authority"]["code"], "316");
-    assert_eq!(held(&newham).await, [sent.document.bytes.clone()], "the authority needs the place");
+    assert_eq!(held(&newham).await, [&sent.document.bytes], "the authority needs the place");
     assert!(family_copy(&sent.document.value, "p2").is_err(), "the father is the alleged source");
     let copy = family_copy(&sent.document.value, "p1").unwrap().page;
     for shown in [copy.to_text(), copy.to_html()] {

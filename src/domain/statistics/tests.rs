@@ -313,7 +313,7 @@ fn withstands(records: &[Record], published: &dyn Fn(&[Record]) -> Vec<Published
             world[at] = other;
             let there = exact(&world);
             let differs = |name: &&String| there.get(*name) != counts.get(*name);
-            if small.iter().any(|name| differs(name)) && published(&world) == shown {
+            if small.iter().any(&differs) && published(&world) == shown {
                 small.retain(|name| !differs(name));
             }
         }

@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// A draft; - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Write the drafts into this folder, as <code of the authority>.json; none is overwritten
+    /// Write the drafts into this folder, named by the code of the authority; none is overwritten
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// A postcode table of your own instead of the one inside the program

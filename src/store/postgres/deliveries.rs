@@ -105,7 +105,7 @@ const LEASE_OF_ONE: &str = concat!(
     lease!("")
 );
 
-/// Takes the lease of one delivery, whoever has it. Crash after the commit: as for [`lease`]. Asked
+/// Takes the lease of one delivery, whoever has it. Crash after the commit: as for [`lease()`]. Asked
 /// again after an outcome that nobody knew, it takes the lease again.
 pub(super) async fn lease_again(
     session: &Session,

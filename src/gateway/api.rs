@@ -132,7 +132,9 @@ impl Api {
                 Ok(Response::new(StatusCode::OK, JSON, bytes))
             }
             Call::Event(id) => {
-                let answer = feedback::record(exchange, request, parse(id)?).await?;
+                let id = parse(id)?;
+                let answer = feedback::record(exchange, request, id).await;
+                let answer = answer.map_err(|trouble| trouble.about(id))?;
                 let status = if answer.new { StatusCode::CREATED } else { StatusCode::OK };
                 Ok(json_response(status, &answer))
             }

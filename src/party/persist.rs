@@ -6,7 +6,11 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::member::Member;
+use crate::domain::ids::{Digest, ReferralId};
 use crate::http::{ClientFault, ClientResponse};
+use crate::protocol::evidence::unverified_claims;
+use crate::protocol::problem::ProblemDocument;
+use crate::protocol::tokens::{Event as _, Refused};
 
 /// An answer that will not change by asking again.
 #[derive(Debug)]
@@ -72,6 +76,16 @@ pub async fn post(
         let wait = Duration::from_millis(200 << attempts.min(5)).min(Duration::from_secs(5));
         member.clock.sleep(wait).await;
     }
+}
+
+/// Whether a signed refusal names another body or another referral than these. Nobody is told "refused" for
+/// what was perhaps taken, whoever mixed the answers up.
+pub fn is_of_another(problem: &ProblemDocument, about: ReferralId, body: Digest) -> bool {
+    let Some(claims) = problem.refusal.as_deref().and_then(unverified_claims) else { return false };
+    let digest = claims["events"][Refused::URI]["request_sha256"].as_str();
+    let referral = claims["sub_id"]["uri"].as_str();
+    digest.is_some_and(|named| named.parse() != Ok(body))
+        || referral.is_some_and(|named| named != about.urn())
 }
 
 /// Answers that mean "again, a little later".

@@ -311,9 +311,10 @@ pub(super) async fn send(
 ) -> Result<Said, NotSaid> {
     let path = format!("/v1/referrals/{id}/events");
     let body = Bytes::from(event.detail.clone().unwrap_or_default());
+    let digest = sha256(&body);
     let sent = persist::post(member, &path, headers(event), body, |_, _| ()).await;
-    let response = match sent {
-        Ok(certain) => certain.response,
+    let (response, uncertain) = match sent {
+        Ok(certain) => (certain.response, certain.uncertain),
         Err(NoAnswer::NotKnown { .. }) => return Err(NotSaid::NotKnown),
         Err(NoAnswer::Unreached { last, .. }) => return Err(NotSaid::NoAnswer(last)),
     };
@@ -325,7 +326,10 @@ pub(super) async fn send(
             outbox.recorded(event.digest(), &response.body)?;
             Ok(said)
         }
-        _ => match serde_json::from_slice(&response.body) {
+        status => match serde_json::from_slice::<Box<ProblemDocument>>(&response.body) {
+            Ok(problem) if persist::is_of_another(&problem, id, digest) => Err(NotSaid::NotKnown),
+            // An earlier attempt may still be on its way, and arrive in better times.
+            Ok(_) if uncertain && status == StatusCode::FORBIDDEN => Err(NotSaid::NotKnown),
             // The gateway looks up what it has before it judges an event, so that this answer says for
             // certain that it has not taken this one.
             Ok(problem) => {

@@ -17,13 +17,13 @@ use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::http::ClientFault;
 use crate::party::member::Member;
 use crate::party::persist::{self, Certain, NoAnswer};
-use crate::protocol::evidence::{Bundle, Proven, Says, unverified_claims};
+use crate::protocol::evidence::{Bundle, Proven, Says};
 use crate::protocol::hash::sha256;
 use crate::protocol::jws::Unverified;
 use crate::protocol::message::{CERTIFICATES, TOKEN};
 use crate::protocol::problem::{ProblemDocument, ProblemViolation};
 use crate::protocol::signing::{SigningFault, token_id};
-use crate::protocol::tokens::{self, Accepted, Audience, Event, Refused, Subject, Submission};
+use crate::protocol::tokens::{self, Accepted, Audience, Subject, Submission};
 use crate::protocol::trust::Chain;
 
 /// There is no receipt of a gateway among what came.
@@ -162,7 +162,7 @@ pub async fn submit(
             let Ok(problem) = serde_json::from_slice::<Box<ProblemDocument>>(&response.body) else {
                 return Err(bad(UNREADABLE));
             };
-            if is_of_another(&problem, composed.payload_sha256) {
+            if persist::is_of_another(&problem, header.referral_id, composed.payload_sha256) {
                 return Err(bad(ANOTHER_REQUEST));
             }
             // The gateway looks up what it has before it judges a document, so that this answer
@@ -175,14 +175,6 @@ pub async fn submit(
             Err(NotSubmitted::Refused(problem))
         }
     }
-}
-
-/// Whether a signed refusal names another body than this. Nobody is told "refused" for what was perhaps
-/// accepted, whoever mixed the answers up.
-fn is_of_another(problem: &ProblemDocument, payload_sha256: Digest) -> bool {
-    let Some(claims) = problem.refusal.as_deref().and_then(unverified_claims) else { return false };
-    let named = claims["events"][Refused::URI]["request_sha256"].as_str();
-    named.is_some_and(|named| named.parse() != Ok(payload_sha256))
 }
 
 /// The submission to send: the one signed before, or a new one, kept before it is sent. One whose

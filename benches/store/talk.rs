@@ -45,7 +45,7 @@ pub async fn grows(make: &Make) {
             }
         });
         line.await.print(&format!("{name}: {stage} referrals: a timeline, 8 at once"));
-        for (where_, after) in [("first", 0), ("last", placed.saturating_sub(2_000))] {
+        for (where_, after) in [("first", 0), ("last", end_of_feed(&store, placed).await - 100)] {
             let known = store.clone();
             let line = load(8, 400, move |_| {
                 let store = known.clone();
@@ -57,6 +57,19 @@ pub async fn grows(make: &Make) {
             line.await.print(&format!("{name}: {stage} referrals: the {where_} page of a feed"));
         }
     }
+}
+
+/// How long the feed is that is read; no longer than `most`.
+async fn end_of_feed(store: &Arc<dyn GatewayStore>, most: u64) -> u64 {
+    let (mut within, mut beyond) = (0, most);
+    while within < beyond {
+        let middle = within.midpoint(beyond);
+        match store.feed(&school(1), middle, 1).await.unwrap().is_empty() {
+            true => beyond = middle,
+            false => within = middle + 1,
+        }
+    }
+    within
 }
 
 /// So many more referrals, each with all of its events; how many seconds the events took.

@@ -124,9 +124,10 @@ async fn a13_a_decision_in_august_goes_to_the_holiday_contact() {
         let contact = asked.ask.first().expect("somebody to ask");
         assert_eq!(contact.role, "holiday contact");
         assert_eq!(contact.of, "school/900001");
-        assert_eq!(contact.label.as_deref(), Some("deputy safeguarding lead"));
-        assert_eq!(contact.phone.as_deref(), Some("020 7946 0777"));
-        assert_eq!(contact.hours.as_deref(), Some("mon-fri 10:00-16:00"));
+        let way = contact.way.as_ref().expect("a way to reach them");
+        assert_eq!(way.label, "deputy safeguarding lead");
+        assert_eq!(way.phone.as_deref(), Some("020 7946 0777"));
+        assert_eq!(way.hours.as_deref(), Some("mon-fri 10:00-16:00"));
     }
     let read = Saying { answers: Some(decided.position), ..Saying::of(EventKind::Read) };
     ok(school, id, &read).await;

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::failure::{Failure, end, plain, print_json};
-use crate::domain::case::codes_of;
+use crate::domain::case::words_of;
 use crate::domain::party::{Organisation, TrustDomain};
 use crate::domain::time::Timestamp;
 use crate::protocol::evidence::{Bundle, Proven, Says, Statement};
@@ -176,8 +176,7 @@ fn said(event: &CaseEvent, by: &str) -> String {
         ),
     };
     if let Some(code) = &body.code {
-        let words = codes_of(kind).iter().find(|(known, _)| known == code);
-        let _ = write!(text, ": {}", words.map_or("a code of a later version", |(_, words)| words));
+        let _ = write!(text, ": {}", words_of(kind, code).unwrap_or("a code of a later version"));
     }
     if !body.children.is_empty() {
         let children: Vec<String> = body.children.iter().map(ToString::to_string).collect();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::domain::hours::england_text;
 use crate::domain::ids::ReferralId;
 use crate::domain::time::Timestamp;
-use crate::party::look::{Contact, NotSeen, State, detail};
+use crate::party::look::{Contact, NotSeen, State, Way, detail};
 use crate::party::member::Member;
 use crate::party::words::{first_line, members, said};
 
@@ -50,7 +50,7 @@ pub(super) fn standing(state: &State) -> Vec<String> {
 
 /// A contact of a ladder, with how to reach them as of now.
 fn whom(contact: &Contact) -> String {
-    let Contact { role, of, label, phone, email, hours, .. } = contact;
+    let Contact { role, of, way, .. } = contact;
     let mut whom = format!("{} ({of})", role.replace('_', " "));
     match (contact.tell.as_deref(), &contact.digest_at) {
         (Some("page"), _) => whom.push_str(", to be paged"),
@@ -59,12 +59,18 @@ fn whom(contact: &Contact) -> String {
         }
         _ => {}
     }
-    let ways = [label, phone, email, hours].into_iter().flatten();
-    let ways: Vec<_> = ways.filter(|way| way.as_str() != role).map(String::as_str).collect();
-    if !ways.is_empty() {
-        whom.push_str(&format!(": {}", ways.join(", ")));
+    let parts = way.iter().flat_map(parts).filter(|part| part != role);
+    let parts: Vec<_> = parts.collect();
+    if !parts.is_empty() {
+        whom.push_str(&format!(": {}", parts.join(", ")));
     }
     whom
+}
+
+/// Who answers, and how to reach them.
+fn parts(way: &Way) -> impl Iterator<Item = &str> {
+    let parts = [Some(&way.label), way.phone.as_ref(), way.email.as_ref(), way.hours.as_ref()];
+    parts.into_iter().flatten().map(String::as_str)
 }
 
 /// What it is.
@@ -135,8 +141,7 @@ pub(super) async fn contacts(member: &Member, state: &State) -> Result<Vec<Strin
     let mut lines = Vec::new();
     for way in &state.contacts {
         let kind = way.kind.replace('_', " ");
-        let parts = [Some(&way.label), way.phone.as_ref(), way.email.as_ref(), way.hours.as_ref()];
-        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        let parts: Vec<_> = parts(way).collect();
         lines.push(format!("{kind:<13} {}", parts.join(", ")));
     }
     let Ok(id) = state.referral_id.parse::<ReferralId>() else { return Err(NotSeen::Unreadable) };
@@ -198,7 +203,7 @@ mod tests {
     fn whom_to_ask_stands_with_the_number_of_today() {
         let contact = json!({
             "role": "holiday contact", "of": "school/900001", "from": "2027-08-10T10:00:00Z",
-            "label": "deputy safeguarding lead", "phone": "020 7946 0777",
+            "kind": "escalation", "label": "deputy safeguarding lead", "phone": "020 7946 0777",
             "hours": "mon-fri 10:00-16:00",
         });
         let state: State = serde_json::from_value(json!({

@@ -6,20 +6,21 @@ use super::contacts::ContactAnswer;
 use super::exchange::Exchange;
 use super::known::{Event, Known};
 use super::trouble::Trouble;
-use crate::domain::case::{Decision, EventKind, Opening};
+use crate::domain::case::Opening;
 use crate::domain::clocks::{
-    Attention, Clock, ClockId, Dispatch, Fact, Reading, Role, Rung, Setting, Step, Thread, Waiting,
-    What, read, tell,
+    Attention, Clock, ClockId, Dispatch, Fact, Reading, Rung, Setting, Thread, Waiting, What, read,
+    tell,
 };
 use crate::domain::delivery::State;
 use crate::domain::directory::Directory;
 use crate::domain::hours::england_text;
-use crate::domain::party::{Organisation, SchoolId};
+use crate::domain::party::Organisation;
 use crate::domain::referral::{RequestType, Urgency};
 use crate::domain::time::Timestamp;
+use crate::protocol::clock_facts::{AT_SCHOOL, AcceptedVersion, Situation, facts_of};
 use crate::protocol::directory::VerifiedDirectory;
-use crate::protocol::json::{self, Json};
-use crate::protocol::tokens::{CaseEvent, Purpose};
+use crate::protocol::json;
+use crate::protocol::tokens::Purpose;
 use crate::store::{Document, StoreFault};
 
 impl Exchange {
@@ -58,43 +59,35 @@ impl Exchange {
         let sender = || stored.sender.clone();
         let gateway = || Organisation::Gateway(self.name.clone());
         for (index, version) in stored.versions.iter().enumerate() {
-            let position = known.versions.get(index).copied().unwrap_or(1);
-            let at = version.recorded_at;
             let urgency = usize::from(version.urgency);
-            let urgency = Urgency::ALL.get(urgency).copied().unwrap_or(Urgency::U0);
-            let (mut in_school, mut goes_home_at) = (false, None);
+            let accepted = AcceptedVersion {
+                at: version.recorded_at,
+                position: known.versions.get(index).copied().unwrap_or(1),
+                sender: sender(),
+                gateway: gateway(),
+                first_to: (index == 0).then_some(version.authority),
+                urgency: Urgency::ALL.get(urgency).copied().unwrap_or(Urgency::U0),
+            };
             // What no longer can be read is about as many as the newest was.
-            let mut children = match known.case.is_about_no_child() {
+            let children = match known.case.is_about_no_child() {
                 true => 0,
-                false => known.case.children().len(),
+                false => u32::try_from(known.case.children().len()).unwrap_or(u32::MAX),
             };
             let document = self.store.document(stored.referral_id, version.payload_sha256).await?;
-            if let Some(Document::Kept(bytes)) = document {
-                let document = json::read(&bytes, bytes.len()).map_err(|_| StoreFault::Corrupt)?;
-                (in_school, goes_home_at) = today(document.root());
-                children = document.root().at("children").items().count();
-                if document.root().at("completeness").as_str() == Some("urgent_minimal") {
-                    let (by, what) = (sender(), What::UrgentMinimal);
-                    thread.facts.push(Fact { at, position, by, what });
+            let seen = match document {
+                Some(Document::Kept(bytes)) => {
+                    let read = json::read(&bytes, bytes.len()).map_err(|_| StoreFault::Corrupt)?;
+                    Some(Situation::of(read.root(), &thread.school))
                 }
-                if index == 0 {
-                    let lado = document.root().at("request").at("lado");
-                    if known.request_type == RequestType::Lado {
-                        thread.accused = accused(lado, &thread.school);
-                    }
-                    thread.known_since =
-                        lado.at("known_to_school_at").as_str().and_then(|at| at.parse().ok());
+                _ => None,
+            };
+            if let Some(seen) = seen.as_ref().filter(|_| index == 0) {
+                thread.known_since = seen.known_since;
+                if known.request_type == RequestType::Lado {
+                    thread.accused.clone_from(&seen.accused);
                 }
             }
-            let children = u32::try_from(children).unwrap_or(u32::MAX);
-            let situation = What::Version { children, urgency, in_school, goes_home_at };
-            if index == 0 {
-                let accepted = What::Accepted { to: version.authority };
-                for (by, what) in [(sender(), What::Submitted), (gateway(), accepted)] {
-                    thread.facts.push(Fact { at, position, by, what });
-                }
-            }
-            thread.facts.push(Fact { at, position, by: sender(), what: situation });
+            thread.facts.extend(accepted.facts(seen.as_ref(), children));
         }
         for delivery in &stored.deliveries {
             let (to, by) = (delivery.authority, Organisation::Authority(delivery.authority));
@@ -124,118 +117,10 @@ impl Exchange {
     }
 }
 
-/// Everybody on the ladders of a school.
-const AT_SCHOOL: [Role; 4] = [Role::Sender, Role::Deputy, Role::Head, Role::Chair];
-
-/// Whose place on a ladder an allegation takes away. An adult who works elsewhere is on none of this
-/// school; for the head the chair takes it.
-fn accused(lado: Json<'_>, school: &SchoolId) -> Vec<Role> {
-    let works_at = lado.at("setting").at("school_id").as_str();
-    if works_at.is_some_and(|id| id != school.as_str()) {
-        return Vec::new();
-    }
-    match lado.at("role").as_str() {
-        Some("head") => vec![Role::Head],
-        // Straight to the designated officer; and so where nobody has told who it is.
-        Some("designated_safeguarding_lead" | "governor") | None => AT_SCHOOL.to_vec(),
-        Some(_) => Vec::new(),
-    }
-}
-
-/// Whether the children are at school, and when the first of them goes home.
-fn today(document: Json<'_>) -> (bool, Option<Timestamp>) {
-    let places = document.at("where_now").items();
-    let in_school = places.clone().any(|place| place.at("place").as_str() == Some("school"));
-    let homes = places.filter_map(|place| place.at("goes_home_at").as_str()?.parse().ok());
-    (in_school, homes.min())
-}
-
 fn of_event(event: &Event, known: &Known) -> Vec<Fact> {
     let answered = known.events.iter().find(|e| Some(e.digest()) == event.said.body().answers);
     let answers = answered.map_or(0, |e| e.stored.position);
     facts_of(&event.said, event.stored.recorded_at, event.stored.position, answers)
-}
-
-/// What one event is to the clocks: one fact, or one for each child. `at` and `position` are where it
-/// was recorded, `answers` the position of the event that it answers.
-pub fn facts_of(said: &CaseEvent, at: Timestamp, position: u32, answers: u32) -> Vec<Fact> {
-    let (kind, body) = (said.kind(), said.body());
-    let code = body.code.as_deref().unwrap_or_default();
-    let stage = body.stage.unwrap_or(1);
-    // The author's word for the day on which it happened: it can only make a limit come sooner.
-    let since = said.toe.map(|_| said.claimed_at().in_england().0);
-    // The matter of a referral about no child has the number 0.
-    let children = match body.children.is_empty() {
-        true => vec![0],
-        false => body.children.clone(),
-    };
-    let each = |what: &dyn Fn(u32) -> What| children.iter().map(|child| what(*child)).collect();
-    use EventKind as K;
-    let facts: Vec<What> = match kind {
-        K::Opened => vec![What::Opened],
-        K::Acknowledged => vec![What::Acknowledged],
-        K::InformationRequested => vec![What::InformationRequested],
-        K::InformationSupplied => vec![What::InformationSupplied { answers }],
-        K::Interim => vec![What::Interim],
-        K::InterimAnswered => vec![What::InterimAnswered { answers }],
-        // That another authority is responsible decides nothing for the child.
-        K::Decided if Decision::from_code(code) == Some(Decision::OtherAuthority) => Vec::new(),
-        K::Decided => {
-            let assessed = Decision::from_code(code).is_some_and(Decision::is_assessed);
-            each(&|child| What::Decided { child, assessed })
-        }
-        K::Allocated => each(&|child| What::Allocated { child }),
-        K::WorkerChanged => each(&|child| What::WorkerChanged { child, since }),
-        K::Progress => {
-            let step = match code {
-                "strategy_discussion" => Step::StrategyDiscussion,
-                "conference_held" => Step::ConferenceHeld,
-                "assessment_completed" => Step::AssessmentCompleted,
-                "enquiry_ended" => Step::EnquiryEnded,
-                // What a linked school has to hear of.
-                "enquiry_started" | "conference_planned" | "plan_started" | "plan_ended" => {
-                    Step::PlanChanged
-                }
-                _ => Step::Note,
-            };
-            each(&|child| What::Progress { child, step, since })
-        }
-        K::TransferProposed => {
-            body.to.map(|to| What::TransferProposed { to }).into_iter().collect()
-        }
-        K::TransferWithdrawn => vec![What::TransferWithdrawn { answers }],
-        K::TransferAccepted => vec![What::TransferAccepted { answers }],
-        K::TransferDeclined => vec![What::TransferDeclined { answers }],
-        K::ResponsibilityDisputed => vec![What::ResponsibilityDisputed],
-        K::DisputeResolved => vec![What::DisputeResolved],
-        K::WithdrawalRequested => vec![What::WithdrawalRequested],
-        K::WithdrawalConfirmed => vec![What::WithdrawalConfirmed],
-        K::WithdrawalRefused => vec![What::WithdrawalRefused],
-        K::Misidentified => vec![What::Misidentified],
-        K::Closed => each(&|child| What::Closed { child }),
-        K::Read => vec![What::Read { position: answers }],
-        K::CallRecorded => vec![What::CallRecorded],
-        K::DisagreementRaised => vec![What::DisagreementRaised { stage }],
-        K::DisagreementResponded => vec![What::DisagreementResponded { answers }],
-        K::DisagreementStepped => vec![What::DisagreementStepped { stage }],
-        K::DisagreementResolved => vec![What::DisagreementResolved],
-        K::ContactsChanged => vec![What::ContactsChanged],
-        K::ContactsConfirmed => vec![What::ContactsConfirmed { answers }],
-        K::PupilNotice => {
-            let school = body.school.clone();
-            school.map(|school| What::Notice { school, since }).into_iter().collect()
-        }
-        K::Consultation
-        | K::ConsultationAnswered
-        | K::HandedOver
-        | K::HandOverNoted
-        | K::HandOverClosed
-        | K::Filed
-        | K::ClockWarning
-        | K::ClockBreached => Vec::new(),
-    };
-    let by = &said.author().organisation;
-    facts.into_iter().map(|what| Fact { at, position, by: by.clone(), what }).collect()
 }
 
 /// Whether somebody can still do something about a clock's limit. The receipt is given before there is

@@ -58,5 +58,3 @@ pub mod trouble;
 pub mod validate;
 mod versions;
 pub mod waiting;
-
-pub use clocks::facts_of;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::known::{Event, Known};
-use crate::domain::case::codes_of;
+use crate::domain::case::words_of;
 use crate::store::VersionRow;
 
 /// One event, without what is personal: that stands in its document.
@@ -59,7 +59,6 @@ impl EventView {
     pub(super) fn of(event: &Event, known: &Known) -> Self {
         let (kind, body) = (event.said.kind(), event.said.body());
         let answered = known.events.iter().find(|e| Some(e.digest()) == body.answers);
-        let code = body.code.as_deref();
         Self {
             position: event.stored.position,
             event: kind.name(),
@@ -67,7 +66,7 @@ impl EventView {
             attested_by: event.said.attested.as_ref().map(|_| event.said.iss.to_string()),
             recorded_at: event.stored.recorded_at.to_string(),
             claimed_at: event.said.claimed_at().to_string(),
-            words: codes_of(kind).iter().find(|(c, _)| Some(*c) == code).map(|(_, words)| *words),
+            words: body.code.as_deref().and_then(|code| words_of(kind, code)),
             code: body.code.clone(),
             children: body.children.clone(),
             answers: answered.map(|e| e.stored.position),

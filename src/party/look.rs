@@ -117,17 +117,8 @@ pub struct Contact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest_at: Option<String>,
     /// How to reach them, if somebody has verified a way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-    /// Number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phone: Option<String>,
-    /// Secure mailbox.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-    /// When it is answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hours: Option<String>,
+    #[serde(flatten)]
+    pub way: Option<Way>,
 }
 
 /// What one side told last of its contacts.

@@ -78,16 +78,9 @@ impl Openings {
     /// Threads without an answer, with the event that begins each; those that were never sent are
     /// forgotten.
     pub fn pending(&self) -> io::Result<Vec<(ReferralId, Outgoing)>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(fault) => return Err(fault),
-        };
         let mut pending = Vec::new();
-        for entry in entries {
-            let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
+        for name in names_in(&self.folder)? {
+            let Ok(id) = name.parse() else { continue };
             match Outbox::new(&self.state, id).pending()?.into_iter().next() {
                 Some(event) => pending.push((id, event)),
                 None => self.settled(id)?,
@@ -130,15 +123,9 @@ impl Outbox {
 
     /// Events without an answer.
     pub fn pending(&self) -> io::Result<Vec<Outgoing>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(fault) => return Err(fault),
-        };
         let mut pending = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name();
-            let digest = name.to_str().and_then(|n| n.strip_suffix(".json")?.parse().ok());
+        for name in names_in(&self.folder)? {
+            let digest = name.strip_suffix(".json").and_then(|name| name.parse().ok());
             let Some(digest) = digest else { continue };
             if self.path(digest, "recorded.json").exists() {
                 continue;
@@ -153,6 +140,16 @@ impl Outbox {
     fn path(&self, event: Digest, ending: &str) -> PathBuf {
         self.folder.join(format!("{event}.{ending}"))
     }
+}
+
+/// What stands in a folder; nothing in one that is not there yet.
+fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    names.filter_map(Result::transpose).collect()
 }
 
 #[cfg(test)]

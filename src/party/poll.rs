@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::look::{NotSeen, get, refused};
 use super::member::Member;
-use crate::domain::case::codes_of;
+use crate::domain::case::words_of;
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::Role;
 use crate::domain::refusal::Refusal;
@@ -288,10 +288,7 @@ fn recorded(
     news.attested_by = event.attested.as_ref().map(|_| event.iss.to_string());
     let code = body.code.as_deref();
     news.event = kind.name().into();
-    news.words = codes_of(kind)
-        .iter()
-        .find(|(known, _)| Some(*known) == code)
-        .map(|(_, words)| (*words).to_owned());
+    news.words = code.and_then(|code| words_of(kind, code)).map(str::to_owned);
     news.code = body.code.clone();
     news.children = body.children.clone();
     Ok(news)

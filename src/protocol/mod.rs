@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod clock_facts;
 pub mod directory;
 pub mod document;
 pub mod evidence;

@@ -5,50 +5,19 @@ use crate::domain::clocks::{Dispatch, Fact, Thread, What};
 use crate::domain::ids::Digest;
 use crate::domain::party::{DfeCode, Organisation, SchoolId};
 use crate::domain::referral::{RequestType, Urgency};
-use crate::domain::time::Timestamp;
-use crate::gateway::facts_of;
+use crate::protocol::clock_facts::{AcceptedVersion, Situation, facts_of};
 use crate::protocol::evidence::Says;
+use crate::protocol::json::Tree;
 use crate::protocol::tokens::{Purpose, Submission};
 use serde_json::Value;
 
 use super::tokens::Entry;
 
-/// What the clocks need of the document of a version; nothing of it is needed once it is erased.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Situation {
-    /// How many children it is about.
-    pub children: u32,
-    /// Whether they are at school.
-    pub in_school: bool,
-    /// When the first of them goes home.
-    pub goes_home_at: Option<Timestamp>,
-    /// Whether only the dozen answers that an urgent referral needs were given.
-    pub urgent_minimal: bool,
-    /// When an allegation became known to the school.
-    pub known_since: Option<Timestamp>,
-}
-
-impl Situation {
-    /// What a document says.
-    pub fn of(document: &Value) -> Self {
-        let places = document["where_now"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let homes = places.iter().filter_map(|p| p["goes_home_at"].as_str()?.parse().ok());
-        let known = document["request"]["lado"]["known_to_school_at"].as_str();
-        Self {
-            children: document["children"].as_array().map_or(0, |c| c.len() as u32),
-            in_school: places.iter().any(|place| place["place"] == "school"),
-            goes_home_at: homes.min(),
-            urgent_minimal: document["completeness"] == "urgent_minimal",
-            known_since: known.and_then(|at| at.parse().ok()),
-        }
-    }
-}
-
-/// The thread that `entries` make. `situation` knows the documents that can still be read. `None` if
-/// it has no beginning.
-pub fn thread(
+/// The thread that `entries` make. `document` knows those that can still be read. `None` if it has no
+/// beginning.
+pub fn thread<'d>(
     entries: &[Entry],
-    situation: impl Fn(Digest) -> Option<Situation>,
+    document: impl Fn(Digest) -> Option<&'d Value>,
 ) -> Option<Thread> {
     let submissions: Vec<(Digest, &Submission)> = entries
         .iter()
@@ -80,28 +49,21 @@ pub fn thread(
                 let submission =
                     submissions.iter().find(|(digest, _)| *digest == accepted.submission_sha256);
                 let urgency = submission.and_then(|(_, s)| Urgency::from_code(&s.urgency));
-                let known = situation(accepted.payload_sha256);
-                let seen = known.unwrap_or(Situation { children: least, ..Situation::default() });
-                let sender = Organisation::School(thread.school.clone());
-                if accepted.version == 1 {
+                let seen = document(accepted.payload_sha256)
+                    .map(|document| Situation::of(Tree::from(document).root(), &thread.school));
+                let first = accepted.version == 1;
+                if let Some(seen) = seen.as_ref().filter(|_| first) {
                     thread.known_since = seen.known_since;
-                    let to = What::Accepted { to: accepted.authority };
-                    let submitted = (sender.clone(), What::Submitted);
-                    for (by, what) in [submitted, (by, to)] {
-                        thread.facts.push(Fact { at, position, by, what });
-                    }
                 }
-                if seen.urgent_minimal {
-                    let (by, what) = (sender.clone(), What::UrgentMinimal);
-                    thread.facts.push(Fact { at, position, by, what });
-                }
-                let what = What::Version {
-                    children: seen.children,
+                let version = AcceptedVersion {
+                    at,
+                    position,
+                    sender: Organisation::School(thread.school.clone()),
+                    gateway: by,
+                    first_to: first.then_some(accepted.authority),
                     urgency: urgency.unwrap_or(Urgency::U0),
-                    in_school: seen.in_school,
-                    goes_home_at: seen.goes_home_at,
                 };
-                thread.facts.push(Fact { at, position, by: sender, what });
+                thread.facts.extend(version.facts(seen.as_ref(), least));
             }
             Says::Dispatched(note, to) => {
                 let why = match note.purpose {

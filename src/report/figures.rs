@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-use super::facts::{Situation, authority, thread};
+use super::facts::{authority, thread};
 use super::gather::Gathered;
 use super::tokens::Entry;
 use crate::domain::case::{Decision, EventKind};
@@ -45,7 +45,7 @@ pub fn of_entries<'d>(
     as_at: Timestamp,
 ) -> Option<Record> {
     let then: Vec<Entry> = entries.iter().filter(|entry| entry.at <= as_at).cloned().collect();
-    let thread = thread(&then, |digest| document(digest).map(Situation::of))?;
+    let thread = thread(&then, &document)?;
     let facts = &thread.facts;
     if facts.iter().any(|fact| fact.what == What::Misidentified) {
         return None;

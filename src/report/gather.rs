@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::facts::{self, Situation};
+use super::facts;
 use super::tokens::{Entry, entries};
 use crate::domain::clocks::Thread;
 use crate::domain::ids::{Digest, ReferralId};
@@ -159,7 +159,7 @@ impl Gathered {
 
     /// The referral as clocks see it.
     pub fn thread(&self) -> Option<Thread> {
-        facts::thread(&self.entries, |digest| self.document(digest).map(Situation::of))
+        facts::thread(&self.entries, |digest| self.document(digest))
     }
 }
 

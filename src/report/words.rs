@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::tokens::Entry;
-use crate::domain::case::{EventKind, codes_of};
+use crate::domain::case::{EventKind, words_of};
 use crate::domain::party::Organisation;
 use crate::domain::referral::Urgency;
 use crate::protocol::evidence::Says;
@@ -100,8 +100,7 @@ fn said(event: &CaseEvent, all: &[Entry]) -> String {
         }
     }
     if let Some(code) = &body.code {
-        let words = codes_of(kind).iter().find(|(known, _)| known == code);
-        let words = words.map_or("a code of a later version", |(_, words)| words);
+        let words = words_of(kind, code).unwrap_or("a code of a later version");
         let _ = write!(text, ": {words}");
     }
     if let Some(to) = body.to {

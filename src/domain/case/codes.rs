@@ -234,6 +234,11 @@ const CLOCKS: [Code; 17] = {
     codes
 };
 
+/// The words of a code of this kind; `None` for one of a later version.
+pub fn words_of(kind: EventKind, code: &str) -> Option<&'static str> {
+    codes_of(kind).iter().find(|(known, _)| *known == code).map(|(_, words)| *words)
+}
+
 /// The codes that an event of this kind may carry, each with its words; one of them is required.
 /// Empty if events of this kind carry none.
 pub fn codes_of(kind: EventKind) -> &'static [(&'static str, &'static str)] {

@@ -14,7 +14,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use codes::{Decision, codes_of};
+pub use codes::{Decision, codes_of, words_of};
 pub use judge::{Illegal, Statement};
 pub use kind::{Author, Detail, EventKind, Opening, Scope};
 pub use page::page;

@@ -4,7 +4,7 @@
 mod exchange_support;
 
 use bytes::Bytes;
-use ecaf::domain::case::EventKind;
+use ecaf::domain::case::{EventKind, MOST_STATEMENTS};
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
 use ecaf::gateway::remind;
@@ -16,7 +16,7 @@ use ecaf::protocol::message::{CERTIFICATES, STATEMENT, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
 use ecaf::school::compose::{Change, compose, next_version};
 use ecaf::school::follow::follow;
-use ecaf::school::submit::submit;
+use ecaf::school::submit::{NotSubmitted, submit};
 use ecaf::store::InboxFilter;
 use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, ST_BRANNOCKS, Stage};
 use exchange_support::story::{
@@ -160,7 +160,7 @@ async fn a_stranger_cannot_speak_and_cannot_tell_a_referral_from_none() {
     let story = Story::stored().await;
     let hackney = story.stage.worker(HACKNEY).await;
     let now = story.stage.clock.now();
-    let answer = async |id| by_hand(&hackney, id, EventKind::Opened, 2, now).await;
+    let answer = async |id| by_hand(&hackney, id, (EventKind::Opened, None), 2, now).await;
     let real = answer(story.id()).await;
     assert_eq!(real.0, 404);
     assert_eq!(real, answer(ReferralId::from_bytes([9; 16])).await);
@@ -170,7 +170,7 @@ async fn a_stranger_cannot_speak_and_cannot_tell_a_referral_from_none() {
 async fn by_hand(
     author: &Member,
     id: ReferralId,
-    kind: EventKind,
+    (kind, code): (EventKind, Option<&str>),
     seen: u64,
     now: Timestamp,
 ) -> (u16, Value) {
@@ -183,7 +183,7 @@ async fn by_hand(
         sub_id: Subject(id),
         toe: None,
         attested: None,
-        said: (kind, CaseEventBody::seen(seen)),
+        said: (kind, CaseEventBody { code: code.map(str::to_owned), ..CaseEventBody::seen(seen) }),
     };
     let token = event.sign(identity.signer(), identity.x5t()).unwrap();
     let value = |text: &str| HeaderValue::from_str(text).unwrap();
@@ -317,7 +317,7 @@ async fn what_was_not_seen_has_to_be_read_first() {
     ok(school, id, &withdrawal).await;
     // Signed on top of the older position, sent now.
     let now = story.stage.clock.now();
-    let (status, violations) = by_hand(worker, id, EventKind::Filed, before, now).await;
+    let (status, violations) = by_hand(worker, id, (EventKind::Filed, None), before, now).await;
     assert_eq!((status, &violations[0]["rule"]), (409, &json!("event.not-seen")));
     let confirmed =
         Saying { answers: Some(before + 1), ..Saying::of(EventKind::WithdrawalConfirmed) };
@@ -534,6 +534,50 @@ async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
     theirs["referrer"]["school"]["id"] = json!("900002");
     let other_school = &story.stage.schools[LEA_BRIDGE];
     assert_eq!(refused(other_school, theirs).await, "submission.id-unusable");
+}
+
+/// A program that repeats itself does not make a referral too long for everybody: it is refused in time, the
+/// other side goes on, and all of it can still be read and proved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_repeats_itself_without_end_stops_only_itself() {
+    let story = Story::stored().await;
+    let (id, worker, school) = (story.id(), &story.worker, story.school());
+    let first = look(school, id).await.unwrap().position;
+    let call = (EventKind::CallRecorded, Some("front_door"));
+    let now = story.stage.clock.now();
+    let last = first + u64::from(MOST_STATEMENTS);
+    for position in first..last {
+        let (status, problem) = by_hand(school, id, call, position, now).await;
+        assert_eq!(status, 201, "{position} {problem}");
+    }
+    let (status, violations) = by_hand(school, id, call, last, now).await;
+    assert_eq!((status, &violations[0]["rule"]), (409, &json!("event.too-many")));
+    ok(worker, id, &acknowledgement()).await;
+    assert_eq!(look(school, id).await.unwrap().position, last + 1);
+    follow(school, id).await.unwrap().proven.unwrap();
+}
+
+/// The same for versions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_referral_has_no_versions_without_end() {
+    let story = Story::stored().await;
+    let (school, clock) = (story.school(), &story.stage.clock);
+    let mut newest = story.sent.document.bytes.to_vec();
+    let mut version = 1;
+    let refusal = loop {
+        let text = next_version(&newest, Change::Supplement, clock.now(), [3; 16]).unwrap();
+        let text = text.replace(r#""summary": """#, r#""summary": "Once more""#);
+        let composed = compose(text.as_bytes(), clock.now().in_england().0).unwrap();
+        newest = composed.bytes.clone();
+        match submit(school, &composed, |_, _| ()).await {
+            Ok(receipt) => version = receipt.accepted.version,
+            Err(refused) => break refused,
+        }
+        assert!(version <= 120, "no limit");
+    };
+    assert_eq!(version, 120);
+    let NotSubmitted::Refused(problem) = refusal else { panic!("{refusal:?}") };
+    assert_eq!(problem.violations[0].rule, "version.too-many");
 }
 
 /// The events of this kind about this clock, as a party sees them.

@@ -115,6 +115,13 @@ impl Exchange {
             }
         }
         thread.facts.extend(known.events.iter().flat_map(|event| of_event(event, known)));
+        for reached in &stored.reached {
+            if let Organisation::School(school) = &reached.party {
+                let what = What::Reached { school: school.clone(), position: reached.position };
+                let by = reached.party.clone();
+                thread.facts.push(Fact { at: reached.at, position: 0, by, what });
+            }
+        }
         Ok(thread.in_order())
     }
 }

@@ -724,7 +724,8 @@ async fn fed(store: &Arc<dyn GatewayStore>) -> StreamId {
 }
 
 fn acks(id: &StreamId, positions: &[u64]) -> StreamAcks {
-    StreamAcks { id: id.clone(), positions: positions.to_vec(), errors: Vec::new(), now: NOON }
+    let (id, positions) = (id.clone(), positions.to_vec());
+    StreamAcks { id, taken: positions.clone(), positions, errors: Vec::new(), now: NOON }
 }
 
 fn stands(done: u64, beyond: &[u64]) -> StreamStanding {

@@ -76,6 +76,15 @@ impl Report {
             let share = fresh.per_second / nginx.per_second;
             found.push(("fresh/nginx", "new connection each: of nginx's", share, "x"));
         }
+        if let Some((hands, nginx)) = row("hands").zip(row("nginx-hands")) {
+            let share = hands.per_second / nginx.per_second;
+            found.push((
+                "hands/nginx",
+                "a handshake for each small question: of nginx's",
+                share,
+                "x",
+            ));
+        }
         for (id, what, value, unit) in found {
             self.fact(id, what, value, unit);
         }

@@ -1,5 +1,7 @@
 //! Attacks on public figures: for every small count another world must look exactly the same.
 
+mod counted;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -139,9 +139,9 @@ async fn a13_a_decision_in_august_goes_to_the_holiday_contact() {
 /// of August sooner; that is recorded once, and from then on the deputy is asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a13_a_decision_that_nobody_reads_is_late_in_september() {
-    let story = Story::told("2027-08-09T09:00:00Z", summer).await;
+    let story = Story::told("2027-08-31T09:00:00Z", summer).await;
     let (id, haringey, school) = (story.id(), &story.worker, story.school());
-    story.stage.hand.set(at("2027-08-10T10:00:00Z"));
+    story.stage.hand.set(at("2027-08-31T10:00:00Z"));
     ok(haringey, id, &acknowledgement()).await;
     let decided = ok(haringey, id, &decision()).await;
     let about = format!("event-{}", decided.position);
@@ -154,7 +154,7 @@ async fn a13_a_decision_that_nobody_reads_is_late_in_september() {
         (state.events.iter().filter(late).count(), state)
     };
     // 3 September 2027 at 15:00 by summer time, to the second.
-    for quiet in ["2027-08-31T22:00:00Z", "2027-09-01T14:00:01Z", "2027-09-03T13:59:59Z"] {
+    for quiet in ["2027-08-31T14:00:01Z", "2027-09-01T14:00:01Z", "2027-09-03T13:59:59Z"] {
         story.stage.hand.set(at(quiet));
         let (late, state) = breaches().await;
         assert_eq!(late, 0, "{quiet}");

@@ -158,7 +158,14 @@ fn quarter(areas: &[(&str, u64)], clocks: &[(&str, u64, u64)]) -> Published {
     let row = |(key, count): &(&str, u64)| {
         ((*key).to_owned(), format!("Authority {key}"), Figure::of(*count))
     };
-    let table = |id, open, rows| ShownTable { id, title: "t", unit: Unit::Referrals, open, rows };
+    let table = |id, total, rows| ShownTable {
+        id,
+        title: "t",
+        unit: Unit::Referrals,
+        total,
+        open: !total,
+        rows,
+    };
     let total = areas.iter().map(|(_, count)| count).sum();
     let clock = |(authority, in_time, breached): &(&str, u64, u64)| ShownClock {
         id: ClockId::C5,
@@ -171,8 +178,8 @@ fn quarter(areas: &[(&str, u64)], clocks: &[(&str, u64, u64)]) -> Published {
     let length = ShownTimes { id: "stored", title: "t", median: Some(class(HOUR)), p90: None };
     Published {
         tables: vec![
-            table("referrals", false, vec![("all".into(), "All".into(), Figure::of(total))]),
-            table("first_authority", true, areas.iter().map(row).collect()),
+            table("referrals", true, vec![("all".into(), "All".into(), Figure::of(total))]),
+            table("first_authority", false, areas.iter().map(row).collect()),
         ],
         clocks: clocks.iter().map(clock).collect(),
         times: vec![length],

@@ -50,6 +50,24 @@ fn an_ethnicity_that_is_not_said_is_not_yet_obtained() {
 }
 
 #[test]
+fn every_child_has_one_primary_need_or_none_yet() {
+    let mut records = many(4, Seed { decision: 1, need: 2, ..Seed::default() });
+    records[1].children[0].need = "N12".to_owned();
+    records[2].children[0].need = String::new();
+    let of = |key: &str, count| (key.to_owned(), count);
+    let expected = [of("N1", 2), of("other", 1), of("not_recorded", 1)];
+    assert_eq!(counted(&records, "needs"), expected);
+    // Which child a document that is erased spoke of, and of what, is not known any more.
+    let has = |records: &[Record], settled| {
+        let (world, records) = (World::new(), records.iter().collect::<Vec<_>>());
+        tables(&records, world.lists(), settled).iter().any(|table| table.id == "needs")
+    };
+    assert!(has(&records, true));
+    records[3].answers_readable = false;
+    assert!(!has(&records, true) && has(&records, false));
+}
+
+#[test]
 fn an_allegation_has_no_row() {
     let world = World::new();
     let table = tables(&[], world.lists(), true).into_iter().find(|t| t.id == "request_type");
@@ -158,12 +176,12 @@ fn quarter(areas: &[(&str, u64)], clocks: &[(&str, u64, u64)]) -> Published {
     let row = |(key, count): &(&str, u64)| {
         ((*key).to_owned(), format!("Authority {key}"), Figure::of(*count))
     };
-    let table = |id, total, rows| ShownTable {
+    let table = |id, open, rows| ShownTable {
         id,
         title: "t",
         unit: Unit::Referrals,
-        total,
-        open: !total,
+        total: false,
+        open,
         rows,
     };
     let total = areas.iter().map(|(_, count)| count).sum();
@@ -178,8 +196,8 @@ fn quarter(areas: &[(&str, u64)], clocks: &[(&str, u64, u64)]) -> Published {
     let length = ShownTimes { id: "stored", title: "t", median: Some(class(HOUR)), p90: None };
     Published {
         tables: vec![
-            table("referrals", true, vec![("all".into(), "All".into(), Figure::of(total))]),
-            table("first_authority", false, areas.iter().map(row).collect()),
+            table("referrals", false, vec![("all".into(), "All".into(), Figure::of(total))]),
+            table("first_authority", true, areas.iter().map(row).collect()),
         ],
         clocks: clocks.iter().map(clock).collect(),
         times: vec![length],

@@ -110,3 +110,18 @@ fn a_newer_change_by_the_same_side_takes_the_place_of_an_older_one() {
     let ended = story.clock(&format!("R2 event-{newer}"), "11-23 18:00").state;
     assert!(matches!(ended, State::Ended(_, WhyEnded::Withdrawn)), "{ended:?}");
 }
+
+#[test]
+fn a_notice_is_open_while_its_author_owes_something() {
+    let mut story = Story::new();
+    let notice = What::Notice { school: school_id("900001"), since: None };
+    story.then("11-24 09:00", &by(hackney()), notice);
+    story.school("11-24 10:00", What::Read { position: 1 });
+    assert_eq!(story.read("11-24 10:00").attention, Attention::Closed);
+    let answers = story.school("11-24 11:00", What::ContactsChanged);
+    let reading = story.read("11-24 11:00");
+    assert_eq!(reading.attention, Attention::WaitingOnAuthority);
+    assert_eq!(reading.waiting.and_then(|waiting| waiting.party), Some(by(hackney())));
+    story.then("11-24 12:00", &by(hackney()), contacts_confirmed(answers));
+    assert_eq!(story.read("11-24 12:00").attention, Attention::Closed);
+}

@@ -324,7 +324,11 @@ async fn append(
     let mut deliveries = Vec::new();
     if let (EventKind::TransferProposed, Some(to)) = (kind, signed.said.body().to) {
         deliveries.push(transfer::delivery(exchange, desk, known, (signed.digest, to)).await?);
-        audience.push(Organisation::Authority(to));
+        // It may read events already: a recipient of another delivery, or a former holder.
+        let to = Organisation::Authority(to);
+        if !audience.contains(&to) {
+            audience.push(to);
+        }
     }
     let recorded = desk.record(&*exchange.entropy, id, after, signed.digest, audience.clone())?;
     // The certificate that a school proved itself with is kept as evidence too.

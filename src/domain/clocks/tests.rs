@@ -2,6 +2,7 @@
 
 mod details;
 mod properties;
+mod reminders;
 
 use super::*;
 use crate::domain::calendar::{AuthorityHours, Calendars, SchoolCalendar, Term};

@@ -5,6 +5,7 @@ mod exchange_support;
 
 use bytes::Bytes;
 use ecaf::domain::case::{EventKind, MOST_STATEMENTS};
+use ecaf::domain::clocks::Setting;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
 use ecaf::gateway::remind;
@@ -14,6 +15,8 @@ use ecaf::party::say::{NotSaid, Saying, say};
 use ecaf::protocol::evidence::{Bundle, Says, Statement};
 use ecaf::protocol::message::{CERTIFICATES, STATEMENT, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
+use ecaf::report::figures;
+use ecaf::report::gather::Gathered;
 use ecaf::school::compose::{Change, compose, next_version};
 use ecaf::school::follow::follow;
 use ecaf::school::submit::{NotSubmitted, submit};
@@ -636,6 +639,39 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     assert!(c5.iter().any(|c| c.state == "late"), "{c5:?}");
     assert_eq!(about_clock(school, id, "clock_breached", "C5").await, 1);
     follow(school, id).await.unwrap().proven.unwrap();
+}
+
+/// The gateway's clock is put back (a leap second does that too, by one): what is said afterwards counts, its place
+/// in the thread decides what came first, and no length is less than nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_put_back_changes_nothing_that_was_said() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    let (there, newham) = (story.stage.authority(NEWHAM).await, story.stage.worker(NEWHAM).await);
+    let received = story.stage.clock.now();
+    story.stage.hand.set(received.plus(-3 * MINUTE));
+    ok(haringey, id, &acknowledgement()).await;
+    let proposed = ok(haringey, id, &proposal("316")).await;
+    arrived(&there, id, "transfer").await;
+    story.stage.hand.set(received.plus(-2 * MINUTE));
+    let worker = json!({"worker": worker_of("Cai Example")});
+    let accepted = Saying {
+        answers: Some(proposed.position),
+        ..Saying::with(EventKind::TransferAccepted, worker)
+    };
+    ok(&newham, id, &accepted).await;
+
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.authority.name, "Newham");
+    let early: Vec<_> =
+        state.clocks.iter().filter(|clock| clock.started_at < state.recorded_at).collect();
+    assert!(early.is_empty(), "{early:?}");
+    remind::look(&story.stage.gateway.exchange, "one").await.unwrap();
+    follow(school, id).await.unwrap().proven.unwrap();
+    let gathered = Gathered::from_gateway(school, id).await.unwrap();
+    let record = figures::record(&gathered, &Setting::default(), received.plus(MINUTE)).unwrap();
+    assert_eq!(record.holder.to_string(), "316");
+    assert!(record.acknowledged_after.unwrap() >= 0 && record.stored_after.unwrap() >= 0);
 }
 
 /// Nobody opens an urgent one for an hour: somebody on duty is to be paged. At night nobody is on duty, and

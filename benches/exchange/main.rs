@@ -24,9 +24,10 @@ use http::StatusCode;
 use floor::{Beside, Floor};
 use generator::{Seen, Shape, Target};
 use grown::Documents;
+use machine::median;
 use nginx::Nginx;
 use scheme::{Scheme, Start};
-use table::{Report, Row, median};
+use table::{Report, Row};
 use work::Work;
 
 #[global_allocator]

@@ -46,12 +46,6 @@ pub struct Report {
     pub facts: Vec<Fact>,
 }
 
-/// The middle one.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
 impl Report {
     /// Adds what the rows say about each other.
     pub fn compare(&mut self, floor: Floor) {

@@ -1,5 +1,7 @@
 //! Long random walks over the table: whatever happens, some things stay true.
 
+mod stories;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

@@ -230,6 +230,10 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// The same for one authority alone.
     fn next_due_of(&self, authority: DfeCode) -> Pending<'_, Option<Timestamp>>;
 
+    /// Threads of every kind in the order of their ids, those behind `after`: at most `limit`, and fewer
+    /// only at the end.
+    fn threads(&self, after: Option<ReferralId>, limit: u32) -> Pending<'_, Vec<ReferralId>>;
+
     /// Where the thread of a referral stands.
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>>;
 

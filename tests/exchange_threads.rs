@@ -200,6 +200,17 @@ async fn a16_the_school_is_told_before_it_opens() {
     let changes: Vec<_> = state.clocks.iter().filter(|c| c.clock == "C15").collect();
     assert_eq!(changes.len(), 2, "the notice, and the change on a plan: {changes:?}");
     assert!(changes[1].about.contains(&plan.position.to_string()), "{changes:?}");
+    assert_ne!(changes[1].state, "in time", "nobody at the school has it yet");
+    // A system of the school takes it: the school is told, though nobody has read of it.
+    let mut system = Stream::new(school, "mis".into());
+    exchange_support::eventually("the school's system has it", async || {
+        system.next(false).await.unwrap();
+        system.finish().await.unwrap();
+        let state = look(school, id).await.unwrap();
+        let mut changes = state.clocks.iter().filter(|c| c.clock == "C15");
+        (changes.nth(1).unwrap().state == "in time").then_some(())
+    })
+    .await;
     let closed = of_child(EventKind::Closed, Some("RC7"), json!({"reason": "Nothing more."}));
     ok(&haringey, id, &closed).await;
     ok(&haringey, id, &Saying::of(EventKind::Filed)).await;

@@ -61,7 +61,7 @@ async fn fill(path: &Path) {
     assert_eq!(store.purge(gone, erasure, NOON).await, Ok(2));
     let fence =
         store.acquire("sequencer", "london-1".into(), at(0), 60_000).await.unwrap().unwrap();
-    store.sequence(&fence, 500, at(1)).await.unwrap();
+    store.sequence(&fence, 1_000, at(1)).await.unwrap();
     // A stream with a gap, with a token that its reader could not take, and with an event.
     let party = acceptance(0).sender;
     let feed = store.feed(&party, 0, 500).await.unwrap();

@@ -151,7 +151,7 @@ pub async fn the_gateway_while_they_talk(
 }
 
 /// A referral is sent, delivered, and talked about to its end.
-async fn from_first_to_last(
+pub async fn from_first_to_last(
     school: Member,
     worker: Member,
     document: Document,

@@ -12,7 +12,7 @@ pub struct Database {
 
 /// What the triggers call.
 const FUNCTIONS: &str = "CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS \
-     $$BEGIN RAISE EXCEPTION 'spoiled' USING ERRCODE = 'check_violation'; END$$; \
+     $$BEGIN RAISE EXCEPTION 'spoiled'; END$$; \
      CREATE TABLE public.touched (what text); \
      CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
      $$BEGIN INSERT INTO public.touched VALUES (TG_OP || ' ' || TG_TABLE_NAME); RETURN NULL; END$$; \

@@ -86,7 +86,8 @@ pub(super) async fn run(
     session
         .run(
             "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on;
-             SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = force_custom_plan",
+             SET LOCAL enable_mergejoin = on;
+             SET LOCAL max_parallel_workers_per_gather = DEFAULT; SET LOCAL plan_cache_mode = force_custom_plan",
         )
         .await?;
     let mut report = CheckReport::default();

@@ -148,7 +148,9 @@ impl Connector {
 ///
 /// No timeout of the server may end a commit's wait for its replica, so `statement_timeout` is off and
 /// we do the waiting; but a transaction whose gateway is gone must not keep its locks. Serving
-/// statements go by keys: plans are made once, without looking at sizes that will change.
+/// statements go by keys: plans are made once, without looking at sizes that will change; and no page of a
+/// hundred rows is worth another process of the server (a plan that is made once takes a tenth of the table
+/// for a page, and would start one each time).
 const OURS: &str = "
     SET search_path = ecaf, pg_temp;
     SET synchronous_commit = on;
@@ -162,6 +164,7 @@ const OURS: &str = "
     SET enable_seqscan = off;
     SET enable_hashjoin = off;
     SET enable_mergejoin = off;
+    SET max_parallel_workers_per_gather = 0;
     SET plan_cache_mode = force_generic_plan";
 
 /// Whether `fault` helps an operator more than `than`.

@@ -73,8 +73,9 @@ fn fault_of(code: &SqlState) -> StoreFault {
     match code.code().get(..2) {
         // Wrong login, or none allowed here.
         Some("28") => StoreFault::Denied,
-        // A value that does not fit its column, a constraint, a limit.
-        Some("22" | "23" | "54") => StoreFault::Misuse,
+        // A value that does not fit its column, a constraint, a limit, an exception of a trigger that an
+        // operator added: the same again would fail again.
+        Some("22" | "23" | "54" | "P0") => StoreFault::Misuse,
         _ => StoreFault::Unavailable,
     }
 }

@@ -74,6 +74,13 @@ pub const FORM: Rule = Rule {
     action: "Compare it with the table in schemas/EVENTS.md.",
 };
 
+/// Its author has said too much here.
+pub const TOO_MUCH: Rule = Rule {
+    id: "event.too-many",
+    title: "this party has said as much about this referral as anybody may",
+    action: "Ring; look for a program that repeats itself; what is new belongs in a referral of its own that names this one.",
+};
+
 /// A statement as it arrived.
 struct Stated {
     peer: Arc<Peer>,
@@ -379,6 +386,7 @@ impl Exchange {
 pub(super) fn refusal(kind: EventKind, illegal: Illegal) -> Trouble {
     let (class, rule) = match illegal {
         Illegal::NotYours | Illegal::NeedsAPerson => (Class::Forbidden, NOT_YOURS),
+        Illegal::TooMuch => (Class::Conflict, TOO_MUCH),
         Illegal::NotNow(_) | Illegal::Elsewhere | Illegal::Misidentified => {
             (Class::Conflict, NOT_NOW)
         }

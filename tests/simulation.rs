@@ -25,7 +25,7 @@ const KEPT: &str = include_str!("simulation_seeds.txt");
 const BUDGET: Duration = Duration::from_secs(60);
 
 /// What strikes in a run, by the words of its trace: words, fault, where.
-const FAULTS: [(&str, &str, &str); 24] = [
+const FAULTS: [(&str, &str, &str); 26] = [
     (" is killed", "a process dies at any step", "gateways and authorities"),
     (" is asked to stop", "a process is told to stop, then dies", "gateways"),
     (" is switched off", "a machine dies at any step", "schools"),
@@ -49,11 +49,13 @@ const FAULTS: [(&str, &str, &str); 24] = [
     (" purge retention", "a period's keys are destroyed, its documents deleted", "any store"),
     (" rewrap ", "a document moves to another key", "any store"),
     (" command dies in the middle", "a command dies at any step", "holds, erasures"),
+    (" receives otherwise", "an authority moves between push and pull, under way", "the directory"),
+    ("everything is off", "all is switched off while limits pass", "every machine"),
     (" given renewed certificates", "certificates expire and are renewed", "any machine"),
 ];
 /// What a run can come to, by the words of its trace. The kept seeds together reach all of it: a
 /// simulation that never gets there would prove nothing about it.
-const REACHED: [&str; 14] = [
+const REACHED: [&str; 22] = [
     "-> already",
     "-> other bytes",
     "-> foreign",
@@ -68,6 +70,14 @@ const REACHED: [&str; 14] = [
     "has no answer",
     "is refused: submission.other-bytes",
     "is refused: submission.id-unusable",
+    " clock_warning -> committed",
+    " clock_breached -> committed",
+    "POST /v1/inbox/delivered",
+    " transfer_accepted is recorded",
+    " transfer_declined is recorded",
+    " is overtaken",
+    " is not recorded: event.not-seen",
+    " is not for them to say any more",
 ];
 
 fn number(variable: &str) -> Option<u64> {

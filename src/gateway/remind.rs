@@ -96,9 +96,10 @@ async fn look_at(exchange: &Exchange, id: ReferralId) -> Result<(), Fault> {
         };
         let reading = exchange.reading(&known, now).await.map_err(Trouble::unasked)?;
         let Some((kind, clock)) = news(&known, &reading) else {
-            let next = (!known.case.is_misidentified()).then_some(reading.next_change).flatten();
-            // Later than now, so that one look is not the cause of the next at once.
-            let next = next.map(|at| at.max(now.plus(1)));
+            // Only then is there anything to record: the turns of contacts wake nobody.
+            let clocks = reading.clocks.iter().filter(|clock| answerable(clock));
+            let next = clocks.filter_map(|clock| clock.next_state(now)).min();
+            let next = next.filter(|_| !known.case.is_misidentified());
             return Ok(exchange.store.looked_at(id, known.thread.head, next).await?);
         };
         let desk = exchange.desk(exchange.trust.store(), now)?;

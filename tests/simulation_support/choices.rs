@@ -124,7 +124,7 @@ pub fn worker(r: &mut Random, state: &State, code: &str) -> Option<Saying> {
         },
         K::WorkerChanged => Saying {
             children,
-            ..said(json!({"worker": named(), "previous": named(), "from": "2026-12-01"}))
+            ..said(json!({"worker": named(), "previous": "Bo Example", "from": "2026-12-01"}))
         },
         K::Progress => {
             Saying { code: Some("child_seen".into()), children, ..said(json!({"words": text})) }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use ecaf::cli::sandbox::AUTHORITIES;
 use ecaf::domain::ids::{Digest, ReferralId};
 use ecaf::domain::party::{DfeCode, Organisation};
 use ecaf::domain::retention::Erasure;
@@ -46,11 +47,19 @@ pub enum Bug {
     ForgetsHolds,
     /// The gateway's store forgets a certificate once its owner has another.
     ForgetsOldCertificates,
+    /// The gateway's store forgets when to look at a referral's clocks again.
+    ForgetsToWake,
+    /// The gateway's store leaves the holder as it was when a transfer is accepted.
+    KeepsOldHolder,
+    /// The gateway's store shows what is said to an authority that has no part in it.
+    ShowsAnother,
+    /// The authority's store says "kept" to an event and forgets it.
+    LosesPushed,
 }
 
 impl Bug {
     /// All that must be found.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::LosesAccepted,
         Self::LosesReceipts,
         Self::ForgetsAudience,
@@ -62,6 +71,10 @@ impl Bug {
         Self::PurgesAnother,
         Self::ForgetsHolds,
         Self::ForgetsOldCertificates,
+        Self::ForgetsToWake,
+        Self::KeepsOldHolder,
+        Self::ShowsAnother,
+        Self::LosesPushed,
     ];
 }
 
@@ -73,7 +86,9 @@ impl Bug {
             | Self::KeepsCiphertext
             | Self::PurgesAnother
             | Self::ForgetsOldCertificates => 1_100..1_112,
-            // Only where something on hold is erased.
+            // Only where a referral changes hands.
+            Self::KeepsOldHolder => 20_000..20_012,
+            Self::ForgetsToWake | Self::ShowsAnother | Self::LosesPushed => 20_000..20_012,
             // Only where something on hold is erased.
             Self::ForgetsHolds => 1_229..1_241,
             _ => 100..112,
@@ -103,7 +118,11 @@ fn broken<S: ?Sized>(bug: Bug, real: Opened<S>) -> Arc<Broken<S>> {
 /// The gateway's store with a bug, if the bug is there.
 pub fn gateway(bug: Bug, real: Opened<dyn GatewayStore>) -> Opened<dyn GatewayStore> {
     match bug {
-        Bug::LosesDispatches | Bug::MixesDocuments | Bug::StoresElsewhere | Bug::None => real,
+        Bug::LosesDispatches
+        | Bug::MixesDocuments
+        | Bug::StoresElsewhere
+        | Bug::LosesPushed
+        | Bug::None => real,
         _ => {
             let vault = Arc::clone(&real.vault);
             let store = broken(bug, real);
@@ -115,7 +134,13 @@ pub fn gateway(bug: Bug, real: Opened<dyn GatewayStore>) -> Opened<dyn GatewaySt
 /// The authority's store with a bug, if the bug is there.
 pub fn authority(bug: Bug, real: Opened<dyn AuthorityStore>) -> Opened<dyn AuthorityStore> {
     match bug {
-        Bug::LosesAccepted | Bug::LosesReceipts | Bug::ForgetsAudience | Bug::None => real,
+        Bug::LosesAccepted
+        | Bug::LosesReceipts
+        | Bug::ForgetsAudience
+        | Bug::ForgetsToWake
+        | Bug::KeepsOldHolder
+        | Bug::ShowsAnother
+        | Bug::None => real,
         _ => {
             let vault = Arc::clone(&real.vault);
             let store = broken(bug, real);
@@ -222,7 +247,14 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.delivered(lease, t, now)
     }
 
-    fn append(&self, append: Append) -> Pending<'_, AppendOutcome> {
+    fn append(&self, mut append: Append) -> Pending<'_, AppendOutcome> {
+        if self.bug == Bug::KeepsOldHolder {
+            append.holder = None;
+        }
+        if self.bug == Bug::ShowsAnother {
+            let codes = AUTHORITIES.iter().map(|a| a.code.parse().unwrap());
+            append.event.audience = codes.map(Organisation::Authority).collect();
+        }
         self.real.append(append)
     }
 
@@ -235,6 +267,7 @@ impl GatewayStore for Broken<dyn GatewayStore> {
     }
 
     fn looked_at(&self, id: ReferralId, head: Head, wake_at: Option<Timestamp>) -> Pending<'_, ()> {
+        let wake_at = wake_at.filter(|_| self.bug != Bug::ForgetsToWake);
         self.real.looked_at(id, head, wake_at)
     }
 
@@ -399,6 +432,9 @@ impl AuthorityStore for Broken<dyn AuthorityStore> {
     }
 
     fn keep(&self, pushed: Pushed) -> Pending<'_, bool> {
+        if self.bug == Bug::LosesPushed {
+            return Box::pin(async { Ok(true) });
+        }
         self.real.keep(pushed)
     }
 

@@ -10,6 +10,8 @@ use ecaf::domain::ids::{Digest, ReferralId};
 use ecaf::domain::party::{DfeCode, Organisation};
 use ecaf::domain::retention::Erasure;
 use ecaf::domain::time::Timestamp;
+use ecaf::protocol::jws::Unverified;
+use ecaf::protocol::tokens::CaseEvent;
 use ecaf::store::sealing::KeyId;
 use ecaf::store::*;
 use rustls::pki_types::CertificateDer;
@@ -178,7 +180,10 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
     }
 
     fn append(&self, append: Append) -> Pending<'_, AppendOutcome> {
-        let about = alias(append.referral_id);
+        let said =
+            Unverified::parse(&append.event.token.jws).ok().and_then(|t| t.peek::<CaseEvent>());
+        let kind = said.map_or("", |said| said.kind().name());
+        let about = format!("{} {kind}", alias(append.referral_id));
         scheduled!(self, Write, "append", about, move |s| s.append(append))
     }
 

@@ -213,6 +213,17 @@ impl Clock {
             .min()
     }
 
+    /// When it will next be near its limit, or past it, if nothing happens: all that is ever recorded of it.
+    /// Between these only the turns of its contacts change, which whoever asks is told.
+    pub fn next_state(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_waited_for = matches!(self.state, State::Running | State::Warned);
+        let changes = match self.id.is_reminder() {
+            true => [None, Some(self.due_at)],
+            false => [self.warn_at, Some(self.due_at.plus(1))],
+        };
+        changes.into_iter().flatten().filter(|at| is_waited_for && *at > now).min()
+    }
+
     /// Whose turn it is at `now`: those of the latest turn that has come.
     pub fn contacts(&self, now: Timestamp) -> Vec<&Rung> {
         let come = |rung: &&Rung| {

@@ -224,6 +224,24 @@ proptest! {
     }
 
     #[test]
+    fn nobody_is_woken_but_to_find_a_clock_in_another_state(
+        story in any_story(), after in 0i64..300_000,
+    ) {
+        let last = story.thread.facts.iter().map(|f| f.at).max().unwrap();
+        let now = last.plus(after * SECOND);
+        let clocks = |at| read(&story.thread, &story.setting, at).clocks;
+        let states = |at| clocks(at).iter().map(|c| (c.name(), c.state)).collect::<Vec<_>>();
+        match clocks(now).iter().filter_map(|clock| clock.next_state(now)).min() {
+            Some(next) => {
+                prop_assert!(next > now);
+                prop_assert_eq!(states(next.plus(-1)), states(now));
+                prop_assert_ne!(states(next), states(now));
+            }
+            None => prop_assert_eq!(states(now.plus(900 * DAY)), states(now)),
+        }
+    }
+
+    #[test]
     fn working_day_limits_end_on_working_days(story in any_story()) {
         let now = story.thread.facts[0].at.plus(900 * DAY);
         let holidays = &story.setting.calendars.bank_holidays;

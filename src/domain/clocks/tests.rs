@@ -1,6 +1,7 @@
 //! Threads as stories: what happened, and how every clock then stands.
 
 mod details;
+mod parts;
 mod properties;
 mod reminders;
 

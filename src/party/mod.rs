@@ -17,5 +17,6 @@ pub mod member;
 pub mod outbox;
 pub mod persist;
 pub mod poll;
+pub mod receiver;
 pub mod say;
 pub mod words;

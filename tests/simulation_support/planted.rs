@@ -230,8 +230,13 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.due_referrals(now, limit)
     }
 
-    fn looked_at(&self, id: ReferralId, head: Head, wake_at: Option<Timestamp>) -> Pending<'_, ()> {
-        self.real.looked_at(id, head, wake_at)
+    fn looked_at(
+        &self,
+        id: ReferralId,
+        seen: (Head, Option<Timestamp>),
+        wake_at: Option<Timestamp>,
+    ) -> Pending<'_, ()> {
+        self.real.looked_at(id, seen, wake_at)
     }
 
     fn thread(&self, id: ReferralId) -> Pending<'_, Option<Thread>> {

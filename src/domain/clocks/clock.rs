@@ -5,7 +5,7 @@ use std::fmt;
 use super::fact::What;
 use super::held::Held;
 use super::id::{Class, ClockId};
-use super::ladder::{Role, Rung, Turn, instead_of, ladder};
+use super::ladder::{Role, Rung, Turn, instead_of, ladder, school_rings_after};
 use super::limit::{Count, Limit};
 use super::view::View;
 use crate::domain::calendar::END_OF_WORKING_DAY;
@@ -40,6 +40,9 @@ pub struct Clock {
     pub waits_for: Option<Organisation>,
     /// Whom to ask, in order, with the time of each one's turn.
     pub ladder: Vec<Rung>,
+    /// From when on the school is to ring about a delivery that is not stored (C2), whoever at the school
+    /// is on the ladder.
+    pub rings_at: Option<Timestamp>,
     /// From when on which stage of a disagreement is offered while it is overdue.
     pub offers: Vec<(Timestamp, u8)>,
     /// Whether a breach pages who is on duty.
@@ -206,6 +209,7 @@ impl Clock {
         [past]
             .into_iter()
             .chain(self.warn_at)
+            .chain(self.rings_at)
             .chain(turns)
             .chain(early)
             .chain(offers)
@@ -282,6 +286,8 @@ impl Draft<'_> {
             short_notice,
             assumed: self.count.assumed(limit, due_at),
             ladder: self.rungs(view, due_at, limit),
+            rings_at: (self.id == ClockId::C2)
+                .then(|| self.start.plus(school_rings_after(view.urgency(self.start)))),
             offers: self.offers(due_at, limit),
             pages: self.id.pages(urgent),
             held: self.held(view, stop.unwrap_or(view.now)),

@@ -12,7 +12,7 @@ use super::identity::{Names, names};
 use super::key::{public_key, signature_allowed};
 use super::rules::{MALFORMED, WRONG_KEY_USAGE, WRONG_ROLE, profile};
 use super::{ChainRefusal, PublicKey, Purpose};
-use crate::domain::party::{Organisation, Party, Role};
+use crate::domain::party::{Organisation, Party};
 use crate::domain::time::{DAY, Timestamp};
 
 /// The scheme's own extended key usage for signing tokens. Enterprise number 32473 is reserved for

@@ -4,7 +4,8 @@
 mod exchange_support;
 
 use bytes::Bytes;
-use ecaf::domain::case::EventKind;
+use ecaf::domain::case::{EventKind, MOST_STATEMENTS};
+use ecaf::domain::clocks::Setting;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
 use ecaf::gateway::remind;
@@ -14,9 +15,11 @@ use ecaf::party::say::{NotSaid, Saying, say};
 use ecaf::protocol::evidence::{Bundle, Says, Statement};
 use ecaf::protocol::message::{CERTIFICATES, STATEMENT, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
+use ecaf::report::figures;
+use ecaf::report::gather::Gathered;
 use ecaf::school::compose::{Change, compose, next_version};
 use ecaf::school::follow::follow;
-use ecaf::school::submit::submit;
+use ecaf::school::submit::{NotSubmitted, submit};
 use ecaf::store::InboxFilter;
 use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, ST_BRANNOCKS, Stage};
 use exchange_support::story::{
@@ -160,7 +163,7 @@ async fn a_stranger_cannot_speak_and_cannot_tell_a_referral_from_none() {
     let story = Story::stored().await;
     let hackney = story.stage.worker(HACKNEY).await;
     let now = story.stage.clock.now();
-    let answer = async |id| by_hand(&hackney, id, EventKind::Opened, 2, now).await;
+    let answer = async |id| by_hand(&hackney, id, (EventKind::Opened, None), 2, now).await;
     let real = answer(story.id()).await;
     assert_eq!(real.0, 404);
     assert_eq!(real, answer(ReferralId::from_bytes([9; 16])).await);
@@ -170,7 +173,7 @@ async fn a_stranger_cannot_speak_and_cannot_tell_a_referral_from_none() {
 async fn by_hand(
     author: &Member,
     id: ReferralId,
-    kind: EventKind,
+    (kind, code): (EventKind, Option<&str>),
     seen: u64,
     now: Timestamp,
 ) -> (u16, Value) {
@@ -183,7 +186,7 @@ async fn by_hand(
         sub_id: Subject(id),
         toe: None,
         attested: None,
-        said: (kind, CaseEventBody::seen(seen)),
+        said: (kind, CaseEventBody { code: code.map(str::to_owned), ..CaseEventBody::seen(seen) }),
     };
     let token = event.sign(identity.signer(), identity.x5t()).unwrap();
     let value = |text: &str| HeaderValue::from_str(text).unwrap();
@@ -317,7 +320,7 @@ async fn what_was_not_seen_has_to_be_read_first() {
     ok(school, id, &withdrawal).await;
     // Signed on top of the older position, sent now.
     let now = story.stage.clock.now();
-    let (status, violations) = by_hand(worker, id, EventKind::Filed, before, now).await;
+    let (status, violations) = by_hand(worker, id, (EventKind::Filed, None), before, now).await;
     assert_eq!((status, &violations[0]["rule"]), (409, &json!("event.not-seen")));
     let confirmed =
         Saying { answers: Some(before + 1), ..Saying::of(EventKind::WithdrawalConfirmed) };
@@ -536,6 +539,50 @@ async fn a_supplement_is_a_version_of_its_own_and_opens_a_closed_case_again() {
     assert_eq!(refused(other_school, theirs).await, "submission.id-unusable");
 }
 
+/// A program that repeats itself does not make a referral too long for everybody: it is refused in time, the
+/// other side goes on, and all of it can still be read and proved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_repeats_itself_without_end_stops_only_itself() {
+    let story = Story::stored().await;
+    let (id, worker, school) = (story.id(), &story.worker, story.school());
+    let first = look(school, id).await.unwrap().position;
+    let call = (EventKind::CallRecorded, Some("front_door"));
+    let now = story.stage.clock.now();
+    let last = first + u64::from(MOST_STATEMENTS);
+    for position in first..last {
+        let (status, problem) = by_hand(school, id, call, position, now).await;
+        assert_eq!(status, 201, "{position} {problem}");
+    }
+    let (status, violations) = by_hand(school, id, call, last, now).await;
+    assert_eq!((status, &violations[0]["rule"]), (409, &json!("event.too-many")));
+    ok(worker, id, &acknowledgement()).await;
+    assert_eq!(look(school, id).await.unwrap().position, last + 1);
+    follow(school, id).await.unwrap().proven.unwrap();
+}
+
+/// The same for versions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_referral_has_no_versions_without_end() {
+    let story = Story::stored().await;
+    let (school, clock) = (story.school(), &story.stage.clock);
+    let mut newest = story.sent.document.bytes.to_vec();
+    let mut version = 1;
+    let refusal = loop {
+        let text = next_version(&newest, Change::Supplement, clock.now(), [3; 16]).unwrap();
+        let text = text.replace(r#""summary": """#, r#""summary": "Once more""#);
+        let composed = compose(text.as_bytes(), clock.now().in_england().0).unwrap();
+        newest = composed.bytes.clone();
+        match submit(school, &composed, |_, _| ()).await {
+            Ok(receipt) => version = receipt.accepted.version,
+            Err(refused) => break refused,
+        }
+        assert!(version <= 120, "no limit");
+    };
+    assert_eq!(version, 120);
+    let NotSubmitted::Refused(problem) = refusal else { panic!("{refusal:?}") };
+    assert_eq!(problem.violations[0].rule, "version.too-many");
+}
+
 /// The events of this kind about this clock, as a party sees them.
 async fn about_clock(member: &Member, id: ReferralId, kind: &str, clock: &str) -> usize {
     let state = look(member, id).await.unwrap();
@@ -592,6 +639,39 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     assert!(c5.iter().any(|c| c.state == "late"), "{c5:?}");
     assert_eq!(about_clock(school, id, "clock_breached", "C5").await, 1);
     follow(school, id).await.unwrap().proven.unwrap();
+}
+
+/// The gateway's clock is put back (a leap second does that too, by one): what is said afterwards counts, its place
+/// in the thread decides what came first, and no length is less than nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_put_back_changes_nothing_that_was_said() {
+    let story = Story::stored().await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    let (there, newham) = (story.stage.authority(NEWHAM).await, story.stage.worker(NEWHAM).await);
+    let received = story.stage.clock.now();
+    story.stage.hand.set(received.plus(-3 * MINUTE));
+    ok(haringey, id, &acknowledgement()).await;
+    let proposed = ok(haringey, id, &proposal("316")).await;
+    arrived(&there, id, "transfer").await;
+    story.stage.hand.set(received.plus(-2 * MINUTE));
+    let worker = json!({"worker": worker_of("Cai Example")});
+    let accepted = Saying {
+        answers: Some(proposed.position),
+        ..Saying::with(EventKind::TransferAccepted, worker)
+    };
+    ok(&newham, id, &accepted).await;
+
+    let state = look(school, id).await.unwrap();
+    assert_eq!(state.authority.name, "Newham");
+    let early: Vec<_> =
+        state.clocks.iter().filter(|clock| clock.started_at < state.recorded_at).collect();
+    assert!(early.is_empty(), "{early:?}");
+    remind::look(&story.stage.gateway.exchange, "one").await.unwrap();
+    follow(school, id).await.unwrap().proven.unwrap();
+    let gathered = Gathered::from_gateway(school, id).await.unwrap();
+    let record = figures::record(&gathered, &Setting::default(), received.plus(MINUTE)).unwrap();
+    assert_eq!(record.holder.to_string(), "316");
+    assert!(record.acknowledged_after.unwrap() >= 0 && record.stored_after.unwrap() >= 0);
 }
 
 /// Nobody opens an urgent one for an hour: somebody on duty is to be paged. At night nobody is on duty, and

@@ -18,6 +18,7 @@ use ecaf::party::look::{Contact, NotSeen, State, look};
 use ecaf::party::member::Member;
 use ecaf::party::say::{NotSaid, Said, Saying, say};
 use ecaf::protocol::directory::{ContactDoc, Overlay};
+use ecaf::school::follow::follow;
 use exchange_support::inside;
 use exchange_support::stage::{A_PERSON, MARSH_LANE, Stage, get, rules};
 use exchange_support::{
@@ -247,15 +248,22 @@ async fn the_accused_is_on_no_ladder() {
     let stage = Stage::with_overlay(at(NOW), lado_desk).await;
     let _authority = stage.authority(HARINGEY).await;
     let officer = person(&stage, "authority/309/person/lado-1", false).await;
-    for (role, first, then) in [
-        ("teacher", "deputy safeguarding lead", "head teacher"),
-        ("head", "deputy safeguarding lead", "chair of governors or proprietor"),
-        ("designated_safeguarding_lead", "LADO manager", "LADO manager"),
-        ("governor", "LADO manager", "LADO manager"),
+    let (deputy, head) = ("deputy safeguarding lead", "head teacher");
+    let officer_s = "LADO manager";
+    for (role, also, first, then) in [
+        ("teacher", None, deputy, head),
+        ("teacher", Some("deputy_safeguarding_lead"), officer_s, head),
+        ("head", None, deputy, "chair of governors or proprietor"),
+        ("head", Some("designated_safeguarding_lead"), officer_s, officer_s),
+        ("designated_safeguarding_lead", None, officer_s, officer_s),
+        ("governor", None, officer_s, officer_s),
     ] {
         stage.hand.set(at(NOW));
         let document = allegation(role).changed(|value| {
-            value["referral_id"] = json!(fresh(role));
+            value["referral_id"] = json!(fresh(&format!("{role}{also:?}")));
+            if let Some(also) = also {
+                value["request"]["lado"]["also_roles"] = json!([also]);
+            }
         });
         let sent = stage.accepted(document).await;
         let id = sent.document.id;
@@ -270,14 +278,14 @@ async fn the_accused_is_on_no_ladder() {
             let state = look(&officer, id).await.unwrap();
             let c12 = state.clocks.iter().find(|c| c.clock == "C12").unwrap();
             let asked: Vec<_> = c12.ask.iter().map(|c| c.role.as_str()).collect();
-            assert_eq!(asked, [whom], "{role}, {later}");
+            assert_eq!(asked, [whom], "{role}, {also:?}, {later}");
         }
     }
 }
 
 /// An id of its own for each.
 fn fresh(role: &str) -> String {
-    let byte = role.bytes().fold(0u8, u8::wrapping_add);
+    let byte = role.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
     ReferralId::from_bytes([byte; 16]).to_string()
 }
 
@@ -296,6 +304,92 @@ async fn without_a_designated_officer_it_is_refused_with_the_number_to_ring() {
     assert_eq!(rules(&refused), ["lado.no-officer"]);
     assert!(refused.violations[0].detail.contains("020 7946 0555"));
     assert!(refused.readable.is_some(), "to be read out");
+}
+
+/// Passed on to the authority where the adult really works: its officers have it then, those who had it act
+/// no more, and nobody else learns that there is anything, on either side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_allegation_that_is_passed_on_goes_from_officers_to_officers() {
+    let stage = Stage::with_overlay(at(NOW), |overlay| {
+        lado_desk(overlay);
+        let newham = overlay.authorities.iter_mut().find(|a| a.code == "316").unwrap();
+        newham.designated_officers.clear();
+    })
+    .await;
+    let _haringey = stage.authority(HARINGEY).await;
+    let _hackney = stage.authority(HACKNEY).await;
+    // With the certificates that the sandbox has for them.
+    let world = &stage.scene.world;
+    let officer = inside::member_of(&world.officer_config(HARINGEY), &stage.clock).await;
+    let theirs = inside::member_of(&world.officer_config(HACKNEY), &stage.clock).await;
+    let (worker, their_worker) = (stage.worker(HARINGEY).await, stage.worker(HACKNEY).await);
+    let their_desk = inside::authority_caller(&stage.scene, HACKNEY, &stage.clock).await;
+    let others: [&dyn Line; 4] =
+        [&*stage.schools[MARSH_LANE].client, &*worker.client, &*their_worker.client, &*their_desk];
+    let sender = &stage.schools[A_PERSON];
+    let sent = stage.accepted(allegation("teacher")).await;
+    let id = sent.document.id;
+    stage.until(&sent, "stored").await;
+    nothing(&sent, &*theirs.client).await;
+    ok(&officer, id, &Saying::of(EventKind::Opened)).await;
+    ok(&officer, id, &acknowledgement()).await;
+
+    let proposal = |to: &str| {
+        let worker = json!({"name": "Di Example", "role": "Officer", "phone": "01632 960124"});
+        let because = json!({"worker": worker, "reason": "The adult works there."});
+        let proposed = Saying::with(EventKind::TransferProposed, because);
+        Saying { to: Some(to.parse().unwrap()), ..proposed }
+    };
+    // Nobody there could open it.
+    let refused = say(&officer, id, &proposal("316")).await;
+    let Err(NotSaid::Refused(refused)) = refused else { panic!("{refused:?}") };
+    assert_eq!(rules(&refused), ["transfer.no-officer"]);
+    assert!(
+        !refused.violations[0].detail.is_empty() && refused.violations[0].action.contains("Ring")
+    );
+
+    let proposed = ok(&officer, id, &proposal("204")).await;
+    eventually("it is stored there", async || {
+        let state = look(&theirs, id).await.ok()?;
+        let there =
+            |d: &ecaf::party::look::Delivery| d.purpose == "transfer" && d.state == "stored";
+        state.deliveries.iter().any(there).then_some(())
+    })
+    .await;
+    let worker_of = json!({"name": "Dan Example", "role": "Officer", "phone": "01632 960126"});
+    let accepted = Saying::with(EventKind::TransferAccepted, json!({"worker": worker_of}));
+    ok(&theirs, id, &Saying { answers: Some(proposed.position), ..accepted }).await;
+
+    // The new ones read it, and decide.
+    let state = look(&theirs, id).await.unwrap();
+    assert_eq!(state.authority.code, "204");
+    let document = sent.document.sha256;
+    let read = get(&*theirs.client, &format!("/v1/referrals/{id}/documents/{document}")).await;
+    assert_eq!((read.status.as_u16(), &read.body), (200, &sent.document.bytes));
+    ok(&theirs, id, &Saying::of(EventKind::Opened)).await;
+    ok(&theirs, id, &acknowledgement()).await;
+    ok(&theirs, id, &decision("allegation_meeting", &state)).await;
+    let told = look(sender, id).await.unwrap();
+    assert_eq!(told.authority.code, "204");
+    assert!(told.events.iter().any(|e| e.event == "decided"));
+
+    // Those who had it see what they did themselves, and neither read the document nor act.
+    let before = look(&officer, id).await.unwrap();
+    assert!(before.events.iter().all(|e| e.event != "decided"), "{:?}", before.events);
+    let read = get(&*officer.client, &format!("/v1/referrals/{id}/documents/{document}")).await;
+    assert_eq!(read.status, 404);
+    for saying in [decision("advice", &state), proposal("204"), acknowledgement()] {
+        let said = say(&officer, id, &saying).await;
+        let Err(NotSaid::Refused(refused)) = said else { panic!("{said:?}") };
+        assert!(["event.not-yours", "event.not-now"].contains(&rules(&refused)[0]), "{refused:?}");
+    }
+    for client in others {
+        nothing(&sent, client).await;
+        assert_eq!(polled(client, "all").await, Vec::<String>::new());
+    }
+    for member in [sender, &theirs, &officer] {
+        follow(member, id).await.unwrap().proven.unwrap();
+    }
 }
 
 /// What lies at the authority is listed, shown and exported for a designated officer alone.

@@ -6,22 +6,26 @@ mod exchange_support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ecaf::domain::case::EventKind;
+use ecaf::domain::case::{Decision, EventKind};
 use ecaf::domain::clocks::Setting;
 use ecaf::domain::ids::ReferralId;
-use ecaf::domain::statistics::{Outcome, Passing, Quarter, Record};
+use ecaf::domain::retention::Period;
+use ecaf::domain::statistics::{Beside, Kind, Means, Outcome, Passing, Quarter, Record};
 use ecaf::domain::time::{DAY, HOUR, MINUTE};
+use ecaf::effects::{Clock, SystemClock};
+use ecaf::party::begin::begin;
 use ecaf::party::look::look;
 use ecaf::party::member::Member;
-use ecaf::party::say::{Said, Saying, say};
+use ecaf::party::say::{NotSaid, Said, Saying, say};
+use ecaf::party::threads;
 use ecaf::report::archive::{Archive, is_whole};
 use ecaf::report::chronology::Chronology;
 use ecaf::report::figures;
 use ecaf::report::gather::Gathered;
 use ecaf::report::many;
-use ecaf::report::statistics::{LeftOut, Report, Scope};
-use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage};
-use exchange_support::{HACKNEY, HARINGEY, NEWHAM, Scene, Sent, eventually};
+use ecaf::report::statistics::{Counted, LeftOut, Report, Scope};
+use exchange_support::stage::{A_PERSON, LEA_BRIDGE, MARSH_LANE, Stage};
+use exchange_support::{HACKNEY, HARINGEY, NEWHAM, QUICK, Scene, Sent, eventually};
 use serde_json::{Value, json};
 
 fn worker() -> Value {
@@ -39,8 +43,17 @@ fn acknowledgement() -> Saying {
     )
 }
 
+/// A primary need in the census's code.
+fn need(code: &str, version: &str) -> Value {
+    json!({
+        "code": code, "code_system": "https://ecaf.example/codes/dfe-cin/primary_need",
+        "code_version": version
+    })
+}
+
 fn decision(code: &str) -> Saying {
     let document = json!({
+        "primary_need": need("N4", "2025-26"),
         "disclosure": "outcome", "reason": "Two earlier referrals and a clear account.",
         "school_should": "Keep a chronology.", "how_to_challenge": "Ring the team manager.",
         "referrer_spoken_to": true, "child_seen": false,
@@ -112,6 +125,11 @@ impl Days {
         stage.hand.advance(HOUR);
         ok(&haringey, id, &decision("advice")).await;
         let reason = json!({"reason": "Advice given, nothing more."});
+        // A code that its list does not have is refused; one of another version of the list is not.
+        let unlisted = json!({"reason": "Advice.", "primary_need": need("N12", "2025-26")});
+        let said = say(&haringey, id, &coded(EventKind::Closed, "RC8", unlisted)).await;
+        assert!(matches!(said, Err(NotSaid::Malformed(_))), "{said:?}");
+        let reason = json!({"reason": reason["reason"], "primary_need": need("N1", "2025-26")});
         ok(&haringey, id, &coded(EventKind::Closed, "RC8", reason)).await;
 
         let school = &stage.schools[MARSH_LANE];
@@ -208,6 +226,8 @@ async fn a17_an_inspector_gets_all_referrals_with_clocks_events_and_breaches() {
         "Decided: Advice to the school (child 1)",
         "Two earlier referrals",
         "Closed: Closed after assessment",
+        "Primary need: N4, Family in acute stress",
+        "Primary need: N1, Abuse or neglect",
         "authority 309, person worker-1",
         "Verified",
         "Met in time",
@@ -265,6 +285,83 @@ async fn a17_an_inspector_gets_all_referrals_with_clocks_events_and_breaches() {
         }
         assert!(!path.to_str().unwrap().contains(&nothing[4]));
     }
+}
+
+/// Scenario A17 again, more than a year later: documents whose time is over are erased with the month's key. The
+/// inspector still gets every referral with its outcome, from what was signed; what is open is carried on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a17_what_retention_erased_is_still_told_from_what_was_signed() {
+    // Judged by the program's own clock: longer ago than a month and the twelve that it is kept.
+    let long_ago = SystemClock.now().plus(-430 * DAY);
+    let mut stage = Stage::at(long_ago).await;
+    let inbox = stage.authority(HARINGEY).await;
+    let mut sent = Vec::new();
+    for number in 0..2 {
+        let document = stage.stream.document(MARSH_LANE, HARINGEY).changed(|v| {
+            v["children"][0]["name"] = json!({"given": planted(number), "family": "Example"});
+        });
+        let one = stage.accepted(document).await;
+        stage.until(&one, "stored").await;
+        sent.push(one);
+    }
+    let [over, open] = <[Sent; 2]>::try_from(sent).ok().unwrap();
+    let haringey = stage.worker(HARINGEY).await;
+    let id = over.document.id;
+    ok(&haringey, id, &acknowledgement()).await;
+    ok(&haringey, id, &decision("advice")).await;
+    let reason = json!({"reason": format!("Advice given about {}.", planted(0))});
+    ok(&haringey, id, &coded(EventKind::Closed, "RC8", reason)).await;
+    ok(&haringey, id, &Saying::of(EventKind::Filed)).await;
+
+    let month = Period::of(long_ago).to_string();
+    let config = stage.scene.world.gateway_config();
+    let erase =
+        ["store", "erase", "--period", &month, "--yes", "--config", config.to_str().unwrap()];
+    let erased = stage.scene.run(&erase);
+    let said = String::from_utf8_lossy(&erased.stdout).into_owned();
+    assert!(erased.status.success(), "{said} {}", String::from_utf8_lossy(&erased.stderr));
+    assert!(said.contains("keys destroyed, 4 documents erased, 1 carried forward"), "{said}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("inspection");
+    let mut archive = Archive::begin(&out).unwrap();
+    for id in many::of_inbox(inbox.station.store.as_ref()).await.unwrap() {
+        archive.add(&gathered(&haringey, id).await, &Setting::default()).unwrap();
+    }
+    let day = long_ago.in_england().0;
+    let manifest = archive.finish(String::new(), (day, day), stage.clock.now()).unwrap();
+    assert_eq!((manifest.referrals, manifest.not_proved), (2, 0));
+    let index = fs::read_to_string(out.join("index.csv")).unwrap();
+    let line = index.lines().find(|line| line.starts_with(&id.to_string())).unwrap();
+    assert!(line.contains(",advice,closed,"), "{line}");
+    let chronology = |sent: &Sent| {
+        let path = out.join(sent.document.id.to_string()).join("chronology.txt");
+        fs::read_to_string(path).unwrap()
+    };
+    let told = chronology(&over);
+    for part in [
+        "Decided: Advice to the school (child 1)",
+        "Closed: Closed after assessment",
+        "Met in time",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(
+        told.contains("erased at the end of its retention") && !told.contains(&planted(0)),
+        "{told}"
+    );
+    assert!(chronology(&open).contains(&planted(1)), "an open case is not erased");
+    for path in files(&out) {
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert!(!text.contains(&planted(0)), "{}", path.display());
+    }
+    // It counts with what codes say, and with nothing that stood in its documents.
+    let record =
+        figures::record(&gathered(&haringey, id).await, &Setting::default(), stage.clock.now());
+    let record = record.unwrap();
+    assert!(!record.readable && !record.answers_readable);
+    let child = &record.children[0];
+    assert_eq!((child.decision, child.need.as_str()), (Some(Decision::Advice), ""));
 }
 
 /// What a court gets: the same from both sides, offline too, and a clear "no" where something is wrong.
@@ -370,7 +467,10 @@ async fn figures_count_what_happened_and_publish_nothing_small() {
     assert_eq!(closed.acknowledged_after.map(|m| m / MINUTE), Some(6));
     assert_eq!(closed.decided_after.map(|m| m / MINUTE), Some(66));
     assert!(closed.clocks.iter().all(|clock| clock.outcome != Outcome::Breached));
+    // The authority's last word on the need, said on closing; and nothing said is nothing recorded.
+    assert_eq!((closed.children[0].need.as_str(), closed.answers_readable), ("N1", true));
     let silent = of(&days.silent).unwrap();
+    assert_eq!(silent.children[0].need, "");
     assert!(silent.clocks.iter().any(|c| c.id.as_str() == "C5" && c.outcome == Outcome::Breached));
     let passed_on = of(&days.passed_on).unwrap();
     assert_eq!(
@@ -393,13 +493,24 @@ async fn figures_count_what_happened_and_publish_nothing_small() {
         population: Some(vec![("WBRI".into(), 1_000)]),
         left_out: LeftOut::default(),
     };
+    let closed = closed.clone();
     let records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
-    let internal = Report::internal(&scope, &records);
+    let counted = |records: &[Record]| Counted { records: records.to_vec(), beside: Vec::new() };
+    let internal = Report::internal(&scope, &counted(&records));
     let text = internal.to_text();
     assert!(text.contains("INTERNAL, NOT FOR PUBLICATION"));
     assert!(text.contains("Referrals from schools (census source 2A)       4"), "{text}");
+    for row in ["Abuse or neglect        1", "Not yet recorded"] {
+        assert!(text.contains(row), "{row}: {text}");
+    }
+    let mut unread = closed.clone();
+    (unread.answers_readable, unread.children[0].need) = (false, String::new());
     let quarter = Quarter::of("2026-11-23".parse().unwrap());
-    let public = Report::public(&scope, &[(quarter, records)]);
+    let public = Report::public(&scope, &[(quarter, counted(&records))]);
+    let has_needs = |report: &Report| report.sheets.iter().any(|sheet| sheet.id == "needs");
+    assert!(has_needs(&public) && public.to_csv().contains(",needs,children,N1,"));
+    let erased = Report::public(&scope, &[(quarter, counted(&[records, vec![unread]].concat()))]);
+    assert!(!has_needs(&erased), "as documents are erased a settled count would shrink");
     for sheet in &public.sheets {
         for row in &sheet.rows {
             let shown =
@@ -420,4 +531,142 @@ async fn figures_count_what_happened_and_publish_nothing_small() {
         }
         assert!(!form.contains("<script") && !form.contains("http://localhost"));
     }
+}
+
+/// Notices, consultations and hand-overs are in tables of their own, an allegation in none, and the
+/// operator's report counts nothing that its own store does not prove.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_referral_is_counted_by_itself() {
+    let mut stage = Stage::at("2026-11-23T14:20:00Z".parse().unwrap()).await;
+    let _haringey = stage.authority(HARINGEY).await;
+    let document = stage.stream.document(MARSH_LANE, HARINGEY);
+    let sent = stage.accepted(document).await;
+    stage.until(&sent, "stored").await;
+    let worker_there = stage.worker(HARINGEY).await;
+    let (school, person) = (&stage.schools[MARSH_LANE], &stage.schools[A_PERSON]);
+
+    let notice = json!({
+        "child_name": planted(0), "child_born": "2017-05-03", "told": "Police came to the house last night.",
+        "school_should": "Keep an eye on him.", "do_not_act": false, "family_may_know": true,
+        "disclosure": "outcome", "worker": worker()
+    });
+    let notice = Saying {
+        school: Some("900001".parse().unwrap()),
+        ..coded_thread(EventKind::PupilNotice, "police_attendance", notice)
+    };
+    begin(&worker_there, &notice).await.unwrap();
+    let question = |code: &str| {
+        let document = json!({
+            "question": "Is this a referral?", "situation": "Tired and hungry.", "asked_by": worker(),
+            "family_knows": false
+        });
+        let asked = coded_thread(EventKind::Consultation, code, document);
+        Saying { to: Some("309".parse().unwrap()), ..asked }
+    };
+    let (asked, _) = begin(school, &question("not_sure")).await.unwrap();
+    begin(person, &question("lado")).await.unwrap();
+    stage.hand.advance(2 * HOUR);
+    let advice = json!({"advice": "Send it.", "spoken": true, "worker": worker()});
+    ok(&worker_there, asked, &coded_thread(EventKind::ConsultationAnswered, "refer_now", advice))
+        .await;
+    let told = json!({
+        "by": "phone", "at": "2026-11-23T14:10:00Z", "to_whom": "Duty worker", "contact": "0113 496 0383",
+        "said": "Everything.", "by_whom": "Dan Example"
+    });
+    let told = coded_thread(EventKind::HandedOver, "protection", told);
+    begin(school, &Saying { to: Some("383".parse().unwrap()), ..told }).await.unwrap();
+
+    // Each side learns of its threads from its feed, once and again, and of nobody else's.
+    let count = async |member: &Member| {
+        let (ids, not_proved) = threads::learn(member).await.unwrap();
+        assert_eq!(not_proved, 0);
+        let now = stage.clock.now();
+        let mut found = Vec::new();
+        for id in ids {
+            let one = gathered(member, id).await;
+            assert!(figures::record(&one, &Setting::default(), now).is_none(), "no referral");
+            found.extend(figures::beside(&one.entries, |digest| one.document(digest), now));
+        }
+        found
+    };
+    let kinds = |all: &[Beside]| {
+        let mut kinds: Vec<_> = all.iter().map(|one| one.kind).collect();
+        kinds.sort_unstable();
+        kinds
+    };
+    let at_school = eventually("the school's threads", async || {
+        let all = count(school).await;
+        (all.len() == 3).then_some(all)
+    })
+    .await;
+    assert_eq!(kinds(&at_school), [Kind::Notice, Kind::Consultation, Kind::HandOver]);
+    let of = |kind: Kind| at_school.iter().find(|one| one.kind == kind).unwrap();
+    assert_eq!(of(Kind::Consultation).answered_after, Some(2 * HOUR));
+    assert_eq!(of(Kind::HandOver).means, Some(Means::Phone));
+    assert_eq!(of(Kind::HandOver).authority.to_string(), "383");
+    assert_eq!(kinds(&count(&worker_there).await), [Kind::Notice, Kind::Consultation]);
+    assert_eq!(count(school).await.len(), 3, "also when the feed has nothing new");
+    let yet = figures::beside(
+        &gathered(school, asked).await.entries,
+        |_| None,
+        of(Kind::Consultation).recorded_at,
+    );
+    assert_eq!(yet.unwrap().answered_after, None, "as it stood then");
+
+    let now = stage.clock.now();
+    let scope = Scope {
+        of: "Referrals that school 900001 sent".into(),
+        from: "2026-10-01".parse().unwrap(),
+        to: "2026-12-31".parse().unwrap(),
+        now,
+        documents: true,
+        population: None,
+        left_out: LeftOut::default(),
+    };
+    let counted = Counted { records: Vec::new(), beside: at_school.clone() };
+    let text = Report::internal(&scope, &counted).to_text();
+    for row in ["Hand-overs, by how (hand-overs)\n  By telephone      1", "Consultation answered"] {
+        assert!(text.contains(row), "{row}: {text}");
+    }
+    let quarter = Quarter::of("2026-11-23".parse().unwrap());
+    let public = Report::public(&scope, &[(quarter, counted)]);
+    for row in public.sheets.iter().flat_map(|sheet| &sheet.rows) {
+        assert!(row.cells.iter().all(|cell| cell == "c"), "{row:?}");
+    }
+
+    // The operator's, with the program itself: each thread proved, the allegation in nothing.
+    let config = stage.scene.world.gateway_config();
+    let report = |config: &Path| {
+        let when = ["report", "--from", "2026-11-01", "--to", "2026-11-30", "--internal", "--csv"];
+        stage.scene.run(&[&when[..], &["--store", config.to_str().unwrap()]].concat())
+    };
+    let output = report(&config);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (row, number) in [("referrals", 1), ("notices", 1), ("consultations", 1), ("hand_overs", 1)]
+    {
+        let line = text.lines().find(|l| l.contains(",totals,") && l.contains(&format!(",{row},")));
+        assert!(
+            line.is_some_and(|l| l.trim_end().ends_with(&format!(",{number}"))),
+            "{row}: {text}"
+        );
+    }
+    assert!(!text.contains(&planted(0)));
+    // Under the root of another scheme nothing of it is proved, and nothing is counted.
+    let other = Scene::at(now, QUICK);
+    let theirs = other.world.folder().join("scheme");
+    let mine = fs::read_to_string(&config).unwrap();
+    let changed = mine.replace("\"../scheme/", &format!("\"{}/", theirs.display()));
+    assert_ne!(changed, mine);
+    let elsewhere = config.with_file_name("elsewhere.toml");
+    fs::write(&elsewhere, changed).unwrap();
+    let output = report(&elsewhere);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("not counted: 5 threads"), "{said}");
+}
+
+/// About no child by number.
+fn coded_thread(kind: EventKind, code: &str, document: Value) -> Saying {
+    Saying { code: Some(code.into()), ..Saying::with(kind, document) }
 }

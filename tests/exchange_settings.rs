@@ -135,6 +135,46 @@ async fn a13_a_decision_in_august_goes_to_the_holiday_contact() {
     assert_eq!(clock(&state, "C12", "event").state, "in time");
 }
 
+/// Scenario A13, where nobody reads it: it is late on the first school days of September and not one day
+/// of August sooner; that is recorded once, and from then on the deputy is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a13_a_decision_that_nobody_reads_is_late_in_september() {
+    let story = Story::told("2027-08-09T09:00:00Z", summer).await;
+    let (id, haringey, school) = (story.id(), &story.worker, story.school());
+    story.stage.hand.set(at("2027-08-10T10:00:00Z"));
+    ok(haringey, id, &acknowledgement()).await;
+    let decided = ok(haringey, id, &decision()).await;
+    let about = format!("event-{}", decided.position);
+    let breaches = async || {
+        remind::look(&story.stage.gateway.exchange, "test").await.unwrap();
+        let state = look(school, id).await.unwrap();
+        let late = |e: &&ecaf::party::look::Event| {
+            e.event == "clock_breached" && e.code.as_deref() == Some("C12")
+        };
+        (state.events.iter().filter(late).count(), state)
+    };
+    // 3 September 2027 at 15:00 by summer time, to the second.
+    for quiet in ["2027-08-31T22:00:00Z", "2027-09-01T14:00:01Z", "2027-09-03T13:59:59Z"] {
+        story.stage.hand.set(at(quiet));
+        let (late, state) = breaches().await;
+        assert_eq!(late, 0, "{quiet}");
+        let c12 = state.clocks.iter().find(|c| c.clock == "C12" && c.about == about).unwrap();
+        assert!(!matches!(c12.state.as_str(), "overdue" | "late"), "{quiet}: {}", c12.state);
+    }
+    story.stage.hand.set(at("2027-09-03T14:00:01Z"));
+    let state = exchange_support::eventually("the breach", async || {
+        let (late, state) = breaches().await;
+        (late == 1).then_some(state)
+    })
+    .await;
+    let c12 = state.clocks.iter().find(|c| c.clock == "C12" && c.about == about).unwrap();
+    assert_eq!(c12.state, "overdue");
+    let asked: Vec<_> = c12.ask.iter().map(|c| (c.role.as_str(), c.of.as_str())).collect();
+    assert_eq!(asked, [("deputy safeguarding lead", "school/900001")], "school is open again");
+    story.stage.hand.advance(DAY);
+    assert_eq!(breaches().await.0, 1, "once");
+}
+
 /// The same days where nobody has told anything are a guess, and say so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn days_that_nobody_has_told_are_assumed_and_marked() {

@@ -571,6 +571,15 @@ async fn clocks_are_looked_at_when_they_are_due(store: Arc<dyn GatewayStore>) {
     }
     // Each is to be looked at a minute after its own time.
     assert!(store.due_referrals(at(59_999), 10).await.unwrap().is_empty());
+    // Every thread once, page by page, in the order of the ids.
+    let all = store.threads(None, 1_000).await.unwrap();
+    assert!(!all.is_empty() && all.is_sorted());
+    let (mut paged, mut after) = (Vec::new(), None);
+    while let [id] = store.threads(after, 1).await.unwrap()[..] {
+        paged.push(id);
+        after = Some(id);
+    }
+    assert_eq!(paged, all);
     let due = store.due_referrals(at(60_001), 10).await.unwrap();
     assert_eq!(due, [referral_id(0), referral_id(1)], "longest due first");
     assert_eq!(store.due_referrals(at(60_001), 10).await.unwrap(), due, "until it is looked at");
@@ -742,7 +751,8 @@ async fn fed(store: &Arc<dyn GatewayStore>) -> StreamId {
 }
 
 fn acks(id: &StreamId, positions: &[u64]) -> StreamAcks {
-    StreamAcks { id: id.clone(), positions: positions.to_vec(), errors: Vec::new(), now: NOON }
+    let (id, positions) = (id.clone(), positions.to_vec());
+    StreamAcks { id, taken: positions.clone(), positions, errors: Vec::new(), now: NOON }
 }
 
 fn stands(done: u64, beyond: &[u64]) -> StreamStanding {

@@ -62,14 +62,14 @@ async fn fill(path: &Path) {
     let fence =
         store.acquire("sequencer", "london-1".into(), at(0), 60_000).await.unwrap().unwrap();
     store.sequence(&fence, 500, at(1)).await.unwrap();
-    // A stream with a gap, and with a token that its reader could not take.
+    // A stream with a gap, with a token that its reader could not take, and with an event.
+    let party = acceptance(0).sender;
+    let feed = store.feed(&party, 0, 500).await.unwrap();
+    let event = feed.iter().find(|entry| entry.token.token.kind == TokenKind::Event).unwrap();
     let acks = StreamAcks {
-        id: StreamId {
-            party: acceptance(0).sender,
-            person: "w7".into(),
-            name: StreamName::default(),
-        },
-        positions: vec![1, 2, 4, 7],
+        id: StreamId { party, person: "w7".into(), name: StreamName::default() },
+        positions: vec![1, 2, 4, 7, event.position],
+        taken: vec![1, 2, 7, event.position],
         errors: vec![(4, "invalid_key".parse().unwrap())],
         now: NOON,
     };

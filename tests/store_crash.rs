@@ -402,7 +402,7 @@ async fn the_check_finds_every_kind_of_damage() {
     // A stream with the second token done, and not the first.
     let party = acceptance(0).sender;
     let id = StreamId { party, person: String::new(), name: StreamName::default() };
-    let acks = StreamAcks { id, positions: vec![2], errors: Vec::new(), now: NOON };
+    let acks = StreamAcks { id, positions: vec![2], taken: vec![2], errors: Vec::new(), now: NOON };
     store.acknowledge(acks).await.unwrap();
     let report = assert_sound_gateway(&store).await;
     assert_eq!((report.referrals, report.documents), (3, 3));

@@ -120,11 +120,11 @@ async fn a_file_of_version_1_is_migrated_by_its_owner() {
     let path = folder.path().join("gateway.db");
     sqlite_1(&path);
     let beside = Settings { access: Access::Operator, ..Settings::owner(&path) };
-    let refused = StoreFault::UnknownSchema { found: 1, known: 4 };
+    let refused = StoreFault::UnknownSchema { found: 1, known: 5 };
     assert_eq!(open(&beside).err(), Some(refused), "an operator's command migrates nothing");
     assert_eq!(version(&path), 1);
     works_on(open(&Settings::owner(&path)).unwrap()).await;
-    assert_eq!(version(&path), 4);
+    assert_eq!(version(&path), 5);
     assert!(open(&beside).is_ok());
 }
 
@@ -183,7 +183,7 @@ async fn a_database_of_version_1_is_migrated_by_the_operator() {
     let (owner, serving) = (server.settings("old", OWNER), server.settings("old", GATEWAY));
     let entropy = Arc::new(SystemEntropy::default());
     let refused = PostgresGateway::open(&serving, vault(), entropy).await.err();
-    assert_eq!(refused, Some(StoreFault::OldSchema { found: 1, known: 4 }));
-    assert_eq!(migrate(&owner, Kind::Gateway).await, Ok(Migrated { from: 1, to: 4 }));
+    assert_eq!(refused, Some(StoreFault::OldSchema { found: 1, known: 5 }));
+    assert_eq!(migrate(&owner, Kind::Gateway).await, Ok(Migrated { from: 1, to: 5 }));
     works_on(open_gateway(&serving, vault()).await).await;
 }

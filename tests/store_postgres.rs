@@ -157,6 +157,70 @@ async fn sessions_cut_in_mid_transaction_lose_and_double_nothing() {
     load.check(&store).await;
 }
 
+/// The sessions of one database's gateways, each with what it is doing.
+fn sessions(server: &Server, database: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT pid, state FROM pg_stat_activity WHERE datname = '{database}'
+         AND usename = '{GATEWAY}' ORDER BY pid"
+    );
+    blocking(|| server.sql("postgres", &sql))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_failed_is_undone_before_anybody_is_told() {
+    let server = shared();
+    let (store, name) = server.gateway(vault()).await;
+    let id = StreamId { party: school(1), person: String::new(), name: StreamName::default() };
+    let acks = |position| StreamAcks {
+        id: id.clone(),
+        positions: vec![position],
+        taken: vec![],
+        errors: Vec::new(),
+        now: NOON,
+    };
+    store.acknowledge(acks(1)).await.unwrap();
+    let before = sessions(server, &name);
+    // It has locked the stream's row when it finds that there is no such position.
+    assert_eq!(store.acknowledge(acks(0)).await, Err(StoreFault::Misuse));
+    // The same connection, with nothing open.
+    assert_eq!(sessions(server, &name), before);
+    let lock = "SET lock_timeout = 1; SELECT name FROM ecaf.streams FOR UPDATE";
+    assert_eq!(blocking(|| server.sql(&name, lock)), ["default"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_who_is_gone_leaves_no_transaction_open() {
+    let server = shared();
+    let (store, name) = server.gateway(vault()).await;
+    accepted(&store, 1).await;
+    let address =
+        format!("host={} port={} user=postgres", server.socket().display(), server.port());
+    let connect = format!("{address} dbname={name}");
+    let (other, driver) = tokio_postgres::connect(&connect, tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    other.batch_execute("BEGIN; LOCK TABLE ecaf.events").await.unwrap();
+    let reading = tokio::spawn({
+        let store = store.clone();
+        async move { store.thread(referral_id(1)).await }
+    });
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = '{name}' AND usename = '{GATEWAY}' AND wait_event_type = 'Lock'"
+    );
+    blocking(|| server.wait_until("postgres", &waits, "1"));
+    reading.abort();
+    assert!(reading.await.unwrap_err().is_cancelled());
+    // Now its statement ends, and nobody is there to end its transaction.
+    other.batch_execute("COMMIT").await.unwrap();
+    let open = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = '{name}' AND usename = '{GATEWAY}' AND state <> 'idle'"
+    );
+    blocking(|| server.wait_until("postgres", &open, "0"));
+    assert!(store.thread(referral_id(1)).await.unwrap().is_some(), "others go on");
+    driver.abort();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_commit_that_no_replica_confirmed_is_no_commit() {
     let primary = blocking(Server::start);
@@ -281,11 +345,11 @@ async fn migrations_run_once_and_only_known_databases_are_opened() {
     let (one, other) = tokio::join!(migrate(&owner, Kind::Gateway), migrate(&owner, Kind::Gateway));
     let mut both = [one.unwrap(), other.unwrap()];
     both.sort_by_key(|migrated| migrated.from);
-    assert_eq!(both, [Migrated { from: 0, to: 4 }, Migrated { from: 4, to: 4 }]);
+    assert_eq!(both, [Migrated { from: 0, to: 5 }, Migrated { from: 5, to: 5 }]);
     assert!(open(&gateway).await.is_ok());
     assert_eq!(migrate(&owner, Kind::Authority).await, Err(StoreFault::NotAStore));
     blocking(|| server.sql("fresh", "UPDATE ecaf.store SET version = 99"));
-    let newer = StoreFault::UnknownSchema { found: 99, known: 4 };
+    let newer = StoreFault::UnknownSchema { found: 99, known: 5 };
     assert_eq!(open(&gateway).await.err(), Some(newer));
     assert_eq!(migrate(&owner, Kind::Gateway).await, Err(newer));
     let nowhere = Settings { database: "nowhere".into(), ..gateway };

@@ -56,6 +56,7 @@ run_against! {
         an_event_calls_for_deliveries,
         what_is_proposed_again_is_delivered_again,
         log_and_feeds_follow_the_thread,
+        what_a_party_took_is_known_by_its_first_time,
         details_are_found_under_their_key,
         a_detail_is_erased_and_its_event_stays,
         an_event_closes_the_case_and_opens_it_again,
@@ -451,6 +452,49 @@ async fn log_and_feeds_follow_the_thread(store: Store) {
     assert_eq!((log.len(), digests.len()), (30, 30), "each token once");
 }
 
+/// Gives every token its place.
+async fn sequence(store: &Store) {
+    let fence = store.acquire("sequencer", "a".into(), at(100), 9).await.unwrap().unwrap();
+    store.sequence(&fence, 1_000, at(100)).await.unwrap();
+}
+
+/// The feed of `party` up to here is done at `ms`; `taken` of it were taken.
+async fn take(store: &Store, stream: (&Organisation, &str), all: u64, taken: &[u64], ms: i64) {
+    let id = StreamId {
+        party: stream.0.clone(),
+        person: String::new(),
+        name: stream.1.parse().unwrap(),
+    };
+    let (positions, taken) = ((1..=all).collect(), taken.to_vec());
+    let acks = StreamAcks { id, positions, taken, errors: Vec::new(), now: at(ms) };
+    assert!(matches!(store.acknowledge(acks).await, Ok(StreamOutcome::Standing(_))));
+}
+
+async fn what_a_party_took_is_known_by_its_first_time(store: Store) {
+    let a = accepted(&store, 1).await;
+    let opened = event(1, "opened", head_of(&a));
+    commit(&store, &event(1, "acknowledged", commit(&store, &opened).await)).await;
+    sequence(&store).await;
+    let reached = async || thread(&store, 1).await.reached;
+    let (school, authority) = (&a.sender, &Organisation::Authority(a.authority));
+    // Submission, receipt, event, record, event, record.
+    take(&store, (school, "mis"), 4, &[1, 2, 4], 7_000).await;
+    assert_eq!(reached().await, [], "the event was passed over, and a record is no event");
+    take(&store, (school, "hub"), 3, &[3], 8_000).await;
+    let of =
+        |position, party: &Organisation, ms| Reached { position, party: party.clone(), at: at(ms) };
+    assert_eq!(reached().await, [of(2, school, 8_000)]);
+    // Once more, by another system that is later, or earlier by its gateway's clock.
+    take(&store, (school, "hub"), 3, &[3], 8_100).await;
+    take(&store, (school, "mis"), 6, &[5], 7_900).await;
+    take(&store, (school, "old"), 6, &[3, 5], 7_950).await;
+    assert_eq!(reached().await, [of(2, school, 8_000), of(3, school, 7_900)]);
+    // Another party, in the feed of which the same events have other places.
+    take(&store, (authority, "case"), 4, &[3], 9_000).await;
+    let all = [of(2, authority, 9_000), of(2, school, 8_000), of(3, school, 7_900)];
+    assert_eq!(reached().await, all);
+}
+
 const ERASED: Erasure = Erasure { at: NOON, why: ErasureReason::Retention };
 
 fn sha256_of(event: &Append) -> ecaf::domain::ids::Digest {
@@ -710,6 +754,8 @@ async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
         commit(store, &second).await;
     }
     commit(store, &opening(9, "notice")).await;
+    sequence(store).await;
+    take(store, (&acceptance(0).sender, "mis"), 3, &[3], 7_000).await;
     let report = GatewayStore::check(store.as_ref()).await.unwrap();
     assert_eq!((report.problems, report.documents, report.erased), (vec![], 7, 0));
     let of = |position: u32| {
@@ -733,6 +779,7 @@ async fn check_finds_it(store: &Store, spoil: impl Fn(&str)) {
         ("UPDATE referrals SET holder = '209'", "has another holder than its beginning", 3),
         (BEGUN_BY, "does not belong to the author of the event that began it", 1),
         ("UPDATE deliveries SET called_by = 9", "is called for by an event that is not", 2),
+        ("UPDATE reached SET party = 'school/900009'", "is no event that its party's feed has", 1),
         ("DELETE FROM events WHERE position = 3", "is in no thread, or twice", 4),
         ("DELETE FROM events WHERE position = 1", "neither one nor an event that began it", 1),
     ];

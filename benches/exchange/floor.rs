@@ -14,8 +14,7 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 
-use super::machine::{cores, thread_cpu_ns};
-use super::table::median;
+use super::machine::{cores, median, thread_cpu_ns};
 
 /// CPU microseconds of the parts, on one core.
 #[derive(Debug, Clone, Copy)]

@@ -24,6 +24,9 @@ use super::tls::Connectors;
 use super::work::Work;
 use ecaf::protocol::message::{CERTIFICATES, TOKEN};
 
+/// What a gateway tells everybody: a few hundred bytes that it has at hand.
+const WELL_KNOWN: &str = "/.well-known/ecaf";
+
 /// How requests arrive.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
@@ -33,6 +36,8 @@ pub enum Shape {
     Streams(usize, usize),
     /// So many at a time, each request on a connection of its own.
     Fresh(usize),
+    /// The same with a small question that needs no store: the handshake is nearly all of it.
+    Handshakes(usize),
     /// HTTP/1.1 connections that stay open, so many requests a second in all, on time.
     Paced(usize, f64),
 }
@@ -123,6 +128,9 @@ pub async fn run(
         }
         Shape::Fresh(parallel) => {
             (0..parallel).for_each(|_| drop(hands.spawn(run.clone().fresh())));
+        }
+        Shape::Handshakes(parallel) => {
+            (0..parallel).for_each(|_| drop(hands.spawn(run.clone().handshakes())));
         }
         Shape::Streams(connections, streams) => {
             for _ in 0..connections {
@@ -231,6 +239,23 @@ impl Run {
                 Err(failure) => Err(failure),
             };
             log.note(began, number, self.target.accepted, outcome);
+        }
+        log
+    }
+
+    async fn handshakes(self: Arc<Self>) -> Log {
+        let mut log = Log::default();
+        while !self.stopped() {
+            let began = Instant::now();
+            let outcome = match self.sender().await {
+                Ok(mut sender) => {
+                    let question = Request::get(WELL_KNOWN).header(HOST, "localhost");
+                    let question = question.body(Full::default()).unwrap_or_default();
+                    answer(sender.send_request(question)).await
+                }
+                Err(failure) => Err(failure),
+            };
+            log.note(began, 0, StatusCode::OK, outcome);
         }
         log
     }

@@ -12,18 +12,22 @@ mod table;
 mod tls;
 mod work;
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ecaf::domain::postcode::Postcode;
 use ecaf::effects::{Clock as _, SystemClock};
+use ecaf::protocol::routing_data::RoutingTables;
 use http::StatusCode;
 
 use floor::{Beside, Floor};
 use generator::{Seen, Shape, Target};
 use grown::Documents;
+use machine::median;
 use nginx::Nginx;
 use scheme::{Scheme, Start};
-use table::{Report, Row, median};
+use table::{Report, Row};
 use work::Work;
 
 #[global_allocator]
@@ -40,7 +44,7 @@ const HELP: &str = "Measures the accept path of a gateway on this machine.
   benches/run --json FILE     the figures for a program
   benches/run --write         the table into benches/README.md
 
-Loads: h1 h2 fresh half slow e2e nginx-h1 nginx-fresh idle";
+Loads: h1 h2 fresh half slow e2e nginx-h1 nginx-fresh nginx-hands hands idle postcodes";
 
 /// HTTP/1.1 connections that stay open.
 const CONNECTIONS: usize = 64;
@@ -167,6 +171,9 @@ async fn measure(options: &Options) -> Result<(), String> {
             grown(options, &mut report, (copies, documents), ids, what).await?;
         }
     }
+    if options.wants("postcodes") {
+        postcodes(&mut report)?;
+    }
     if options.wants("idle") {
         idle(&mut report).await?;
     }
@@ -198,7 +205,7 @@ enum Against {
     EndToEnd,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 10] = [
     kind(
         "nginx-h1",
         "nginx, static answer, 64 connections",
@@ -218,6 +225,16 @@ const KINDS: [Kind; 8] = [
         Against::Nginx(Shape::Fresh(FRESH)),
     ),
     kind("fresh", "new connection each, 32 at a time", Against::Gateway(Shape::Fresh(FRESH))),
+    kind(
+        "nginx-hands",
+        "nginx, a handshake for each small question, 32 at a time",
+        Against::Nginx(Shape::Handshakes(FRESH)),
+    ),
+    kind(
+        "hands",
+        "a handshake for each small question, 32 at a time",
+        Against::Gateway(Shape::Handshakes(FRESH)),
+    ),
     kind("e2e", "until the authority's receipt is stored", Against::EndToEnd),
 ];
 
@@ -243,7 +260,8 @@ impl Kind {
             Against::Nginx(shape) => {
                 let Some(server) = Nginx::start(&scheme.world)? else {
                     return Err(
-                        "there is no nginx; --only h1,half,h2,fresh,slow,e2e does without".into()
+                        "there is no nginx; --only h1,half,h2,fresh,hands,slow,e2e does without"
+                            .into(),
                     );
                 };
                 *nginx = Some(server.version.clone());
@@ -272,13 +290,18 @@ async fn accepts(
     scheme: &Scheme,
     shape: Shape,
 ) -> Result<(Seen, Option<f64>), String> {
-    let work = Arc::new(Work::prepare(&scheme.sender, options.count(FASTEST))?);
+    let stores = !matches!(shape, Shape::Handshakes(_));
+    let count = if stores { options.count(FASTEST) } else { 1 };
+    let work = Arc::new(Work::prepare(&scheme.sender, count)?);
     let target = scheme.target()?;
     let (body, token) = work.sizes();
     let beside = Beside::start(body, token)?;
     let mut seen = generator::run(target, work.clone(), shape, options.times(), &[]).await;
-    seen.floor = Some(beside.end()?);
-    check(scheme, &work, &seen)?;
+    let floor = beside.end()?;
+    if stores {
+        seen.floor = Some(floor);
+        check(scheme, &work, &seen)?;
+    }
     Ok((seen, Some(scheme.memory_mb("VmHWM"))))
 }
 
@@ -387,6 +410,33 @@ async fn idle(report: &mut Report) -> Result<(), String> {
         eprintln!("  {} failed, the first: {:?}", seen.failed, seen.failure);
     }
     report.fact("memory/1000", "memory with 1,000 open connections", memory, "MB");
+    Ok(())
+}
+
+/// What the postcodes of Great Britain cost: bytes in the program, and time for one in random order.
+fn postcodes(report: &mut Report) -> Result<(), String> {
+    let tables = RoutingTables::embedded().map_err(|e| format!("{e:?}"))?;
+    let table = tables.postcodes();
+    let mut order: Vec<(u64, Postcode)> = table.iter().map(|(p, _)| (0, p)).collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    for (place, _) in &mut order {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        *place = state;
+    }
+    order.sort_unstable();
+    let mut rounds = Vec::new();
+    for _ in 0..3 {
+        let from = machine::thread_cpu_ns();
+        let found = order.iter().filter(|(_, p)| table.lookup(black_box(*p)).is_some()).count();
+        rounds.push((machine::thread_cpu_ns() - from) as f64 / found.max(1) as f64);
+    }
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/src/protocol/routing_data/data/postcodes.ecafpct");
+    let size = std::fs::metadata(file).map_err(|e| e.to_string())?.len() as f64 / 1e6;
+    report.fact("postcodes/size", "postcode table in the program", size, "MB");
+    report.fact("postcodes/lookup", "postcode look-up, random order", median(rounds), "ns");
     Ok(())
 }
 

@@ -46,12 +46,6 @@ pub struct Report {
     pub facts: Vec<Fact>,
 }
 
-/// The middle one.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
 impl Report {
     /// Adds what the rows say about each other.
     pub fn compare(&mut self, floor: Floor) {
@@ -75,6 +69,15 @@ impl Report {
         if let Some((fresh, nginx)) = row("fresh").zip(row("nginx-fresh")) {
             let share = fresh.per_second / nginx.per_second;
             found.push(("fresh/nginx", "new connection each: of nginx's", share, "x"));
+        }
+        if let Some((hands, nginx)) = row("hands").zip(row("nginx-hands")) {
+            let share = hands.per_second / nginx.per_second;
+            found.push((
+                "hands/nginx",
+                "a handshake for each small question: of nginx's",
+                share,
+                "x",
+            ));
         }
         for (id, what, value, unit) in found {
             self.fact(id, what, value, unit);

@@ -10,6 +10,11 @@ use crate::http::{Client, ClientLimits};
 use crate::party::member::Member;
 use crate::protocol::trust::Purpose;
 
+/// The largest answer that is read, in bytes: the proof of the longest thread there may be. Each of four parties says
+/// 500 times something ([`MOST_STATEMENTS`](crate::domain::case::MOST_STATEMENTS)), two limits pass for each, and every token is
+/// recorded: 6,000 pairs of 2.5 KB.
+const LARGEST_ANSWER: usize = 32 * 1_024 * 1_024;
+
 /// Loads certificates and trust data; connects to nobody yet.
 pub async fn open_member(settings: &MemberSettings) -> Result<Member, AppFault> {
     let parts = parts::load(&settings.trust, &settings.identity, &[Purpose::TlsClient]).await?;
@@ -31,7 +36,11 @@ pub async fn open_member(settings: &MemberSettings) -> Result<Member, AppFault> 
         Arc::clone(&parts.credentials),
         Arc::clone(&parts.trust),
     );
-    let limits = ClientLimits { response: settings.gateway.timeout, ..ClientLimits::default() };
+    let limits = ClientLimits {
+        response: settings.gateway.timeout,
+        response_bytes: LARGEST_ANSWER,
+        ..ClientLimits::default()
+    };
     Ok(Member {
         signing,
         gateway: settings.gateway.identity.clone(),

@@ -17,7 +17,7 @@ pub use authority::{collect_once, run_authority, run_collector};
 pub use gateway::run_gateway;
 pub use member::open_member;
 pub use officer::is_officer;
-pub use parts::AppFault;
+pub use parts::{AppFault, open_trust};
 pub use process::{block_on, notify_ready};
 pub use sealed_store::{OpenStore, SealedStore};
 pub use stores::{open_authority, open_gateway};

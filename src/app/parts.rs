@@ -13,7 +13,7 @@ use crate::http::Trust;
 use crate::http::reload::{IdentityFiles, TrustFiles};
 use crate::http::tls::Credentials;
 use crate::protocol::signing::SigningIdentity;
-use crate::protocol::trust::{Chain, Purpose, TrustScope, is_example_public_key, pem};
+use crate::protocol::trust::{Chain, Purpose, TrustScope, TrustStore, is_example_public_key, pem};
 
 /// Why a process could not start, in one line for its operator.
 #[derive(Debug)]
@@ -58,13 +58,7 @@ pub(super) async fn load(
     purposes: &[Purpose],
 ) -> Result<Parts, AppFault> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let trust_files = TrustFiles {
-        trust_domain: trust.domain.clone(),
-        scope: scope(trust),
-        roots: trust.roots.clone(),
-        issuing: trust.issuing.clone(),
-        crls: vec![trust.crls.clone()],
-    };
+    let trust_files = trust_files(trust);
     let store = trust_files.load().await.map_err(|f| AppFault::new("trust", f))?;
     let trust = Trust::new(store, Arc::clone(&clock));
     let identity_files = IdentityFiles {
@@ -76,6 +70,21 @@ pub(super) async fn load(
         .await
         .map_err(|f| AppFault::new("identity.tls_certificate", f))?;
     Ok(Parts { credentials: Credentials::new(tls), trust, clock, trust_files, identity_files })
+}
+
+/// The trust data alone: enough to judge signatures.
+pub async fn open_trust(trust: &TrustSettings) -> Result<TrustStore, AppFault> {
+    trust_files(trust).load().await.map_err(|f| AppFault::new("trust", f))
+}
+
+fn trust_files(trust: &TrustSettings) -> TrustFiles {
+    TrustFiles {
+        trust_domain: trust.domain.clone(),
+        scope: scope(trust),
+        roots: trust.roots.clone(),
+        issuing: trust.issuing.clone(),
+        crls: vec![trust.crls.clone()],
+    }
 }
 
 fn scope(trust: &TrustSettings) -> TrustScope {

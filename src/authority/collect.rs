@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::answer::{self, Trouble};
 use super::station::Station;
 use crate::domain::party::Party;
+use crate::domain::time::SECOND;
 use crate::http::{ClientFault, ClientResponse, Line};
 use crate::protocol::mailbox::{
     CLAIM, Claim, Claimed, ClaimedDispatch, DELIVERED, MOST_CLAIMED, NotTaken, REFUSED, Receipt,
@@ -28,7 +29,7 @@ use crate::protocol::problem::ProblemDocument;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Between two claims that were answered at once and with nothing.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_MS: i64 = SECOND;
 /// So often a receipt is posted again when its answer is lost; then it goes with the next claim.
 const POSTS: u32 = 3;
 
@@ -83,7 +84,7 @@ impl Collector {
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let (mut pause, mut most) = (SHORTEST_PAUSE, MOST_CLAIMED);
         while !*stop.borrow() {
-            let began = Instant::now();
+            let began = self.station.now();
             let claimed = tokio::select! {
                 biased;
                 _ = stop.changed() => return,
@@ -92,7 +93,9 @@ impl Collector {
             let rest = match claimed {
                 Ok(claimed) if claimed.is_empty() => {
                     (pause, most) = (SHORTEST_PAUSE, MOST_CLAIMED);
-                    IDLE.saturating_sub(began.elapsed())
+                    // A clock that is stepped meanwhile costs a second at most.
+                    let took = self.station.now().since(began).clamp(0, IDLE_MS);
+                    Duration::from_millis((IDLE_MS - took).unsigned_abs())
                 }
                 Ok(claimed) => {
                     let collected = self.take_all(&claimed).await;

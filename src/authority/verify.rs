@@ -54,7 +54,6 @@ pub struct Noted {
     pub(super) referral_id: ReferralId,
     pub(super) note: DispatchNote,
     pub(super) note_token: VerifiedToken,
-    gateway: Name,
 }
 
 /// A dispatch in which everything verified.
@@ -78,12 +77,10 @@ impl Noted {
             return Err(forbid(FROM_THE_FUTURE));
         }
         let token = verified(station, &received.note, &received.note_chain, SET_TYPE, at)?;
-        let gateway = match &token.signer().party().organisation {
-            Organisation::Gateway(name) if received.directory.gateway(name).is_some() => {
-                name.clone()
-            }
+        match &token.signer().party().organisation {
+            Organisation::Gateway(name) if received.directory.gateway(name).is_some() => {}
             _ => return Err(forbid(NOTE_SIGNER)),
-        };
+        }
         let me = station.signing.load().party().clone();
         let said = SecurityEvent::<DispatchNote>::read(&token, Some(&me))?;
         // One authority, one purpose: a note to several, or to everybody, is not a note.
@@ -98,15 +95,15 @@ impl Noted {
             note.submission_sha256 == sha256(received.submission.as_bytes()),
         )?;
         same("accepted_sha256", note.accepted_sha256 == sha256(received.accepted.as_bytes()))?;
-        Ok(Self { received, referral_id, note, note_token: token, gateway })
+        Ok(Self { received, referral_id, note, note_token: token })
     }
 }
 
 impl Verified {
     /// Verifies submission, acceptance, the school's standing and the document.
     pub fn check(noted: Noted, station: &Station) -> Result<Self, Refusal> {
-        let submission_token = submission(&noted, station)?;
-        let accepted_token = accepted(&noted, station)?;
+        let (accepted_token, gateway) = accepted(&noted, station)?;
+        let submission_token = submission(&noted, &gateway, station)?;
         let scheme = &submission_token.signer().party().trust_domain;
         let claims = Submission::read(&submission_token, scheme)?;
         let checked = document(&noted, &claims)?;
@@ -137,7 +134,11 @@ fn proposal(noted: &Noted, station: &Station) -> Result<Option<VerifiedToken>, R
     }
 }
 
-fn submission(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> {
+fn submission(
+    noted: &Noted,
+    accepted_by: &Name,
+    station: &Station,
+) -> Result<VerifiedToken, Refusal> {
     let (received, note) = (&noted.received, &noted.note);
     let typ = match note.sender_kind {
         SenderKind::Signed => SUBMISSION_TYPE,
@@ -155,15 +156,17 @@ fn submission(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal
     let allowed = match (entry.map(|s| &s.signing), claims.backing()) {
         (Some(Signing::Signed), Attested::Signed) => true,
         (Some(Signing::AttestedBy(gateways)), Attested::By(name)) => {
-            // Nobody attests on another gateway's behalf.
-            name == noted.gateway && gateways.contains(&name)
+            // Nobody attests on another gateway's behalf: the one that attests accepts. The note of a
+            // transfer may be another's.
+            name == *accepted_by && gateways.contains(&name)
         }
         _ => false,
     };
     if allowed { Ok(token) } else { Err(forbid(NOT_ALLOWED)) }
 }
 
-fn accepted(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> {
+/// The gateway's acceptance, and the gateway that signed it.
+fn accepted(noted: &Noted, station: &Station) -> Result<(VerifiedToken, Name), Refusal> {
     let (received, note) = (&noted.received, &noted.note);
     let token = verified(
         station,
@@ -172,17 +175,14 @@ fn accepted(noted: &Noted, station: &Station) -> Result<VerifiedToken, Refusal> 
         SET_TYPE,
         note.recorded_at,
     )?;
-    let is_listed = match &token.signer().party().organisation {
-        Organisation::Gateway(name) => received.directory.gateway(name).is_some(),
-        _ => false,
+    let name = match &token.signer().party().organisation {
+        Organisation::Gateway(name) if received.directory.gateway(name).is_some() => name.clone(),
+        _ => return Err(forbid(NOTE_SIGNER)),
     };
-    if !is_listed {
-        return Err(forbid(NOTE_SIGNER));
-    }
     let said = SecurityEvent::<Accepted>::read(&token, None)?;
     same("sub_id", said.sub_id.map(|s| s.0) == Some(noted.referral_id))?;
     note.agrees_with(&said.event, station.code).map_err(|r| r.blame(Culprit::Gateway))?;
-    Ok(token)
+    Ok((token, name))
 }
 
 fn document(noted: &Noted, claims: &Submission) -> Result<Checked, Refusal> {

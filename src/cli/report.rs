@@ -10,21 +10,23 @@ use super::store::bar;
 use crate::app;
 use crate::config;
 use crate::domain::clocks::Setting;
+use crate::domain::ids::ReferralId;
 use crate::domain::party::DfeCode;
 use crate::domain::referral::RequestType;
-use crate::domain::statistics::{Quarter, Record, again, quarters};
+use crate::domain::statistics::{Beside, Kind, Quarter, Record, again, quarters};
 use crate::domain::time::{Date, Timestamp};
 use crate::effects::{Clock, SystemClock, files};
 use crate::party::look::NotSeen;
+use crate::party::threads;
 use crate::protocol::schema::list;
 use crate::report::facts::authority;
 use crate::report::figures;
 use crate::report::gather::Gathered;
 use crate::report::many;
-use crate::report::statistics::{LeftOut, Population, Report, Scope};
+use crate::report::statistics::{Counted, LeftOut, Population, Report, Scope};
 use crate::report::tokens::{Entry, entries};
 use crate::report::words::organisation;
-use crate::store::GatewayStore;
+use crate::store::DeliveryRow;
 
 /// Figures over a period: referrals by source and area, times, limits kept, outcomes, ethnicity
 ///
@@ -115,17 +117,18 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
     };
     let report = match args.internal {
         true => {
-            let (records, copies) = source.within(now, |day| args.from <= day && day <= args.to);
-            let unreadable = records.iter().filter(|record| !record.readable).count() as u64;
+            let (counted, copies) = source.within(now, |day| args.from <= day && day <= args.to);
+            let unread = |record: &&Record| !record.readable || !record.answers_readable;
+            let unreadable = counted.records.iter().filter(unread).count() as u64;
             scope.left_out.copies = copies;
             scope.left_out.unreadable = if scope.documents { unreadable } else { 0 };
-            Report::internal(&scope, &records)
+            Report::internal(&scope, &counted)
         }
         false => {
             let of = |quarter: Quarter| {
                 source.within(quarter.settled_at(), |day| Quarter::of(day) == quarter).0
             };
-            let each: Vec<(Quarter, Vec<Record>)> =
+            let each: Vec<(Quarter, Counted)> =
                 public.into_iter().map(|quarter| (quarter, of(quarter))).collect();
             Report::public(&scope, &each)
         }
@@ -133,8 +136,12 @@ fn attempt(args: &Args) -> Result<ExitCode, Failure> {
     print(args, &report)?;
     if source.left_out.not_proved > 0 {
         let count = source.left_out.not_proved;
+        let how = match args.store {
+            None => "ecaf export chronology shows why",
+            Some(_) => "ecaf store check looks at the store; their parties' chronologies show why",
+        };
         return Err(Failure::no(format_args!(
-            "not counted: {count} referrals whose evidence does not verify (ecaf export chronology shows why)"
+            "not counted: {count} threads whose evidence does not verify ({how})"
         )));
     }
     Ok(ExitCode::SUCCESS)
@@ -164,6 +171,8 @@ struct Source {
     referrals: Vec<One>,
     setting: Setting,
     left_out: LeftOut,
+    /// Deliveries that an operator confirmed by hand, with when; nobody else knows of them.
+    by_hand: Vec<(Timestamp, Beside)>,
     /// The authority that reads: what it was accountable for is its own.
     mine: Option<DfeCode>,
 }
@@ -173,17 +182,39 @@ enum One {
     Codes(Vec<Entry>),
 }
 
-impl Source {
-    /// The records as they stood at `as_at`, of the days that fit. A re-referral is one to whatever was
-    /// recorded before, inside of the period or not.
-    fn within(&self, as_at: Timestamp, fits: impl Fn(Date) -> bool) -> (Vec<Record>, u64) {
-        let record = |one: &One| match one {
-            One::Gathered(gathered) => figures::record(gathered, &self.setting, as_at),
-            One::Codes(entries) => figures::of_entries(entries, |_| None, &self.setting, as_at),
+impl One {
+    fn entries(&self) -> &[Entry] {
+        match self {
+            One::Gathered(gathered) => &gathered.entries,
+            One::Codes(entries) => entries,
+        }
+    }
+
+    fn record(&self, setting: &Setting, as_at: Timestamp) -> Option<Record> {
+        match self {
+            One::Gathered(gathered) => figures::record(gathered, setting, as_at),
+            One::Codes(entries) => figures::of_entries(entries, |_| None, setting, as_at),
+        }
+    }
+
+    fn beside(&self, as_at: Timestamp) -> Option<Beside> {
+        let document = |digest| match self {
+            One::Gathered(gathered) => gathered.document(digest),
+            One::Codes(_) => None,
         };
-        let mut all: Vec<Record> = self.referrals.iter().filter_map(record).collect();
+        figures::beside(self.entries(), document, as_at)
+    }
+}
+
+impl Source {
+    /// What counts as it stood at `as_at`, of the days that fit, and how many referrals are another
+    /// authority's. A re-referral is one to whatever was recorded before, inside of the period or not.
+    fn within(&self, as_at: Timestamp, fits: impl Fn(Date) -> bool) -> (Counted, u64) {
+        let fits = |at: Timestamp| fits(at.in_england().0);
+        let records = self.referrals.iter().filter_map(|one| one.record(&self.setting, as_at));
+        let mut all: Vec<Record> = records.collect();
         again(&mut all);
-        all.retain(|record| fits(record.recorded_at.in_england().0));
+        all.retain(|record| fits(record.recorded_at));
         let is_own = |code| move |r: &Record| r.first_authority == code || r.holder == code;
         // Allegations about adults are for named persons only.
         all.retain(|record| record.request_type != RequestType::Lado);
@@ -192,7 +223,12 @@ impl Source {
             all.retain(is_own(code));
         }
         let copies = before - all.len();
-        (all, copies as u64)
+        let by_hand = self.by_hand.iter().filter(|(when, _)| *when <= as_at);
+        let beside = self.referrals.iter().filter_map(|one| one.beside(as_at));
+        let beside = beside.chain(by_hand.map(|(_, one)| one.clone()));
+        let beside = beside.filter(|one| fits(one.recorded_at));
+        let beside = beside.filter(|one| self.mine.is_none_or(|mine| one.authority == mine));
+        (Counted { beside: beside.collect(), records: all }, copies as u64)
     }
 }
 
@@ -200,9 +236,14 @@ async fn of_member(args: &Args) -> Result<(Source, String), Failure> {
     let settings = config::load_member(&args.config).map_err(Failure::usage)?;
     let member = app::open_member(&settings).await.map_err(Failure::usage)?;
     let inbox = export::inbox(&settings, args.inbox.as_deref()).await?;
-    let ids = export::ids(&member, inbox.as_deref()).await?;
+    let mut ids = export::ids(&member, inbox.as_deref()).await?;
+    // What an event began lies in no inbox.
+    let (threads, not_proved) = threads::learn(&member).await.map_err(not_seen)?;
+    ids.extend(threads);
+    ids.sort_unstable();
+    ids.dedup();
     let setting = export::setting(&member, &settings, args.directory.as_deref())?;
-    let (mut referrals, mut left_out) = (Vec::new(), LeftOut::default());
+    let (mut referrals, mut left_out) = (Vec::new(), LeftOut { not_proved, ..LeftOut::default() });
     let progress = bar(ids.len() as u64, false);
     progress.set_message("reading");
     for id in ids {
@@ -228,38 +269,57 @@ async fn of_member(args: &Args) -> Result<(Source, String), Failure> {
         None => format!("Referrals that {whose} sent"),
     };
     let mine = authority(&member.party.organisation);
-    Ok((Source { referrals, setting, left_out, mine }, of))
+    Ok((Source { referrals, setting, left_out, by_hand: Vec::new(), mine }, of))
 }
 
-/// From the codes of tokens; no document is opened.
+/// From the codes of tokens, each verified; no document is opened.
 async fn of_gateway(file: &Path) -> Result<(Source, String), Failure> {
     let settings = config::load_gateway(file).map_err(Failure::usage)?;
     let store = app::open_gateway(&settings).await.map_err(Failure::fault)?;
     let ids = many::of_gateway(store.as_ref()).await.map_err(Failure::fault)?;
     let progress = bar(ids.len() as u64, false);
     progress.set_message("reading");
+    let trust = app::open_trust(&settings.trust).await.map_err(Failure::fault)?;
     let mut referrals = Vec::new();
+    let (setting, mut left_out) = (Setting::default(), LeftOut::default());
     for id in ids {
         progress.inc(1);
-        let tokens = tokens(store.as_ref(), id).await.map_err(Failure::fault)?;
-        referrals.push(One::Codes(entries(&tokens).0));
+        let bundle = many::evidence(store.as_ref(), id).await.map_err(Failure::fault)?;
+        let Some(bundle) = bundle else { continue };
+        let (entries, unreadable) = entries(&bundle.tokens);
+        match bundle.verify(&trust, &settings.trust.domain) {
+            Ok(_) if unreadable == 0 => referrals.push((id, One::Codes(entries))),
+            _ => left_out.not_proved += 1,
+        }
     }
     progress.finish_and_clear();
-    let (setting, left_out) = (Setting::default(), LeftOut::default());
-    let source = Source { referrals, setting, left_out, mine: None };
+    let rows = many::by_hand(store.as_ref()).await.map_err(Failure::fault)?;
+    let by_hand = by_hand(&rows, &referrals, &setting);
+    let referrals = referrals.into_iter().map(|(_, one)| one).collect();
+    let source = Source { referrals, setting, left_out, by_hand, mine: None };
     Ok((source, "All referrals of this exchange, from codes alone".to_owned()))
 }
 
-async fn tokens(
-    store: &dyn GatewayStore,
-    id: crate::domain::ids::ReferralId,
-) -> Result<Vec<String>, crate::store::StoreFault> {
-    let Some(timeline) = store.timeline(id).await? else { return Ok(Vec::new()) };
-    let mut tokens = Vec::with_capacity(timeline.tokens.len());
-    for row in &timeline.tokens {
-        tokens.extend(store.token(id, row.sha256).await?.map(|stored| stored.token.jws));
-    }
-    Ok(tokens)
+/// Deliveries of countable referrals that were confirmed by hand, with when.
+fn by_hand(
+    rows: &[DeliveryRow],
+    referrals: &[(ReferralId, One)],
+    setting: &Setting,
+) -> Vec<(Timestamp, Beside)> {
+    let counts = |id: ReferralId, when: Timestamp| {
+        let found = referrals.binary_search_by_key(&id, |(id, _)| *id).ok();
+        let one = found.and_then(|found| referrals.get(found));
+        let record = one.and_then(|(_, one)| one.record(setting, when));
+        record.is_some_and(|record| record.request_type != RequestType::Lado)
+    };
+    let one = |row: &DeliveryRow| {
+        let when = row.settled_at?;
+        counts(row.referral_id, when).then_some(())?;
+        let (kind, authority) = (Kind::ByHand, row.authority);
+        let (recorded_at, answered_after, means) = (row.recorded_at, None, None);
+        Some((when, Beside { kind, recorded_at, authority, answered_after, means }))
+    };
+    rows.iter().filter_map(one).collect()
 }
 
 /// Lines of `CODE,NUMBER`; a head line may come first.

@@ -710,4 +710,94 @@ mod tests {
         assert!(verified("2026-11-20").is_verified(at(noon)), "on the day itself");
         assert!(!verified("2026-11-21").is_verified(at(noon)));
     }
+
+    #[test]
+    fn an_allegation_has_its_own_number_and_its_own_officers() {
+        let mut directory = directory();
+        let (noon, person) = (at("2026-11-20T12:00:00Z"), "o1".parse().unwrap());
+        let front_door = directory.ring_text(newham(), noon);
+        assert_eq!(
+            directory.lado_text(newham(), noon),
+            front_door,
+            "nobody listed: the front door"
+        );
+        assert!(!directory.is_officer(newham(), &person, noon));
+        let entry = directory.authorities.get_mut(&newham()).unwrap();
+        let officer = Contact {
+            label: "the designated officer".to_owned(),
+            ..contact(ContactKind::Lado, "01632 960009", Some("2026-11-20"))
+        };
+        entry.contacts.push(officer);
+        entry.settings.officers.push(person);
+        entry.valid_to = Some("2026-11-30".parse().unwrap());
+        let person = "o1".parse().unwrap();
+        assert_eq!(
+            directory.lado_text(newham(), noon),
+            "Ring Newham, the designated officer, on 01632 960009. If a child is in danger now, ring 999"
+        );
+        assert_eq!(
+            directory.lado_text(newham(), at("2026-11-19T12:00:00Z")),
+            front_door,
+            "not tried yet"
+        );
+        assert!(directory.is_officer(newham(), &person, noon));
+        assert!(!directory.is_officer(newham(), &"o2".parse().unwrap(), noon));
+        assert!(
+            !directory.is_officer("204".parse().unwrap(), &person, noon),
+            "of another authority"
+        );
+        assert!(
+            !directory.is_officer(newham(), &person, at("2026-12-01T12:00:00Z")),
+            "left the scheme"
+        );
+    }
+
+    #[test]
+    fn a_holiday_contact_is_given_out_once_somebody_has_tried_it() {
+        let mut directory = directory();
+        let school: SchoolId = "900001".parse().unwrap();
+        let on = |day: &str| at(&format!("2026-11-{day}T12:00:00Z"));
+        assert_eq!(directory.holiday_contact(&school, on("20")), None);
+        let verified = |day: &str| Verified {
+            on: format!("2026-11-{day}").parse().unwrap(),
+            by: "operator-desk".to_owned(),
+        };
+        let untried = HolidayContact {
+            who: settings::HolidayRole::Head,
+            phone: Some("01632 960010".to_owned()),
+            email: None,
+            hours: None,
+            verified: None,
+        };
+        directory.schools.get_mut(&school).unwrap().settings.holiday_contact =
+            Some(untried.clone());
+        assert_eq!(directory.holiday_contact(&school, on("20")), None);
+        let tried = HolidayContact { verified: Some(verified("20")), ..untried };
+        directory.schools.get_mut(&school).unwrap().settings.holiday_contact = Some(tried.clone());
+        assert_eq!(directory.holiday_contact(&school, on("19")), None);
+        assert_eq!(directory.holiday_contact(&school, on("20")), Some(&tried), "on the day itself");
+        assert_eq!(directory.holiday_contact(&school, on("21")), Some(&tried));
+        assert_eq!(directory.holiday_contact(&"900002".parse().unwrap(), on("21")), None);
+    }
+
+    #[test]
+    fn clocks_know_what_the_directory_says() {
+        let mut directory = directory();
+        let school: SchoolId = "900001".parse().unwrap();
+        let setting = crate::domain::clocks::Setting::of(&directory);
+        assert!(setting.profiles.is_empty() && setting.holidays.is_empty());
+        let entry = directory.authorities.get_mut(&newham()).unwrap();
+        entry.settings.profile.head_of_service = true;
+        let stands_in =
+            |who| HolidayContact { who, phone: None, email: None, hours: None, verified: None };
+        let settings = &mut directory.schools.get_mut(&school).unwrap().settings;
+        settings.holiday_contact = Some(stands_in(settings::HolidayRole::Chair));
+        let setting = crate::domain::clocks::Setting::of(&directory);
+        assert!(setting.profiles[&newham()].head_of_service);
+        assert_eq!(setting.holidays[&school], crate::domain::clocks::Role::Chair);
+        let settings = &mut directory.schools.get_mut(&school).unwrap().settings;
+        settings.holiday_contact = Some(stands_in(settings::HolidayRole::Trust));
+        let setting = crate::domain::clocks::Setting::of(&directory);
+        assert!(setting.holidays.is_empty(), "who is at no school is on none of its rungs");
+    }
 }

@@ -37,8 +37,8 @@ impl Acknowledged {
         if !is_authority(verified.signer(), delivery.authority) {
             return Err(refuse(NOT_THE_ADDRESSEE));
         }
-        let said =
-            SecurityEvent::<Delivered>::read(&verified, Some(&delivery.accepted.token.issuer))?;
+        // For the gateway that brings the note: of a transfer not always the one that accepted.
+        let said = SecurityEvent::<Delivered>::read(&verified, Some(&delivery.note.token.issuer))?;
         // Meant for the sender too, who is to rely on it.
         let for_sender =
             |a: &Audience| matches!(a, Audience::Party(p) if p.organisation == delivery.sender);

@@ -24,9 +24,11 @@ use crate::protocol::tokens::Purpose;
 use crate::store::{Document, StoreFault};
 
 impl Exchange {
-    /// How the clocks of a referral stand at `now`.
+    /// How the clocks of a referral stand at `now`, or at the last thing that was recorded if this gateway's
+    /// clock is behind it: what is recorded has happened.
     pub(super) async fn reading(&self, known: &Known, now: Timestamp) -> Result<Reading, Trouble> {
         let thread = self.facts(known).await?;
+        let now = thread.facts.iter().map(|fact| fact.at).fold(now, Timestamp::max);
         let directory = self.directory.last_good();
         let mut reading = match directory {
             Some(directory) => read(&thread, directory.calendars(), now),
@@ -111,7 +113,14 @@ impl Exchange {
             }
         }
         thread.facts.extend(known.events.iter().flat_map(|event| of_event(event, known)));
-        Ok(thread)
+        for reached in &stored.reached {
+            if let Organisation::School(school) = &reached.party {
+                let what = What::Reached { school: school.clone(), position: reached.position };
+                let by = reached.party.clone();
+                thread.facts.push(Fact { at: reached.at, position: 0, by, what });
+            }
+        }
+        Ok(thread.in_order())
     }
 }
 

@@ -74,6 +74,13 @@ pub const FORM: Rule = Rule {
     action: "Compare it with the table in schemas/EVENTS.md.",
 };
 
+/// Its author has said too much here.
+pub const TOO_MUCH: Rule = Rule {
+    id: "event.too-many",
+    title: "this party has said as much about this referral as anybody may",
+    action: "Ring; look for a program that repeats itself; what is new belongs in a referral of its own that names this one.",
+};
+
 /// A statement as it arrived.
 struct Stated {
     peer: Arc<Peer>,
@@ -317,7 +324,11 @@ async fn append(
     let mut deliveries = Vec::new();
     if let (EventKind::TransferProposed, Some(to)) = (kind, signed.said.body().to) {
         deliveries.push(transfer::delivery(exchange, desk, known, (signed.digest, to)).await?);
-        audience.push(Organisation::Authority(to));
+        // It may read events already: a recipient of another delivery, or a former holder.
+        let to = Organisation::Authority(to);
+        if !audience.contains(&to) {
+            audience.push(to);
+        }
     }
     let recorded = desk.record(&*exchange.entropy, id, after, signed.digest, audience.clone())?;
     // The certificate that a school proved itself with is kept as evidence too.
@@ -375,6 +386,7 @@ impl Exchange {
 pub(super) fn refusal(kind: EventKind, illegal: Illegal) -> Trouble {
     let (class, rule) = match illegal {
         Illegal::NotYours | Illegal::NeedsAPerson => (Class::Forbidden, NOT_YOURS),
+        Illegal::TooMuch => (Class::Conflict, TOO_MUCH),
         Illegal::NotNow(_) | Illegal::Elsewhere | Illegal::Misidentified => {
             (Class::Conflict, NOT_NOW)
         }

@@ -76,6 +76,7 @@ pub(super) async fn begin(
         versions: Vec::new(),
         deliveries: Vec::new(),
         events: Vec::new(),
+        reached: Vec::new(),
     };
     let known = exchange.begun_by(&signed.said, thread).ok_or_else(form)?;
     // Only the person who signed it may ever see it again: without one, nobody could be told.

@@ -180,6 +180,7 @@ async fn look(
         let acks = StreamAcks {
             id: id.clone(),
             positions: walk.done,
+            taken: walk.taken,
             errors: walk.errors,
             now: exchange.now(),
         };
@@ -210,6 +211,8 @@ pub(super) struct Walk {
     pub(super) given: Vec<Given>,
     /// Acknowledged, or passed over.
     pub(super) done: Vec<u64>,
+    /// Acknowledged without an error.
+    taken: Vec<u64>,
     errors: Vec<(u64, StreamError)>,
 }
 
@@ -225,7 +228,8 @@ impl Walk {
         let last = standing.done + STREAM_WINDOW;
         let (mut after, mut wanted) = (standing.done, asked.done.len());
         let answer = PollAnswer { sets: Vec::new(), more_available: false };
-        let mut walk = Self { answer, given: Vec::new(), done: Vec::new(), errors: Vec::new() };
+        let (done, taken) = (Vec::new(), Vec::new());
+        let mut walk = Self { answer, given: Vec::new(), done, taken, errors: Vec::new() };
         let mut threads = Threads::default();
         loop {
             let page = exchange.store.feed(&id.party, after, PAGE).await?;
@@ -243,7 +247,10 @@ impl Walk {
                 if let Some(error) = jti.as_ref().and_then(|jti| asked.done.get(jti)) {
                     wanted = wanted.saturating_sub(1);
                     walk.done.push(after);
-                    walk.errors.extend(error.iter().map(|error| (after, error.clone())));
+                    match error {
+                        Some(error) => walk.errors.push((after, error.clone())),
+                        None => walk.taken.push(after),
+                    }
                     continue;
                 }
                 if walk.answer.sets.len() < asked.most {

@@ -211,13 +211,14 @@ async fn give(
         Ok(walk) => walk,
         Err(trouble) => return Ended::Fault(trouble.unasked().label()),
     };
-    let (mut done, mut errors) = (walk.done, Vec::new());
+    let (mut done, mut taken, mut errors) = (walk.done, Vec::new(), Vec::new());
     let mut ended = Ended::Taken;
     for given in walk.given {
         match post(exchange, &*line, &given).await {
             Ok(None) => {
                 metrics::counter!(metric::PUSHED_TOKENS).increment(1);
                 done.push(given.position);
+                taken.push(given.position);
             }
             Ok(Some(_)) if refused.is_none_or(|r| r.0 != given.position || r.1 + 1 < TRIES) => {
                 ended = Ended::NotTaken(NotTaken::Refused(given.position));
@@ -238,7 +239,7 @@ async fn give(
     if done.is_empty() {
         return ended;
     }
-    let acks = StreamAcks { id, positions: done, errors, now: exchange.now() };
+    let acks = StreamAcks { id, positions: done, taken, errors, now: exchange.now() };
     match exchange.store.acknowledge(acks).await {
         Ok(StreamOutcome::Standing(_)) => ended,
         Ok(StreamOutcome::TooMany) => Ended::Fault("too-many-streams"),

@@ -7,12 +7,20 @@ use super::route::reachable;
 use super::trouble::Trouble;
 use crate::domain::ids::Digest;
 use crate::domain::party::{DfeCode, Organisation};
-use crate::domain::refusal::{Class, Culprit, Refusal, Violation};
+use crate::domain::referral::RequestType;
+use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::protocol::jws::Unverified;
 use crate::protocol::tokens::{
     Accepted, Audience, DispatchNote, Purpose, SecurityEvent, SenderKind, Transfer,
 };
 use crate::store::{NewDelivery, StoreFault, TokenKind};
+
+/// Nobody at the authority that is asked may open an allegation.
+const NO_OFFICER_THERE: Rule = Rule {
+    id: "transfer.no-officer",
+    title: "the authority that is asked has named no designated officer (LADO) who could open this",
+    action: "Ring its designated officer and agree who acts meanwhile; it stays with you until the directory lists them, then propose again.",
+};
 
 /// The delivery to `to`, which the event `proposal` asks to take the referral over. Refused, with the
 /// number to ring, where that authority cannot be reached from here.
@@ -23,6 +31,14 @@ pub(super) async fn delivery(
     (proposal, to): (Digest, DfeCode),
 ) -> Result<NewDelivery, Trouble> {
     let (directory, _) = exchange.directory.usable(desk.now)?;
+    // Nobody there could open it, and until the answer nobody here could tell.
+    let officers = directory.directory().authority(to, desk.now).map(|a| &a.settings.officers);
+    if known.request_type == RequestType::Lado && officers.is_none_or(Vec::is_empty) {
+        let whom = directory.directory().lado_text(to, desk.now);
+        let violation = Violation::whole(NO_OFFICER_THERE).with_detail(whom);
+        let refusal = Refusal::new(Class::Invalid, violation).blame(Culprit::Operator);
+        return Err(Trouble::from(refusal).ring(Some(to)));
+    }
     if let Err(rule) = reachable(directory.directory(), to, desk.now) {
         let refusal = Refusal::new(Class::Invalid, Violation::whole(rule)).blame(Culprit::Operator);
         return Err(Trouble::from(refusal).ring(Some(to)));

@@ -33,6 +33,15 @@ pub const OVER: Rule = Rule {
     action: "Start a new referral, and name this one under history.",
 };
 
+/// There are as many versions as there may be.
+pub const TOO_MANY: Rule = Rule {
+    id: "version.too-many",
+    title: "this referral has as many versions as it may have",
+    action: "Ring the authority; look for a program that repeats itself; start a new referral, and name this one under history.",
+};
+
+/// Versions of one referral. A supplement a week for two years stays below it.
+const MOST_VERSIONS: usize = 120;
 /// How often it is signed anew because the thread has moved.
 const MOST_TURNS: usize = 16;
 
@@ -116,6 +125,9 @@ async fn follows(exchange: &Exchange, validated: &Validated, known: &Known) -> R
     let header = validated.checked.header();
     if header.version != newest.version + 1 || header.previous != Some(newest.payload_sha256) {
         return Err(invalid(VERSION));
+    }
+    if known.thread.versions.len() >= MOST_VERSIONS {
+        return Err(Refusal::new(Class::Conflict, Violation::whole(TOO_MANY)).into());
     }
     let before = exchange.store.document(known.thread.referral_id, newest.payload_sha256).await?;
     let Some(Document::Kept(before)) = before else {

@@ -6,6 +6,7 @@
 //! say      an event: composed, signed on top of what was seen, kept, sent until an answer is certain
 //! begin    an event that begins a thread of its own, under an id that is made once
 //! poll     a stream of everything that concerns this party, proved as it comes
+//! threads  which threads without a referral this party has a part in
 //! persist  the same bytes, until an answer is certain
 //! words    events as a person reads them
 //! outbox   what was signed, kept before it is sent and until it is recorded
@@ -19,4 +20,5 @@ pub mod persist;
 pub mod poll;
 pub mod receiver;
 pub mod say;
+pub mod threads;
 pub mod words;

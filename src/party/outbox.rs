@@ -69,10 +69,7 @@ impl Openings {
 
     /// The answer about the thread `id` is certain. Crash before it: there is nothing to be sent for it.
     pub fn settled(&self, id: ReferralId) -> io::Result<()> {
-        match fs::remove_file(self.folder.join(id.to_string())) {
-            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
-            _ => Ok(()),
-        }
+        done_or_gone(fs::remove_file(self.folder.join(id.to_string())))
     }
 
     /// Threads without an answer, with the event that begins each; those that were never sent are
@@ -116,9 +113,9 @@ impl Outbox {
     }
 
     /// Puts what the gateway certainly did not take out of the way. Crash before it: it is sent again
-    /// and is refused again.
+    /// and is refused again. Another process of this machine may have done it already.
     pub fn refused(&self, event: Digest) -> io::Result<()> {
-        fs::rename(self.path(event, "json"), self.path(event, "refused.json"))
+        done_or_gone(fs::rename(self.path(event, "json"), self.path(event, "refused.json")))
     }
 
     /// Events without an answer.
@@ -130,7 +127,11 @@ impl Outbox {
             if self.path(digest, "recorded.json").exists() {
                 continue;
             }
-            let bytes = fs::read(self.path(digest, "json"))?;
+            let bytes = match fs::read(self.path(digest, "json")) {
+                // Another process of this machine has had its answer meanwhile.
+                Err(fault) if fault.kind() == io::ErrorKind::NotFound => continue,
+                bytes => bytes?,
+            };
             let event: Outgoing = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
             pending.push(event);
         }
@@ -139,6 +140,13 @@ impl Outbox {
 
     fn path(&self, event: Digest, ending: &str) -> PathBuf {
         self.folder.join(format!("{event}.{ending}"))
+    }
+}
+
+fn done_or_gone(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }
 
@@ -191,7 +199,10 @@ mod tests {
         assert_eq!(outbox.pending().unwrap().len(), 2);
         outbox.recorded(event("one").digest(), b"{}").unwrap();
         assert_eq!(outbox.pending().unwrap(), [event("two")]);
-        outbox.refused(event("two").digest()).unwrap();
+        // Two windows on the same referral may both hear of it.
+        for _ in 0..2 {
+            outbox.refused(event("two").digest()).unwrap();
+        }
         assert_eq!(outbox.pending().unwrap(), []);
     }
 }

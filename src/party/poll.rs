@@ -137,6 +137,11 @@ impl<'a> Stream<'a> {
         Ok(batch)
     }
 
+    /// Whether the last poll brought anything that the next one acknowledges: else that brings the same.
+    pub fn has_moved(&self) -> bool {
+        !(self.done.is_empty() && self.wrong.is_empty())
+    }
+
     /// Acknowledges what is shown, and asks for nothing.
     pub async fn finish(&mut self) -> Result<(), NotSeen> {
         if self.done.is_empty() && self.wrong.is_empty() {

@@ -151,20 +151,27 @@ const MOST_TURNS: usize = 8;
 /// not said twice.
 pub async fn say(member: &Member, id: ReferralId, saying: &Saying) -> Result<Said, NotSaid> {
     let outbox = Outbox::new(&member.state, id);
-    let mut state = look::look(member, id).await.map_err(NotSaid::NotSeen)?;
-    let pending = outbox.pending()?;
+    let seen = look::look(member, id).await;
+    // Who has declined a transfer sees nothing of the referral any more, and still gets the record of it.
+    let pending = match &seen {
+        Ok(_) | Err(NotSeen::Refused(_)) => outbox.pending()?,
+        Err(_) => Vec::new(),
+    };
     let settles = !pending.is_empty();
     for pending in pending {
-        let same = answered(saying, &state).is_ok_and(|answers| is_same(&pending, saying, answers));
+        let answers = match &seen {
+            Ok(state) => answered(saying, state),
+            Err(_) => Ok(pending.claims().and_then(|claims| claims.body().answers)),
+        };
+        let same = answers.is_ok_and(|answers| is_same(&pending, saying, answers));
         match send(member, &outbox, id, &pending).await {
             Ok(said) if same => return Ok(said),
             Ok(_) | Err(NotSaid::Refused(_)) => {}
             Err(unknown) => return Err(unknown),
         }
     }
-    if settles {
-        state = look::look(member, id).await.map_err(NotSaid::NotSeen)?;
-    }
+    let seen = if settles { look::look(member, id).await } else { seen };
+    let mut state = seen.map_err(NotSaid::NotSeen)?;
     for _ in 0..MOST_TURNS {
         let outgoing = sign(member, id, saying, (state.position, answered(saying, &state)?))?;
         outbox.keep(&outgoing)?;

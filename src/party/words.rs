@@ -6,7 +6,7 @@ use super::look::Event;
 use crate::domain::case::EventKind;
 use crate::domain::hours::england_text;
 use crate::domain::time::Timestamp;
-use crate::protocol::schema::{DETAIL_COMMON, Shape};
+use crate::protocol::schema::{DETAIL_COMMON, Shape, list_of_system};
 
 /// What is said and by whom, without what is personal; `all` has the event that it answers.
 pub fn first_line(event: &Event, all: &[Event]) -> String {
@@ -74,11 +74,47 @@ pub fn said(value: &Value) -> String {
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
         Value::Array(items) => items.iter().map(said).collect::<Vec<_>>().join("; "),
+        Value::Object(coded) if coded.contains_key("code_system") => said_code(value),
         Value::Object(person) => {
             let order = ["name", "role", "team", "phone", "email"];
             let parts = order.iter().filter_map(|part| person.get(*part)?.as_str());
             parts.collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
+    }
+}
+
+/// A code of an open list, with the code itself: it is what the census counts by.
+fn said_code(coded: &Value) -> String {
+    let code = coded["code"].as_str().unwrap_or_default();
+    let list = coded["code_system"].as_str().and_then(list_of_system);
+    match list.and_then(|list| list.label(code)) {
+        Some(label) => format!("{code}, {label}"),
+        None => format!("{code} (a code of another version of the list)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_code_is_told_in_words_and_one_of_another_version_is_flagged() {
+        let need = |code: &str, version: &str| {
+            json!({"primary_need": {
+                "code": code, "code_system": "https://ecaf.example/codes/dfe-cin/primary_need",
+                "code_version": version,
+            }})
+        };
+        let told = |document| members("closed", &document);
+        assert_eq!(
+            told(need("N1", "2025-26")),
+            [("Primary need".to_owned(), "N1, Abuse or neglect".to_owned())]
+        );
+        assert_eq!(
+            told(need("N12", "2031-32"))[0].1,
+            "N12 (a code of another version of the list)"
+        );
     }
 }

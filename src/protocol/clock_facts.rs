@@ -40,7 +40,7 @@ impl Situation {
             goes_home_at: homes.min(),
             urgent_minimal: document.at("completeness").as_str() == Some("urgent_minimal"),
             known_since: lado.at("known_to_school_at").as_str().and_then(|at| at.parse().ok()),
-            accused: accused(lado, school),
+            accused: accused(document, school),
         }
     }
 }
@@ -91,19 +91,68 @@ impl AcceptedVersion {
 /// about.
 pub const AT_SCHOOL: [Role; 4] = [Role::Sender, Role::Deputy, Role::Head, Role::Chair];
 
-/// Whose place on a ladder an allegation takes away. An adult who works elsewhere is on none of this
-/// school; for the head the chair takes it.
-fn accused(lado: Json<'_>, school: &SchoolId) -> Vec<Role> {
+/// Whose places on a ladder an allegation takes away: those of every role that the adult has, by what
+/// the sender says or by being a contact that the referral names. An adult who works elsewhere is on
+/// none of this school.
+fn accused(document: Json<'_>, school: &SchoolId) -> Vec<Role> {
+    let lado = document.at("request").at("lado");
     let works_at = lado.at("setting").at("school_id").as_str();
     if works_at.is_some_and(|id| id != school.as_str()) {
         return Vec::new();
     }
-    match lado.at("role").as_str() {
-        Some("head") => vec![Role::Head],
-        // Straight to the designated officer; and so where nobody has told who it is.
-        Some("designated_safeguarding_lead" | "governor") | None => AT_SCHOOL.to_vec(),
-        Some(_) => Vec::new(),
+    let also = lado.at("also_roles").items().filter_map(Json::as_str);
+    // Nobody has told who it is.
+    let Some(role) = lado.at("role").as_str() else { return AT_SCHOOL.to_vec() };
+    let mut roles: Vec<Role> = [role].into_iter().chain(also).flat_map(places).copied().collect();
+    let adult = lado.at("adult").as_str();
+    let adult =
+        document.at("people").items().find(|p| adult.is_some() && p.at("id").as_str() == adult);
+    if let Some(adult) = adult {
+        let referrer = document.at("referrer");
+        let contacts =
+            referrer.at("other_contacts").items().chain([referrer.at("holiday_contact")]);
+        let same = contacts.filter(|contact| is_same(adult, *contact));
+        roles.extend(same.filter_map(|c| c.at("role").as_str()).flat_map(places));
+        if is_same(adult, referrer) {
+            roles.extend(AT_SCHOOL);
+        }
     }
+    roles.sort_unstable();
+    roles.dedup();
+    roles
+}
+
+/// The rungs on which somebody with this role stands, in the codes of the adult and of contacts. For the
+/// head the chair takes the place; for the lead and for governors it is straight to the designated officer.
+fn places(role: &str) -> &'static [Role] {
+    match role {
+        "head" => &[Role::Head],
+        "deputy_safeguarding_lead" | "deputy_dsl" => &[Role::Deputy],
+        "designated_safeguarding_lead" | "governor" | "chair" | "proprietor" => &AT_SCHOOL,
+        _ => &[],
+    }
+}
+
+/// Whether a contact is the adult, by number, address or name. A number that two share is taken for
+/// one person: then somebody further from the school is asked.
+fn is_same(adult: Json<'_>, contact: Json<'_>) -> bool {
+    let lower = |value: Json<'_>| value.as_str().map(str::to_lowercase);
+    let digits = |value: Json<'_>| {
+        let digits = value.as_str()?.bytes().filter(u8::is_ascii_digit).map(char::from);
+        // With and without the country's code.
+        let digits: String = digits.collect();
+        let short =
+            digits.strip_prefix("44").map(|rest| format!("0{}", rest.trim_start_matches('0')));
+        Some(short.unwrap_or(digits))
+    };
+    let name = adult.at("name");
+    let called = [name.at("given"), name.at("family")].into_iter().filter_map(Json::as_str);
+    let called = called.collect::<Vec<_>>().join(" ").to_lowercase();
+    let phones = [contact.at("phone"), contact.at("call_back_phone")];
+    let phone = digits(adult.at("phone"));
+    (phone.is_some() && phones.into_iter().any(|other| digits(other) == phone))
+        || lower(adult.at("email")).is_some_and(|email| lower(contact.at("email")) == Some(email))
+        || (!called.is_empty() && lower(contact.at("name")) == Some(called))
 }
 
 /// What one event is to the clocks: one fact, or one for each child. `at` and `position` are where it
@@ -188,4 +237,53 @@ pub fn facts_of(said: &CaseEvent, at: Timestamp, position: u32, answers: u32) ->
     };
     let by = &said.author().organisation;
     facts.into_iter().map(|what| Fact { at, position, by: by.clone(), what }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::json::Tree;
+    use serde_json::{Value, json};
+
+    fn of(lado: Value, contacts: Value) -> Vec<Role> {
+        let document = json!({
+            "request": {"lado": lado},
+            "people": [{
+                "id": "p1", "name": {"given": "Toni", "family": "Example"},
+                "phone": "+44 20 7946 0111", "email": "T.Example@school.example"
+            }],
+            "referrer": {"name": "Dee Sample", "call_back_phone": "020 7946 0999", "other_contacts": contacts}
+        });
+        let school = "900001".parse().unwrap();
+        Situation::of(Tree::from(&document).root(), &school).accused
+    }
+
+    #[test]
+    fn the_adult_is_nobodys_contact_in_any_role() {
+        let all = AT_SCHOOL.to_vec();
+        let none = || json!([]);
+        assert_eq!(of(json!({"role": "teacher"}), none()), []);
+        assert_eq!(of(json!({"role": "head"}), none()), [Role::Head]);
+        assert_eq!(of(json!({"role": "deputy_safeguarding_lead"}), none()), [Role::Deputy]);
+        assert_eq!(of(json!({}), none()), all, "nobody has told");
+        // As the sender says.
+        let also = |role: &str| json!({"role": "head", "also_roles": [role]});
+        assert_eq!(of(also("designated_safeguarding_lead"), none()), all);
+        assert_eq!(of(also("deputy_safeguarding_lead"), none()), [Role::Deputy, Role::Head]);
+        let elsewhere = json!({"role": "head", "setting": {"school_id": "900002"}});
+        assert_eq!(of(elsewhere, none()), []);
+        // As the contacts show.
+        let adult = json!({"role": "teacher", "adult": "p1"});
+        for (same, expected) in [
+            (json!({"role": "deputy_dsl", "phone": "02079460111"}), vec![Role::Deputy]),
+            (json!({"role": "head", "email": "t.example@school.example"}), vec![Role::Head]),
+            (json!({"role": "head", "name": "toni example"}), vec![Role::Head]),
+            (json!({"role": "chair", "name": "Toni Example"}), all.clone()),
+            (json!({"role": "head", "name": "Somebody Else", "phone": "020 7946 0112"}), vec![]),
+            (json!({"role": "other", "name": "Toni Example"}), vec![]),
+        ] {
+            assert_eq!(of(adult.clone(), json!([same.clone()])), expected, "{same}");
+            assert_eq!(of(json!({"role": "teacher"}), json!([same])), [], "nobody says who it is");
+        }
+    }
 }

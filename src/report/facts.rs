@@ -88,7 +88,7 @@ pub fn thread<'d>(
             Says::Submitted(_) | Says::Recorded(_) => {}
         }
     }
-    Some(thread)
+    Some(thread.in_order())
 }
 
 /// The school of a thread that an event began: the one that a notice is for, or that speaks.

@@ -7,11 +7,13 @@ use serde_json::Value;
 use super::facts::{authority, thread};
 use super::gather::Gathered;
 use super::tokens::Entry;
-use crate::domain::case::{Decision, EventKind};
+use crate::domain::case::{Decision, EventKind, Opening};
 use crate::domain::clocks::{Clock, Fact, Setting, State, What, read};
 use crate::domain::ids::Digest;
-use crate::domain::referral::Urgency;
-use crate::domain::statistics::{Child, ClockRecord, Ending, Outcome, Passing, Record};
+use crate::domain::referral::{RequestType, Urgency};
+use crate::domain::statistics::{
+    Beside, Child, ClockRecord, Ending, Kind, Means, Outcome, Passing, Record,
+};
 use crate::domain::time::Timestamp;
 use crate::protocol::evidence::Says;
 
@@ -62,7 +64,8 @@ pub fn of_entries<'d>(
     let newest = then.iter().filter_map(submission).max_by_key(|s| s.version)?;
     let content = document(newest.payload_sha256);
     let reading = read(&thread, setting, as_at);
-    let children = children(content, &then);
+    let mut children = children(content, &then);
+    let answers = needs(&mut children, &then, &document);
     let decided = (0..children.len().max(1)).map(|index| {
         let number = if children.is_empty() { 0 } else { index as u32 + 1 };
         after(&|fact| matches!(fact.what, What::Decided { child, .. } if child == number))
@@ -91,6 +94,45 @@ pub fn of_entries<'d>(
         clocks: reading.clocks.iter().map(clock).collect(),
         children,
         readable: content.is_some(),
+        answers_readable: answers,
+    })
+}
+
+/// A thread that an event began, as it stood at `as_at`; `None` for a referral, for what is about an
+/// allegation, and for what had not begun or was taken out of use.
+pub fn beside<'d>(
+    entries: &[Entry],
+    document: impl Fn(Digest) -> Option<&'d Value>,
+    as_at: Timestamp,
+) -> Option<Beside> {
+    let then = || entries.iter().filter(|entry| entry.at <= as_at);
+    let events = || {
+        then().filter_map(|entry| match &entry.says {
+            Says::Said(event) => Some((entry.at, event)),
+            _ => None,
+        })
+    };
+    let (began, event) = events().find(|(_, event)| event.kind().opens().is_some())?;
+    let (kind, body) = (event.kind(), event.body());
+    // Only consultations and hand-overs may be about one; named persons alone know of it.
+    let about_adult = body.code.as_deref() == Some(RequestType::Lado.as_str());
+    if about_adult || events().any(|(_, event)| event.kind() == EventKind::Misidentified) {
+        return None;
+    }
+    let kind = match kind.opens()? {
+        Opening::Notice => Kind::Notice,
+        Opening::Consultation => Kind::Consultation,
+        Opening::HandOver => Kind::HandOver,
+        Opening::Referral => return None,
+    };
+    let answered = events().find(|(_, event)| event.kind() == EventKind::ConsultationAnswered);
+    let detail = body.detail_sha256.and_then(document);
+    Some(Beside {
+        kind,
+        recorded_at: began,
+        authority: body.to.or_else(|| authority(&event.author().organisation))?,
+        answered_after: answered.map(|(at, _)| at.since(began)),
+        means: detail.and_then(|detail| Means::from_code(detail["by"].as_str()?)),
     })
 }
 
@@ -182,11 +224,40 @@ fn children(document: Option<&Value>, entries: &[Entry]) -> Vec<Child> {
             abuse: codes("abuse"),
             factors: codes("factors"),
             decision: decision(index as u32 + 1),
+            need: String::new(),
             key: child["upn"].as_str().map(key),
             again: false,
         }
     };
     listed.iter().enumerate().map(child).collect()
+}
+
+/// Tells each child the primary need that the authority said last, with a decision or on closing.
+/// Whether every document that may say one could be read.
+fn needs<'d>(
+    children: &mut [Child],
+    entries: &[Entry],
+    document: impl Fn(Digest) -> Option<&'d Value>,
+) -> bool {
+    let mut readable = true;
+    for entry in entries {
+        let Says::Said(event) = &entry.says else { continue };
+        if !matches!(event.kind(), EventKind::Decided | EventKind::Closed) {
+            continue;
+        }
+        let Some(detail) = event.body().detail_sha256.and_then(&document) else {
+            readable = false;
+            continue;
+        };
+        let Some(need) = detail["primary_need"]["code"].as_str() else { continue };
+        for number in &event.body().children {
+            let index = (*number as usize).checked_sub(1);
+            if let Some(child) = index.and_then(|index| children.get_mut(index)) {
+                need.clone_into(&mut child.need);
+            }
+        }
+    }
+    readable
 }
 
 /// Tells one pupil number from another while the program runs.

@@ -5,10 +5,20 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use crate::domain::delivery::State;
 use crate::domain::ids::ReferralId;
-use crate::store::{AuthorityStore, DeliveryFilter, GatewayStore, InboxFilter, StoreFault};
+use crate::protocol::evidence::Bundle;
+use crate::protocol::trust::Chain;
+use crate::store::{
+    AuthorityStore, DeliveryFilter, DeliveryRow, GatewayStore, InboxFilter, StoreFault,
+};
+
+/// Threads asked for at once.
+const AT_ONCE: u32 = 1_000;
 
 /// The referrals that a school's machine keeps, in the order of their ids.
 pub fn of_school(state: &Path) -> io::Result<Vec<ReferralId>> {
@@ -54,14 +64,50 @@ pub async fn own_documents(
     Ok(documents)
 }
 
-/// The referrals in a gateway's store.
+/// The threads in a gateway's store: referrals, and what events began.
 pub async fn of_gateway(store: &dyn GatewayStore) -> Result<Vec<ReferralId>, StoreFault> {
-    let mut ids = BTreeSet::new();
-    let mut filter = DeliveryFilter::default();
+    let mut ids = Vec::new();
+    loop {
+        let page = store.threads(ids.last().copied(), AT_ONCE).await?;
+        if page.is_empty() {
+            return Ok(ids);
+        }
+        ids.extend(page);
+    }
+}
+
+/// Everything that a gateway's store has to prove a thread with; `None` if there is no such thread.
+pub async fn evidence(
+    store: &dyn GatewayStore,
+    id: ReferralId,
+) -> Result<Option<Bundle>, StoreFault> {
+    let Some(timeline) = store.timeline(id).await? else { return Ok(None) };
+    let (mut bundle, mut chains, mut crls) = (Bundle::new(id), BTreeSet::new(), BTreeSet::new());
+    for row in &timeline.tokens {
+        let token = store.token(id, row.sha256).await?.ok_or(StoreFault::Corrupt)?.token;
+        if chains.insert(token.x5t)
+            && let Some(chain) = store.chain(token.x5t).await?.and_then(Chain::new)
+        {
+            bundle.push_chain(&chain);
+        }
+        crls.extend(token.crl_digests);
+        bundle.tokens.push(token.jws);
+    }
+    for digest in crls {
+        let list = store.crl(digest).await?;
+        bundle.crls.extend(list.map(|der| STANDARD.encode(der)));
+    }
+    Ok(Some(bundle))
+}
+
+/// Deliveries that an operator recorded as handed over: no token says so, the store alone does.
+pub async fn by_hand(store: &dyn GatewayStore) -> Result<Vec<DeliveryRow>, StoreFault> {
+    let mut all: Vec<DeliveryRow> = Vec::new();
+    let mut filter = DeliveryFilter { state: Some(State::ByHand), ..DeliveryFilter::default() };
     loop {
         let page = store.deliveries(filter).await?;
-        let Some(last) = page.last() else { return Ok(ids.into_iter().collect()) };
+        let Some(last) = page.last() else { return Ok(all) };
         filter.after = Some(last.id);
-        ids.extend(page.iter().map(|delivery| delivery.referral_id));
+        all.extend(page);
     }
 }

@@ -9,13 +9,14 @@
 //! figures  the same told to the statistics
 //! words, moment            what happened and when, in plain English
 //! chronology -> chronology_page   line by line, then as text and HTML
-//! statistics -> forms, plot       sheets, then as text, CSV and HTML
+//! statistics, exact -> forms, plot   sheets, then as text, CSV and HTML
 //! archive  a folder for an inspector: chronologies, evidence, an index, digests
 //! ```
 
 pub mod archive;
 pub mod chronology;
 mod chronology_page;
+mod exact;
 pub mod facts;
 pub mod figures;
 mod forms;

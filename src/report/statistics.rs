@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use super::moment::length;
-use crate::domain::clocks::Class;
+use super::exact;
 use crate::domain::statistics::{
-    Figure, Lists, MEDIAN_FROM, P90_FROM, Published, Quarter, Record, Row, Table, Unit, clocks,
-    publish, quantile, tables, times, together,
+    Beside, Figure, Form, Lists, MEDIAN_FROM, P90_FROM, Published, Quarter, Record, Row, Table,
+    Unit, answers, beside, publish, tables, together,
 };
 use crate::domain::time::{Date, Timestamp};
 use crate::protocol::schema::list;
@@ -115,22 +114,32 @@ pub struct SheetRow {
     pub bar: Vec<Option<f64>>,
 }
 
+/// What a report counts.
+#[derive(Debug, Clone, Default)]
+pub struct Counted {
+    /// Referrals.
+    pub records: Vec<Record>,
+    /// What happened beside them.
+    pub beside: Vec<Beside>,
+}
+
 impl Report {
-    /// For publication: `quarters` each with its records as of the day on which it was settled.
-    pub fn public(scope: &Scope, quarters: &[(Quarter, Vec<Record>)]) -> Self {
+    /// For publication: `quarters` each with what it counts, as of the day on which it was settled.
+    pub fn public(scope: &Scope, quarters: &[(Quarter, Counted)]) -> Self {
         let lists = Owned::new();
-        let each: Vec<(Quarter, Published)> = quarters
-            .iter()
-            .map(|(quarter, all)| {
-                (*quarter, publish(&all.iter().collect::<Vec<_>>(), lists.borrow()))
-            })
-            .collect();
+        let published = |counted: &Counted| {
+            let records: Vec<&Record> = counted.records.iter().collect();
+            publish(&records, &counted.beside.iter().collect::<Vec<_>>(), lists.borrow())
+        };
+        let each: Vec<(Quarter, Published)> =
+            quarters.iter().map(|(quarter, counted)| (*quarter, published(counted))).collect();
         let parts: Vec<Published> = each.iter().map(|(_, published)| published.clone()).collect();
         let sum = together(&parts);
         let of_table = |table: &crate::domain::statistics::ShownTable| Shown {
             id: table.id,
             title: table.title,
             unit: table.unit,
+            total: table.total,
             open: table.open,
             rows: table.rows.iter().map(|(k, l, f)| (k.clone(), l.clone(), Cell::of(*f))).collect(),
         };
@@ -143,24 +152,29 @@ impl Report {
     }
 
     /// For the organisation itself: exact, as it stands now.
-    pub fn internal(scope: &Scope, records: &[Record]) -> Self {
+    pub fn internal(scope: &Scope, counted: &Counted) -> Self {
         let lists = Owned::new();
-        let records: Vec<&Record> = records.iter().collect();
+        let records: Vec<&Record> = counted.records.iter().collect();
+        let aside: Vec<&Beside> = counted.beside.iter().collect();
         let exact = |table: Table| Shown {
             id: table.id,
             title: table.title,
             unit: table.unit,
-            open: table.form == crate::domain::statistics::Form::Open,
+            total: table.form == Form::Total,
+            open: table.form == Form::Open,
             rows: table
                 .rows
                 .into_iter()
                 .map(|Row { key, label, count }| (key, label, Cell::exact(count)))
                 .collect(),
         };
-        let all = tables(&records, lists.borrow(), false).into_iter().map(exact).collect();
-        let mut sheets = sheets(all, scope, true);
-        sheets.push(internal_clocks(&records));
-        sheets.push(internal_times(&records));
+        let all = tables(&records, lists.borrow(), false).into_iter().chain(beside(&aside, false));
+        let mut sheets = sheets(all.map(exact).collect(), scope, true);
+        if scope.documents {
+            sheets.push(exact::needs(&records, lists.borrow()));
+        }
+        sheets.push(exact::clock_sheet(&records));
+        sheets.push(exact::time_sheet(&records, answers(&aside)));
         let mut report = Self::new(scope, false, sheets);
         report.notes = vec!["Exact figures, small ones included, as it stands now.".into()];
         report.left_out = Some(scope.left_out);
@@ -184,18 +198,18 @@ impl Report {
 
 /// The code lists of the census.
 struct Owned {
-    lists: [Vec<(String, String)>; 3],
+    lists: [Vec<(String, String)>; 4],
 }
 
 impl Owned {
     fn new() -> Self {
         let codes = |name| list(name).map(|list| list.codes.clone()).unwrap_or_default();
-        Self { lists: ["ethnicity", "abuse_category", "factor"].map(codes) }
+        Self { lists: ["ethnicity", "abuse_category", "factor", "primary_need"].map(codes) }
     }
 
     fn borrow(&self) -> Lists<'_> {
-        let [ethnicity, abuse, factors] = &self.lists;
-        Lists { ethnicity, abuse, factors }
+        let [ethnicity, abuse, factors, needs] = &self.lists;
+        Lists { ethnicity, abuse, factors, needs }
     }
 }
 
@@ -233,6 +247,7 @@ struct Shown {
     id: &'static str,
     title: &'static str,
     unit: Unit,
+    total: bool,
     open: bool,
     rows: Vec<(String, String, Cell)>,
 }
@@ -241,7 +256,8 @@ fn sheets(mut tables: Vec<Shown>, scope: &Scope, internal: bool) -> Vec<Sheet> {
     // Without documents children are those whom decisions name, and nobody's area is known.
     tables.retain(|table| {
         let from_documents = table.unit == Unit::Children && !table.id.starts_with("decisions");
-        scope.documents || !(from_documents || table.id == "school_area")
+        scope.documents
+            || !(from_documents || matches!(table.id, "school_area" | "hand_over_means"))
     });
     let at = |tables: &[Shown], id| tables.iter().position(|table| table.id == id);
     let mut all = Vec::new();
@@ -252,24 +268,17 @@ fn sheets(mut tables: Vec<Shown>, scope: &Scope, internal: bool) -> Vec<Sheet> {
         let assessed = tables.remove(assessed);
         all.push(ethnicity(&assessed, &other, scope));
     }
-    let totals = tables.iter().filter(|t| t.rows.len() == 1 && t.rows[0].0 == "all");
-    let totals: Vec<SheetRow> = totals
-        .map(|table| {
-            let cell = &table.rows[0].2;
-            let bar = vec![cell.number];
-            SheetRow {
-                key: table.id.into(),
-                label: table.title.into(),
-                cells: vec![cell.text.clone()],
-                bar,
-            }
-        })
-        .collect();
-    tables.retain(|table| !matches!(table.id, "referrals" | "children"));
+    let (totals, tables): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.total);
+    let of_total = |table: Shown| {
+        let (.., cell) = table.rows.into_iter().next()?;
+        let (key, label) = (table.id.into(), table.title.into());
+        Some(SheetRow { key, label, bar: vec![cell.number], cells: vec![cell.text] })
+    };
+    let totals: Vec<SheetRow> = totals.into_iter().filter_map(of_total).collect();
     let mut made = vec![Sheet {
         id: "totals".into(),
         title: "How many".into(),
-        unit: "referrals, children".into(),
+        unit: "referrals, children, others as named".into(),
         note: None,
         columns: vec!["Number".into()],
         rows: totals,
@@ -351,12 +360,15 @@ fn ethnicity(assessed: &Shown, other: &Shown, scope: &Scope) -> Sheet {
     }
 }
 
-fn clock_label(id: crate::domain::clocks::ClockId, who: Option<impl std::fmt::Display>) -> String {
+pub(super) fn clock_label(
+    id: crate::domain::clocks::ClockId,
+    who: Option<impl std::fmt::Display>,
+) -> String {
     let who = who.map_or_else(|| "school or exchange".into(), |code| format!("authority {code}"));
     format!("{} {}: {who}", id.as_str(), id.name())
 }
 
-const CLOCKS: &str = "Limits kept, by the authority that had it for longest";
+pub(super) const CLOCKS: &str = "Limits kept, by the authority that had it for longest";
 
 fn public_clocks(published: &Published) -> Sheet {
     let rows = published.clocks.iter().map(|clock| SheetRow {
@@ -416,74 +428,6 @@ fn public_times(each: &[(Quarter, Published)]) -> Vec<Sheet> {
     each.iter().map(sheet).collect()
 }
 
-fn internal_clocks(records: &[&Record]) -> Sheet {
-    let rows = clocks(records).into_iter().map(|clock| {
-        let who = clock.authority.map(|a| a.to_string()).unwrap_or_default();
-        let decided = clock.in_time + clock.breached;
-        let percent = match decided {
-            0 => "-".to_owned(),
-            all => format!("{} %", (100 * clock.in_time + all / 2) / all),
-        };
-        SheetRow {
-            key: format!("{} {} {who}", clock.id.as_str(), clock.class.as_str()),
-            label: clock_label(clock.id, clock.authority),
-            cells: vec![
-                clock.class.as_str().into(),
-                clock.in_time.to_string(),
-                clock.breached.to_string(),
-                percent,
-                clock.running.to_string(),
-                clock.ended.to_string(),
-            ],
-            bar: vec![Some(clock.in_time as f64), Some(clock.breached as f64)],
-        }
-    });
-    let heads = ["Class", "In time", "Not", "Share in time", "Running", "Ended before"];
-    Sheet {
-        id: "clocks".into(),
-        title: CLOCKS.into(),
-        unit: "limits".into(),
-        note: Some(format!(
-            "Limits of the class {} are this scheme's own and are in no public report.",
-            Class::Scheme.as_str()
-        )),
-        columns: heads.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-        plot: Plot::Bars(&["In time", "Not in time"]),
-    }
-}
-
-fn internal_times(records: &[&Record]) -> Sheet {
-    let mut rows = Vec::new();
-    let mut add = |suffix: &str, key: &str, some: &[&Record]| {
-        for times in times(some) {
-            let said = |percent| quantile(&times.values, percent).map_or("-".to_owned(), length);
-            rows.push(SheetRow {
-                key: format!("{}{key}", times.id),
-                label: format!("{}{suffix}", times.title),
-                cells: vec![times.values.len().to_string(), said(50), said(90), said(100)],
-                bar: Vec::new(),
-            });
-        }
-    };
-    add("", "", records);
-    for urgency in crate::domain::referral::Urgency::ALL {
-        let some: Vec<&Record> = records.iter().copied().filter(|r| r.urgency == urgency).collect();
-        if !some.is_empty() {
-            add(&format!(", {}", urgency.as_str()), &format!(" {}", urgency.as_str()), &some);
-        }
-    }
-    Sheet {
-        id: "times".into(),
-        title: "How long it took from acceptance".into(),
-        unit: "days, hours, minutes".into(),
-        note: None,
-        columns: ["Times", "Median", "Nine of ten within", "Longest"].map(str::to_owned).to_vec(),
-        rows,
-        plot: Plot::None,
-    }
-}
-
 fn public_notes() -> Vec<String> {
     [
         "c: fewer than five, or withheld so that a figure under five does not follow from others. All other \
@@ -491,6 +435,7 @@ fn public_notes() -> Vec<String> {
         "A child in two referrals is counted in both. Rates and shares are of the figures that are shown.",
         "Each quarter is counted as it stood 70 days after its end and never changes; a longer period shows the \
          sums of its quarters (15+c: 15 in the quarters that show it).",
+        "Notices, consultations and hand-overs are counted by themselves, and not among the referrals.",
         "Allegations about adults who work with children, and what was taken out of use, are not counted.",
     ]
     .map(str::to_owned)

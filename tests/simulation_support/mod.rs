@@ -13,18 +13,24 @@
 //! | `network` | requests and answers between parties: late, lost, doubled, cut off |
 //! | `sites` | gateways and authorities as processes that crash and start again |
 //! | `schools` | what people at schools do |
+//! | `people`, `choices` | workers and clerks, and what each says next |
+//! | `days` | the way back in a run: people, issues of the directory, hours in which everything is off |
 //! | `plan` | what a seed decides before a run |
 //! | `run` | one run: work, trouble, then quiet |
 //! | `rest` | everything comes right once it is quiet |
 //! | `proof` | every invariant, re-checked from stored bytes |
+//! | `threads` | the same of what was said: threads, holders, clocks, readers, pushes |
 //! | `planted` | bugs put in on purpose, so that it is seen that the proof can fail |
 #![allow(dead_code, reason = "accessors that only some checks need")]
 
+pub mod choices;
 pub mod database;
+pub mod days;
 #[path = "../exchange_support/documents.rs"]
 pub mod documents;
 pub mod erasing;
 pub mod network;
+pub mod people;
 pub mod plan;
 pub mod planted;
 pub mod proof;
@@ -36,6 +42,7 @@ pub mod scheme;
 pub mod schools;
 pub mod sites;
 pub mod stores;
+pub mod threads;
 
 pub use plan::Plan;
 pub use planted::Bug;

@@ -9,6 +9,7 @@ use ecaf::gateway::deliver::DeliverySettings;
 use super::network::Weather;
 use super::planted::Bug;
 use super::scheduler::Random;
+use super::scheme::Ways;
 use super::stores::Disk;
 
 /// Everything about a run that is decided before it begins.
@@ -45,7 +46,50 @@ pub struct Plan {
     pub lease_ms: i64,
     pub parallel: usize,
     pub parallel_per_authority: usize,
+    /// What goes back to the schools; nothing of it in runs that were tried before.
+    pub way_back: Option<WayBack>,
     pub bug: Bug,
+}
+
+/// Workers, clocks and the ways in which authorities receive.
+#[derive(Debug, Clone)]
+pub struct WayBack {
+    /// How much each person says about each referral, at most; nobody speaks if it is 0.
+    pub says: u64,
+    /// Workers of each authority.
+    pub workers: usize,
+    /// Whether gateways look at the clocks.
+    pub clocks: bool,
+    /// How authorities receive in the beginning.
+    pub ways: Ways,
+    /// Mean seconds between two issues of the directory, in which one of them receives otherwise.
+    pub moves: Option<u64>,
+    /// How many minutes everything is switched off for, one time after the other, while limits pass.
+    pub off_min: Vec<u64>,
+}
+
+/// Seeds from this on have a way back, but for those of [`TRIED_BEFORE`].
+pub const FIRST_WITH_WAY_BACK: u64 = 20_000;
+/// Fresh seeds that were tried before there was one.
+const TRIED_BEFORE: std::ops::Range<u64> = 1_000_000_000_000..1_795_360_000_000_000;
+
+fn way_back(seed: u64) -> Option<WayBack> {
+    if seed < FIRST_WITH_WAY_BACK || TRIED_BEFORE.contains(&seed) {
+        return None;
+    }
+    let random = &mut Random::new(seed ^ 0x0077_6179_6261_636b);
+    let says = random.pick(&[0, 2, 6]);
+    let workers = random.between(1, 2) as usize;
+    let clocks = random.chance(700);
+    let mut ways = Ways::default();
+    for authority in 0..ways.pull.len() {
+        ways.pull[authority] = random.chance(350);
+        ways.events[authority] = random.chance(500);
+    }
+    let moves = random.pick(&[None, Some(40), Some(10)]);
+    let off = random.pick(&[0, 1, 2]);
+    let off_min = (0..off).map(|_| random.pick(&[3, 20, 70, 300, 1_440])).collect();
+    Some(WayBack { says, workers, clocks, ways, moves, off_min })
 }
 
 /// Seeds below this were tried before there were erasures and renewals, and keep their runs.
@@ -97,7 +141,13 @@ impl Plan {
             [None, Some(seldom), Some(often)][r.below(3) as usize]
         };
         let step_s = r.pick(&[2, 30, 240, 900]);
-        let (erasures, renewals) = later_kinds(seed);
+        let (mut erasures, renewals) = later_kinds(seed);
+        let (way_back, mut words) = (way_back(seed), words(seed));
+        if way_back.as_ref().is_some_and(|way| way.says > 0) {
+            // Who speaks says everything; and a case that somebody closes is another reason to erase than
+            // the operators' book knows of.
+            (words, erasures) = (0, None);
+        }
         Self {
             seed,
             gateways: r.between(1, 3) as usize,
@@ -115,7 +165,8 @@ impl Plan {
             operator: every(r, 20, 60),
             erasures,
             renewals,
-            words: words(seed),
+            words,
+            way_back,
             retry_base_ms: r.pick(&[50, 1_000, 5_000]),
             give_up_after_ms: r.pick(&[5_000, 60_000, 3_600_000, 7 * 86_400_000]),
             lease_ms: r.pick(&[11_000, 15_000, 45_000]),

@@ -226,6 +226,10 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.append(append)
     }
 
+    fn threads(&self, after: Option<ReferralId>, limit: u32) -> Pending<'_, Vec<ReferralId>> {
+        self.real.threads(after, limit)
+    }
+
     fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
         self.real.due_referrals(now, limit)
     }

@@ -28,6 +28,10 @@ use super::scheduler::to_its_end;
 use super::scheme::{BEGINNING, DOMAIN, SCHOOL_COUNT, scheme, school_party};
 use super::schools::{Job, School};
 use super::stores::alias;
+use super::threads::{self, Told};
+
+/// Why a referral is where somebody was asked to take it over.
+const TRANSFER: &str = "transfer";
 
 /// Everything that does not hold.
 pub fn of(world: &World, tally: &mut Tally) -> Vec<String> {
@@ -43,6 +47,7 @@ pub fn of(world: &World, tally: &mut Tally) -> Vec<String> {
         trust: scheme().trust(Arc::new(FixedClock::at(BEGINNING))).store(),
         feeds: BTreeMap::new(),
         tokens: Vec::new(),
+        told: BTreeMap::new(),
         problems: Vec::new(),
     };
     proof.inboxes(world);
@@ -54,8 +59,10 @@ pub fn of(world: &World, tally: &mut Tally) -> Vec<String> {
         }
     }
     for (id, jobs) in &jobs {
-        proof.referral(*id, jobs, tally);
+        proof.referral(*id, jobs, (world, tally));
     }
+    proof.problems.extend(threads::people(world, &proof.told));
+    proof.problems.extend(threads::pushes(world, &proof.told));
     proof.nothing_else(&jobs);
     proof.problems.extend(world.erasing.problems());
     proof.order();
@@ -77,6 +84,8 @@ struct Proof<'w> {
     feeds: BTreeMap<Organisation, BTreeSet<Digest>>,
     /// Every token of every referral.
     tokens: Vec<Digest>,
+    /// What was said, by referral.
+    told: BTreeMap<ReferralId, Told>,
     problems: Vec<String>,
 }
 
@@ -86,6 +95,11 @@ fn is_same_receipt(kept: &str, recorded: &str) -> bool {
     let read = |jws: &str| unverified_claims(jws).unwrap_or_default()["events"].clone();
     let x5t = Unverified::parse(kept).unwrap().x5t();
     kept == recorded || scheme().expires(x5t) && read(kept) == read(recorded)
+}
+
+fn note_of(item: &InboxItem) -> Option<Digest> {
+    let note = item.tokens.iter().find(|t| t.token.kind == TokenKind::DispatchNote);
+    note.map(|t| t.token.sha256)
 }
 
 impl Proof<'_> {
@@ -123,7 +137,12 @@ impl Proof<'_> {
 
     /// One id: at most one document of one sender stands under it, exactly that one has receipts, and
     /// it lies exactly where it belongs.
-    fn referral(&mut self, id: ReferralId, jobs: &[(&School, &Job)], tally: &mut Tally) {
+    fn referral(
+        &mut self,
+        id: ReferralId,
+        jobs: &[(&School, &Job)],
+        (world, tally): (&World, &mut Tally),
+    ) {
         let name = alias(id);
         for (_, job) in jobs {
             for wrong in job.progress().wrong {
@@ -153,10 +172,14 @@ impl Proof<'_> {
         }
         let bundle = self.evidence(id, &timeline);
         self.proved(&name, &bundle, &timeline, document);
+        let mut told = threads::told(&*self.gateway, &timeline, document);
+        self.problems.append(&mut told.problems);
+        self.told.insert(id, told);
+        self.problems.extend(threads::limits(world, &bundle, &timeline, &self.trust));
         let jobs_of = |document: &Document| {
             jobs.iter().map(|(_, job)| job).find(move |job| std::ptr::eq(&job.document, document))
         };
-        if let Some(job) = jobs_of(document) {
+        if let Some(job) = jobs_of(document).filter(|_| world.people.is_empty()) {
             self.words(&name, job);
         }
         let mut receipts = 0;
@@ -177,12 +200,15 @@ impl Proof<'_> {
         let thread = to_its_end(self.gateway.thread(job.document.id)).unwrap().unwrap();
         let said = job.progress().said;
         self.expect(said.len() == job.words.len(), || format!("{name}: not all is said"));
+        // Gateways speak of limits meanwhile.
+        let mut words = thread.events;
+        words.retain(|event| event.detail.is_some());
         let stored: Vec<_> =
-            thread.events.iter().map(|e| (u64::from(e.position), e.event.token.sha256)).collect();
+            words.iter().map(|e| (u64::from(e.position), e.event.token.sha256)).collect();
         self.expect(stored == said, || format!("{name}: another thread than what was said"));
-        for (event, word) in thread.events.iter().zip(&job.words) {
-            let detail = event.detail.expect("a document");
-            let kept = to_its_end(self.gateway.document(job.document.id, detail.sha256)).unwrap();
+        for (event, word) in words.iter().zip(&job.words) {
+            let detail = event.detail.as_ref().expect("a document").sha256;
+            let kept = to_its_end(self.gateway.document(job.document.id, detail)).unwrap();
             if let Some(ecaf::store::Document::Kept(bytes)) = kept {
                 let document: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
                 self.expect(document["words"] == **word, || format!("{name}: other words"));
@@ -347,6 +373,8 @@ impl Proof<'_> {
             .into_iter()
             .map(|(place, purpose)| (AUTHORITIES[place].code.to_owned(), purpose.to_owned()))
             .collect();
+        let proposed = &self.told[&timeline.referral_id].proposed;
+        expected.extend(proposed.iter().map(|to| (to.to_string(), TRANSFER.to_owned())));
         called.sort();
         expected.sort();
         self.expect(called == expected, || format!("{name}: deliveries to others than it needs"));
@@ -356,8 +384,13 @@ impl Proof<'_> {
                 .items
                 .iter()
                 .filter(|item| {
-                    item.entry.key.referral_id == timeline.referral_id
-                        && item.entry.key.purpose == row.purpose
+                    // After a decline there may be another proposal: each is a dispatch of its own.
+                    let purpose = &item.entry.key.purpose;
+                    let same = match row.purpose.as_str() {
+                        TRANSFER => note_of(item) == Some(row.note_sha256),
+                        first => purpose == first,
+                    };
+                    item.entry.key.referral_id == timeline.referral_id && same
                 })
                 .cloned()
                 .collect();
@@ -384,8 +417,7 @@ impl Proof<'_> {
             for item in &found {
                 let of = (timeline.referral_id, item.entry.received_at);
                 self.kept(name, 1 + place, of, &item.document, &document.bytes);
-                let note = item.tokens.iter().find(|t| t.token.kind == TokenKind::DispatchNote);
-                self.expect(note.map(|t| t.token.sha256) == Some(row.note_sha256), || {
+                self.expect(note_of(item) == Some(row.note_sha256), || {
                     format!("{name}: another note at {}", row.authority)
                 });
             }
@@ -399,9 +431,16 @@ impl Proof<'_> {
         for inbox in &self.inboxes {
             for item in &inbox.items {
                 let (id, purpose) = (item.entry.key.referral_id, &item.entry.key.purpose);
+                let code = AUTHORITIES[inbox.place].code;
+                let transfer = purpose.starts_with(TRANSFER)
+                    && self
+                        .told
+                        .get(&id)
+                        .is_some_and(|told| told.proposed.iter().any(|to| to.as_str() == code));
                 let meant = jobs.get(&id).into_iter().flatten().any(|(_, job)| {
+                    let called = job.document.deliveries();
                     job.document.sha256 == item.entry.payload_sha256
-                        && job.document.deliveries().contains(&(inbox.place, purpose.as_str()))
+                        && (transfer || called.contains(&(inbox.place, purpose.as_str())))
                 });
                 if !meant {
                     wrong.push(format!("{}: at authority {} by mistake", alias(id), inbox.place));
@@ -422,9 +461,7 @@ impl Proof<'_> {
             let row = timeline.deliveries.iter().find(|d| d.delivered_sha256 == Some(digest));
             row.map(|row| Organisation::Authority(row.authority))
         };
-        let everybody = || timeline.deliveries.iter().map(|d| Organisation::Authority(d.authority));
-        let said = timeline.tokens.iter().filter(|row| row.kind == TokenKind::Event);
-        let said: BTreeSet<Digest> = said.map(|row| row.sha256).collect();
+        let told = &self.told[&timeline.referral_id];
         for row in &timeline.tokens {
             let mut readers = vec![timeline.sender.clone()];
             match row.kind {
@@ -435,18 +472,17 @@ impl Proof<'_> {
                         to.map(|d| Organisation::Authority(d.authority)).into_iter().collect();
                 }
                 TokenKind::Delivered => readers.extend(of_delivery(row.sha256)),
+                TokenKind::Recorded if told.readers.contains_key(&row.sha256) => {
+                    readers = told.readers[&row.sha256].clone();
+                }
                 TokenKind::Recorded => {
                     let claims = text.get(&row.sha256).and_then(|jws| unverified_claims(jws));
                     let claims = claims.unwrap_or_default();
                     let event = claims["events"][Recorded::URI]["event_sha256"].as_str();
                     let event: Option<Digest> = event.and_then(|e| e.parse().ok());
                     readers.extend(event.and_then(of_delivery));
-                    if event.is_some_and(|event| said.contains(&event)) {
-                        readers.extend(everybody());
-                    }
                 }
-                // What a school says is for every authority that has the referral.
-                TokenKind::Event => readers.extend(everybody()),
+                TokenKind::Event => readers = told.readers[&row.sha256].clone(),
             }
             for reader in readers {
                 self.feeds.entry(reader).or_default().insert(row.sha256);

@@ -1,12 +1,14 @@
 //! When the trouble is over: everything has to come right within a time, and stays what it was.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ecaf::domain::delivery::State;
 use ecaf::effects::Clock;
 use ecaf::store::{DeliveryFilter, DeliveryRow, DeliverySelector, GatewayStore};
 
+use super::days;
 use super::run::World;
 use super::scheduler::to_its_end;
 
@@ -22,20 +24,17 @@ pub async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
     let mut replayed_at = began;
     loop {
         world.scheduler.after(Duration::from_secs(5)).await;
-        for site in world.gateways.iter().chain(&world.authorities) {
-            site.start();
-        }
-        for school in &world.schools {
-            school.start();
-        }
+        world.start();
         let waiting = world.schools.iter().flat_map(|s| &s.jobs).filter(|job| !job.is_done());
-        let waiting = waiting.count();
+        let waiting =
+            waiting.count() + world.people.iter().filter(|person| !person.is_done()).count();
         let store = world.gateway_store.current();
         let now = world.gateways[0].machine.clock.now();
         let counts = to_its_end(store.counts(now)).unwrap();
         let open = counts.held + counts.leased;
         if waiting == 0 && open == 0 && counts.unsequenced == 0 {
-            if counts.undeliverable == ended_by_erasure(&*store) {
+            if counts.undeliverable == ended_by_erasure(&*store) && days::nothing_is_due(world) {
+                world.rested_at.store(world.scheduler.elapsed_ms(), Ordering::SeqCst);
                 return Vec::new();
             }
             // What was given up in bad times is for an operator to try again in good ones; once more

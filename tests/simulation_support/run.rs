@@ -1,7 +1,7 @@
 //! One run: people send, trouble comes, then it is quiet and everything has to come right.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,18 +15,20 @@ use ecaf::store::{AuthorityStore, DeliveryFilter, DeliverySelector, GatewayStore
 use tokio::task::JoinHandle;
 
 use super::database::{Database, Opened};
+use super::days;
 use super::documents::{Document, Stream};
 use super::erasing::{Erasing, Keeper};
 use super::network::{Network, Node};
+use super::people::Person;
 use super::plan::Plan;
 use super::planted;
 use super::proof;
 use super::rest;
 use super::ring::Ring;
 use super::scheduler::{Scheduler, to_its_end};
-use super::scheme::{Papers, SCHOOL_COUNT};
+use super::scheme::{Papers, Posted, SCHOOL_COUNT};
 use super::schools::{Job, School};
-use super::sites::{Machine, Site};
+use super::sites::{Besides, Machine, Site};
 use super::stores::Disk;
 
 /// What became of a run.
@@ -59,6 +61,12 @@ pub struct World {
     pub gateways: Vec<Arc<Site>>,
     pub authorities: Vec<Arc<Site>>,
     pub schools: Vec<Arc<School>>,
+    /// Workers of authorities, and clerks of schools; none where nobody speaks.
+    pub people: Vec<Arc<Person>>,
+    /// The directory, where it is issued anew.
+    pub posted: Option<Arc<Posted>>,
+    /// When everything had come right for the last time, in milliseconds.
+    pub rested_at: AtomicI64,
     pub erasing: Erasing,
     gateway_disk: Arc<Mutex<Disk>>,
     authority_disk: Arc<Mutex<Disk>>,
@@ -141,7 +149,13 @@ impl World {
             store
         };
         let authority_stores: Vec<_> = (0..AUTHORITIES.len()).map(authority_store).collect();
-        let follows = plan.erasures.is_some();
+        let posted = plan.way_back.as_ref().map(|way| Posted::new(way.ways));
+        let besides = plan.way_back.as_ref().zip(posted.clone()).map(|(way, posted)| Besides {
+            clocks: way.clocks,
+            posted,
+            gateways: plan.gateways,
+        });
+        let follows = (plan.erasures.is_some(), besides);
         let machine = |node, disk| {
             if plan.renewals.is_some() {
                 network.give_papers(node, Papers::Expiring);
@@ -150,12 +164,12 @@ impl World {
         };
         let gateways = (0..plan.gateways).map(|place| {
             let machine = machine(Node::Gateway(place), &gateway_disk);
-            Site::gateway(machine, &gateway_store, plan.deliveries(), follows)
+            Site::gateway(machine, &gateway_store, plan.deliveries(), follows.clone())
         });
         let gateways = gateways.collect();
         let authorities = authority_stores.iter().enumerate().map(|(place, store)| {
             let machine = machine(Node::Authority(place), &authority_disk);
-            Site::authority(machine, place, store, follows)
+            Site::authority(machine, place, store, follows.clone())
         });
         let authorities = authorities.collect();
         let mut jobs = jobs(plan, scheduler);
@@ -165,7 +179,10 @@ impl World {
             let folder: PathBuf = folder.join("schools");
             School::new(machine, place, folder, plan.gateways, jobs)
         });
-        let schools = schools.collect();
+        let schools: Vec<_> = schools.collect();
+        let people = days::people(plan, folder, (&authority_stores, &schools), |node| {
+            machine(node, &gateway_disk)
+        });
         Self {
             plan: plan.clone(),
             scheduler: Arc::clone(scheduler),
@@ -175,6 +192,9 @@ impl World {
             gateways,
             authorities,
             schools,
+            people,
+            posted,
+            rested_at: AtomicI64::new(0),
             erasing: Erasing::of(keepers),
             gateway_disk,
             authority_disk,
@@ -185,7 +205,8 @@ impl World {
 
     fn machines(&self) -> impl Iterator<Item = &Machine> {
         let sites = self.gateways.iter().chain(&self.authorities).map(|site| &site.machine);
-        sites.chain(self.schools.iter().map(|school| &school.machine))
+        let schools = self.schools.iter().map(|school| &school.machine);
+        sites.chain(schools).chain(self.people.iter().map(|person| &person.machine))
     }
 
     pub fn chance<T>(&self, draw: impl FnOnce(&mut super::scheduler::Random) -> T) -> T {
@@ -197,6 +218,26 @@ impl World {
         let wait = mean_s * 1_000_000;
         self.scheduler.turn(wait / 8, wait * 2).await;
         !self.quiet.load(Ordering::SeqCst)
+    }
+
+    /// Starts everything that does not run.
+    pub fn start(&self) {
+        for site in self.gateways.iter().chain(&self.authorities) {
+            site.start();
+        }
+        for school in &self.schools {
+            school.start();
+        }
+        for person in &self.people {
+            person.start();
+        }
+    }
+
+    /// No new words from now on; or new ones again.
+    pub fn hush(&self, rests: bool) {
+        for person in &self.people {
+            person.rest(rests);
+        }
     }
 
     fn crashed(&self) {
@@ -259,17 +300,15 @@ fn from_another_school(document: &Document, stream: &mut Stream) -> Document {
 }
 
 async fn live(world: &Arc<World>) -> Vec<String> {
-    for site in world.gateways.iter().chain(&world.authorities) {
-        site.start();
-    }
-    for school in &world.schools {
-        school.start();
-    }
+    world.start();
     let troubles = begin_trouble(world);
     world.scheduler.after(Duration::from_secs(world.plan.trouble_s)).await;
     world.scheduler.note("--", format_args!("trouble ends"));
     end_trouble(world, troubles).await;
     let mut problems = rest::come_to_rest(world).await;
+    if problems.is_empty() {
+        problems = days::off(world).await;
+    }
     if problems.is_empty() && world.plan.erasures.is_some() {
         world.erasing.finish(world).await;
         problems = rest::come_to_rest(world).await;
@@ -302,6 +341,10 @@ fn begin_trouble(world: &Arc<World>) -> Vec<JoinHandle<()>> {
     begin(plan.operator, Trouble::Operator);
     begin(plan.erasures, Trouble::Erasing);
     begin(plan.renewals, Trouble::Renewal);
+    if !world.people.is_empty() {
+        begin(plan.school_crashes, Trouble::Person);
+    }
+    begin(plan.way_back.as_ref().and_then(|way| way.moves), Trouble::Move);
     troubles
 }
 
@@ -317,6 +360,8 @@ enum Trouble {
     Operator,
     Erasing,
     Renewal,
+    Person,
+    Move,
 }
 
 impl Trouble {
@@ -360,18 +405,27 @@ impl Trouble {
                 world.scheduler.turn(100_000, 20_000_000).await;
                 school.start();
             }
+            Trouble::Person => {
+                let person = &world.people[pick(world, world.people.len())];
+                person.kill();
+                world.crashed();
+                world.scheduler.turn(100_000, 20_000_000).await;
+                person.start();
+            }
+            Trouble::Move => days::issue(world),
             Trouble::Cut => cut(world).await,
             Trouble::Clock => {
                 let mut most = world.plan.clock_steps.map_or(0, |(_, most)| most) as i64 * 1_000;
                 let machines: Vec<_> = world.machines().collect();
                 let machine = machines[pick(world, machines.len())];
-                // Servers have a time service; a school's machine may stand a day off.
-                if matches!(machine.node, Node::School(_)) && world.chance(|r| r.chance(300)) {
+                // Servers have a time service; a person's machine may stand a day off.
+                let server = matches!(machine.node, Node::Gateway(_) | Node::Authority(_));
+                if !server && world.chance(|r| r.chance(300)) {
                     most = DAY;
                 }
                 let mut ms = world.chance(|r| r.between(0, 2 * most as u64)) as i64 - most;
                 // Nobody erases a period while a server's clock still stands in it.
-                if world.plan.erasures.is_some() && !matches!(machine.node, Node::School(_)) {
+                if world.plan.erasures.is_some() && server {
                     ms = ms.abs();
                 }
                 world.scheduler.note(machine.node, format_args!("clock is wrong by {ms} ms"));
@@ -392,7 +446,11 @@ fn pick(world: &World, of: usize) -> usize {
 fn renew(world: &World, number: usize) {
     let sites = world.gateways.len() + world.authorities.len();
     match number.checked_sub(sites) {
-        Some(school) => world.schools[school].machine.renew(),
+        Some(other) => {
+            let schools = world.schools.iter().map(|school| &school.machine);
+            let people = world.people.iter().map(|person| &person.machine);
+            schools.chain(people).nth(other).unwrap().renew();
+        }
         None => {
             let mut all = world.gateways.iter().chain(&world.authorities);
             all.nth(number).unwrap().renew();
@@ -439,6 +497,7 @@ fn operate(world: &World) {
 
 async fn end_trouble(world: &Arc<World>, troubles: Vec<JoinHandle<()>>) {
     world.quiet.store(true, Ordering::SeqCst);
+    world.hush(true);
     world.network.calm();
     *world.gateway_disk.lock().unwrap() = Disk::CALM;
     *world.authority_disk.lock().unwrap() = Disk::CALM;
@@ -452,10 +511,5 @@ async fn end_trouble(world: &Arc<World>, troubles: Vec<JoinHandle<()>>) {
     for trouble in troubles {
         trouble.await.unwrap();
     }
-    for site in world.gateways.iter().chain(&world.authorities) {
-        site.start();
-    }
-    for school in &world.schools {
-        school.start();
-    }
+    world.start();
 }

@@ -2,7 +2,7 @@
 //! are deterministic. So whole runs repeat byte for byte, in another process too.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use ecaf::cli::sandbox::{AUTHORITIES, SCHOOLS};
 use ecaf::domain::ids::Digest;
@@ -49,6 +49,61 @@ pub fn authority_party(authority: usize) -> Party {
     party(&format!("authority/{}", AUTHORITIES[authority].code))
 }
 
+/// A worker of an authority, by number: the first of each authority, the second of each, and so on.
+pub fn worker_party(worker: usize) -> Party {
+    let authority = authority_party(worker % AUTHORITIES.len());
+    format!("{authority}/person/w{}", worker / AUTHORITIES.len()).parse().unwrap()
+}
+
+/// Workers that there are certificates for.
+pub const WORKERS: usize = 2 * AUTHORITIES.len();
+
+/// How authorities receive, by their places.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// Whether it collects, and opens no endpoint.
+    pub pull: [bool; AUTHORITIES.len()],
+    /// Whether events are pushed to it.
+    pub events: [bool; AUTHORITIES.len()],
+}
+
+/// The directory as everybody can fetch it at the moment.
+pub struct Posted(Mutex<(u64, Ways, Vec<u8>)>);
+
+impl Posted {
+    pub fn new(ways: Ways) -> Arc<Self> {
+        Arc::new(Self(Mutex::new((2, ways, scheme().issue(2, ways)))))
+    }
+
+    /// A new issue, in which something is otherwise.
+    pub fn change(&self, change: impl FnOnce(&mut Ways)) {
+        let mut posted = self.0.lock().unwrap();
+        let (version, mut ways) = (posted.0 + 1, posted.1);
+        change(&mut ways);
+        *posted = (version, ways, scheme().issue(version, ways));
+    }
+
+    pub fn ways(&self) -> Ways {
+        self.0.lock().unwrap().1
+    }
+
+    fn version(&self) -> u64 {
+        self.0.lock().unwrap().0
+    }
+
+    /// Gives a machine the present issue, if it has another.
+    pub fn give(&self, holder: &DirectoryHolder, trust: &Trust, at: Timestamp) {
+        let held = holder.last_good().map_or(0, |held| held.directory().version);
+        if held == self.version() {
+            return;
+        }
+        let bytes = self.0.lock().unwrap().2.clone();
+        let verify = |chain: &Chain| trust.store().verify(chain, Purpose::Signing, at);
+        // Refused while a machine's clock is wrong: it is offered again.
+        let _ = holder.offer(|in_use| directory::accept(&bytes, verify, at, in_use));
+    }
+}
+
 /// Which certificates a machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Papers {
@@ -77,6 +132,7 @@ pub struct Scheme {
     issuing: Ca,
     crls: Vec<Vec<u8>>,
     directory: Vec<u8>,
+    operator: (Arc<dyn Signer>, Chain),
     pub tables: Arc<RoutingTables>,
 }
 
@@ -123,10 +179,16 @@ impl Scheme {
         let gateways = (0..GATEWAYS.len()).map(gateway_party);
         let parties: Vec<_> = parties.chain(gateways).chain([operator.clone()]).collect();
         let all = [Papers::Lasting, Papers::Expiring, Papers::Renewed];
-        let all = all.into_iter().flat_map(|which| parties.iter().map(move |p| (p.clone(), which)));
+        // Workers came later, and come last: what is made before them stays what it was.
+        let workers: Vec<_> = (0..WORKERS).map(worker_party).collect();
+        let all = [parties, workers].into_iter().flat_map(|group| {
+            let of = move |which| group.clone().into_iter().map(move |party| (party, which));
+            all.into_iter().flat_map(of)
+        });
         for (party, which) in all {
             let serves =
-                matches!(party.organisation, Organisation::Gateway(_) | Organisation::Authority(_));
+                matches!(party.organisation, Organisation::Gateway(_) | Organisation::Authority(_))
+                    && party.person.is_none();
             let dns = if serves { vec![format!("host.{DOMAIN}")] } else { Vec::new() };
             let (tls, _) = leaf(&party, LeafKind::Tls { dns }, which);
             let (chain, key) = leaf(&party, LeafKind::Signing, which);
@@ -139,11 +201,15 @@ impl Scheme {
             let bundle = Bundle { tls, signing: Arc::new(signing) };
             papers.insert((party.to_string(), which as usize), bundle);
         }
-        let (key, chain) = operator_key.unwrap();
-        let document = serde_json::to_vec(&directory_document()).unwrap();
-        let directory = directory::sign(&document, &operator, &*key, &chain).unwrap();
+        let operator = operator_key.unwrap();
+        let directory = signed_directory(&operator, 1, Ways::default());
         let tables = Arc::new(RoutingTables::embedded().unwrap());
-        Self { papers, root, issuing, crls, directory, tables }
+        Self { papers, root, issuing, crls, directory, operator, tables }
+    }
+
+    /// An issue of the directory.
+    pub fn issue(&self, version: u64, ways: Ways) -> Vec<u8> {
+        signed_directory(&self.operator, version, ways)
     }
 
     /// A party's chain for connections.
@@ -183,12 +249,17 @@ fn trust_store(root: &Ca, issuing: &Ca, crls: &[Vec<u8>]) -> TrustStore {
     TrustStore::new(domain, TrustScope::Live, vec![root], vec![issuing], crls.to_vec()).unwrap()
 }
 
-fn directory_document() -> Value {
+fn signed_directory((key, chain): &(Arc<dyn Signer>, Chain), version: u64, ways: Ways) -> Vec<u8> {
+    let document = serde_json::to_vec(&directory_document(version, ways)).unwrap();
+    directory::sign(&document, &party("operator/sandbox"), &**key, chain).unwrap()
+}
+
+fn directory_document(version: u64, ways: Ways) -> Value {
     let areas = ["E09000012", "E09000014", "E09000025"];
     let names = ["Hackney", "Haringey", "Newham"];
     let authority = |place: usize| {
         let (code, phone) = (AUTHORITIES[place].code, AUTHORITIES[place].phones.0);
-        json!({
+        let mut entry = json!({
             "code": code,
             "name": names[place],
             "areas": [{ "gss": areas[place], "valid_from": "2009-01-01" }],
@@ -203,7 +274,15 @@ fn directory_document() -> Value {
                 "verified_at": "2026-11-02",
                 "verified_by": "operator-desk",
             }],
-        })
+        });
+        if ways.events[place] {
+            entry["events_endpoint"] = entry["endpoint"].clone();
+        }
+        if ways.pull[place] {
+            entry["connection"] = "pull".into();
+            entry.as_object_mut().unwrap().remove("endpoint");
+        }
+        entry
     };
     let school = |place: usize| {
         let school = &SCHOOLS[place];
@@ -219,7 +298,7 @@ fn directory_document() -> Value {
         entry
     };
     json!({
-        "version": 1,
+        "version": version,
         "issued_at": BEGINNING.plus(-2 * DAY).to_string(),
         "expires_at": BEGINNING.plus(30 * DAY).to_string(),
         "trust_domain": DOMAIN,

@@ -83,7 +83,7 @@ impl Job {
         progress.refused.is_some() || (sent && progress.said.len() == self.words.len())
     }
 
-    fn has_receipt(&self) -> bool {
+    pub fn has_receipt(&self) -> bool {
         !self.progress.lock().unwrap().receipts.is_empty()
     }
 }

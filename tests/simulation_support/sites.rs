@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ecaf::authority::collect::Collector;
 use ecaf::authority::station::Station;
 use ecaf::cli::sandbox::AUTHORITIES;
 use ecaf::domain::party::Organisation;
@@ -13,8 +14,9 @@ use ecaf::gateway::courier::MutualTlsCourier;
 use ecaf::gateway::deliver::{self, DeliverySettings};
 use ecaf::gateway::exchange::Exchange;
 use ecaf::gateway::lines::Lines;
-use ecaf::gateway::publish;
+use ecaf::gateway::{publish, push, remind};
 use ecaf::http::{Handler, Trust};
+use ecaf::protocol::directory::DirectoryHolder;
 use ecaf::protocol::signing::SigningIdentity;
 use ecaf::protocol::trust::VerifiedCache;
 use ecaf::store::{AuthorityStore, GatewayStore};
@@ -23,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use super::database::Database;
 use super::network::{Network, Node, Process};
 use super::scheduler::{MachineClock, Scheduler};
-use super::scheme::{Papers, gateway_name, gateway_party, scheme};
+use super::scheme::{Papers, Posted, gateway_name, gateway_party, scheme};
 use super::stores::{Disk, Scheduled};
 
 /// What every machine has.
@@ -83,6 +85,19 @@ struct Life {
 /// Gives a running process the signing key that its machine has by now.
 type Renew = Box<dyn Fn(Arc<SigningIdentity>) + Send>;
 
+/// What the processes of a run with a way back do besides, and where they fetch the directory.
+#[derive(Clone)]
+pub struct Besides {
+    /// Whether gateways look at the clocks.
+    pub clocks: bool,
+    pub posted: Arc<Posted>,
+    /// How many gateways there are to collect from.
+    pub gateways: usize,
+}
+
+/// How long a collector's claim waits for something new.
+const CLAIM_WAITS: Duration = Duration::from_secs(8);
+
 /// What a site runs.
 enum Role {
     Gateway { database: Arc<Database<dyn GatewayStore>>, settings: DeliverySettings },
@@ -95,6 +110,7 @@ pub struct Site {
     role: Role,
     /// Whether its process follows the key ring in the background: not in runs without erasures.
     follows: bool,
+    besides: Option<Besides>,
     life: Mutex<Option<Life>>,
 }
 
@@ -104,10 +120,10 @@ impl Site {
         machine: Machine,
         database: &Arc<Database<dyn GatewayStore>>,
         settings: DeliverySettings,
-        follows: bool,
+        (follows, besides): (bool, Option<Besides>),
     ) -> Arc<Self> {
         let role = Role::Gateway { database: Arc::clone(database), settings };
-        Arc::new(Self { machine, role, follows, life: Mutex::default() })
+        Arc::new(Self { machine, role, follows, besides, life: Mutex::default() })
     }
 
     /// An authority with its own store.
@@ -115,10 +131,10 @@ impl Site {
         machine: Machine,
         place: usize,
         database: &Arc<Database<dyn AuthorityStore>>,
-        follows: bool,
+        (follows, besides): (bool, Option<Besides>),
     ) -> Arc<Self> {
         let role = Role::Authority { place, database: Arc::clone(database) };
-        Arc::new(Self { machine, role, follows, life: Mutex::default() })
+        Arc::new(Self { machine, role, follows, besides, life: Mutex::default() })
     }
 
     fn node(&self) -> Node {
@@ -181,6 +197,21 @@ impl Site {
         }
     }
 
+    /// Takes the directory as it is now, and each issue of it some time after it is out.
+    fn follow_directory(&self, holder: &Arc<DirectoryHolder>, process: &Process) {
+        let Some(Besides { posted, .. }) = self.besides.clone() else { return };
+        let Machine { clock, scheduler, .. } = &self.machine;
+        let (clock, scheduler) = (Arc::clone(clock), Arc::clone(scheduler));
+        let (holder, trust) = (Arc::clone(holder), self.machine.trust());
+        posted.give(&holder, &trust, clock.now());
+        process.spawn(async move {
+            loop {
+                scheduler.turn(2_000_000, 20_000_000).await;
+                posted.give(&holder, &trust, clock.now());
+            }
+        });
+    }
+
     fn start_gateway(
         &self,
         database: &Arc<Database<dyn GatewayStore>>,
@@ -208,7 +239,8 @@ impl Site {
             waiting: Default::default(),
             broken: Notify::new(),
         });
-        let api = ecaf::gateway::api::Api::new(Arc::clone(&exchange), 1_048_576);
+        let retry = settings.retry;
+        let api = ecaf::gateway::api::Api::new(Arc::clone(&exchange), 1_048_576).with_retry(retry);
         let process = Process::new(Arc::new(api), trust);
         let (from, network) = (self.node(), Arc::clone(network));
         let lines = Lines::over(party.trust_domain, move |_, expected| {
@@ -216,7 +248,8 @@ impl Site {
             let place = AUTHORITIES.iter().position(|a| a.code == code.as_str()).unwrap();
             network.line_to(from, Node::Authority(place))
         });
-        let courier = MutualTlsCourier::new(Arc::new(lines));
+        let lines = Arc::new(lines);
+        let courier = MutualTlsCourier::new(Arc::clone(&lines));
         let holder = format!("{name}/{}", scheduler.random(|r| r.number()));
         process.spawn(deliver::run(
             Arc::clone(&exchange),
@@ -225,7 +258,15 @@ impl Site {
             holder.clone(),
             stopping.clone(),
         ));
-        process.spawn(publish::run(Arc::clone(&exchange), holder, stopping));
+        process.spawn(publish::run(Arc::clone(&exchange), holder.clone(), stopping.clone()));
+        if let Some(besides) = &self.besides {
+            self.follow_directory(&exchange.directory, &process);
+            if besides.clocks {
+                let exchange = Arc::clone(&exchange);
+                process.spawn(remind::run(exchange, holder.clone(), stopping.clone()));
+            }
+            process.spawn(push::run(Arc::clone(&exchange), lines, retry, holder, stopping));
+        }
         self.follow_ring(&process, database);
         let renewed = Arc::clone(&exchange);
         let renew: Renew = Box::new(move |identity| renewed.signing.store(identity));
@@ -257,8 +298,24 @@ impl Site {
         let renewed = Arc::clone(&station);
         let renew: Renew = Box::new(move |identity| renewed.signing.store(identity));
         let process = Process::new(api, trust);
+        if let Some(besides) = &self.besides {
+            self.follow_directory(&station.directory, &process);
+            process.spawn(self.collect(Arc::clone(&station), besides.gateways));
+        }
         self.follow_ring(&process, database);
         (process, renew, Box::pin(async move { station.broken.notified().await }))
+    }
+
+    /// Collects for as long as the process lives; the gateway refuses while the directory says "push".
+    fn collect(&self, station: Arc<Station>, gateways: usize) -> impl Future<Output = ()> + use<> {
+        let Machine { node, scheduler, network, .. } = &self.machine;
+        let gateway = gateway_party(scheduler.random(|r| r.below(gateways as u64)) as usize);
+        let line = network.line_to_gateway(*node, &gateway, gateways);
+        let collector = Collector { station, gateway, line, wait: CLAIM_WAITS };
+        async move {
+            let (_never, stopping) = watch::channel(false);
+            collector.run(stopping).await;
+        }
     }
 
     /// Ends the process at the step at which it stands, and all its memory with it. What it alone had

@@ -182,6 +182,10 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
         scheduled!(self, Write, "append", about, move |s| s.append(append))
     }
 
+    fn threads(&self, after: Option<ReferralId>, limit: u32) -> Pending<'_, Vec<ReferralId>> {
+        scheduled!(self, Read, "threads", nothing(), move |s| s.threads(after, limit))
+    }
+
     fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
         scheduled!(self, Read, "due", nothing(), move |s| s.due_referrals(now, limit))
     }

@@ -21,6 +21,25 @@ async fn number(store: &Store) -> Answer {
     store.next_reference("NEW".into(), 2026).await
 }
 
+/// A token about referral `n` that a gateway pushed.
+fn pushed(n: u64, received_at: i64) -> Pushed {
+    Pushed {
+        referral_id: referral_id(n),
+        token: token(TokenKind::Event, &school(3), &format!("{n} pushed")),
+        chain: chain(&school(3)),
+        crls: vec![crl()],
+        recorded_at: at(500),
+        received_at: at(received_at),
+    }
+}
+
+/// Whether it is new, and how many there are about referral 1.
+async fn keep(store: &Store, pushed: Pushed) -> Answer {
+    let new = store.keep(pushed).await?;
+    let kept = store.pushed(referral_id(1)).await?.len();
+    Ok(format!("{}, {kept} kept", if new { "new" } else { "known" }))
+}
+
 async fn probe(store: &Store, ms: i64) -> Answer {
     store.probe_writable(at(ms)).await?;
     Ok("writable".into())
@@ -70,6 +89,28 @@ pub fn steps() -> Vec<Step<Store, ()>> {
             other_first: "stored",
             other_after: "other bytes",
             beaten: "other bytes",
+        },
+        Step {
+            name: "keep what is pushed, and the same from another gateway",
+            prepare: |_| Box::pin(async {}),
+            same: |s, ()| boxed(keep(s, pushed(1, 1_000))),
+            other: |s, ()| boxed(keep(s, pushed(1, 1_001))),
+            first: "new, 1 kept",
+            again: "known, 1 kept",
+            other_first: "new, 1 kept",
+            other_after: "known, 1 kept",
+            beaten: "known, 1 kept",
+        },
+        Step {
+            name: "keep what is pushed, and the dispatch of its referral",
+            prepare: |_| Box::pin(async {}),
+            same: |s, ()| boxed(keep(s, pushed(1, 1_000))),
+            other: |s, ()| boxed(receive(s, dispatch(1, "NEW-2026-000001"))),
+            first: "new, 1 kept",
+            again: "known, 1 kept",
+            other_first: "stored",
+            other_after: "stored",
+            beaten: "new, 1 kept",
         },
         Step {
             name: "probe, and another",

@@ -125,22 +125,57 @@ async fn second(store: &Store, wording: u64) -> Answer {
     accept(store, next).await
 }
 
-/// The first referral, in its sender's feed.
+/// The first referral and an event of it, in its sender's feed: submission, receipt, event, record.
 async fn with_feed(store: &Store) -> Context {
     let context = with_one(store).await;
+    assert_eq!(append(store, event(1, "opened", first_head())).await.unwrap(), "committed");
     let fence = store.acquire("sequencer", "a".into(), at(1_000), 9).await.unwrap().unwrap();
     store.sequence(&fence, 100, at(1_000)).await.unwrap();
     context
 }
 
-async fn acknowledge(store: &Store, position: u64) -> Answer {
-    let party = acceptance(1).sender;
-    let id = StreamId { party, person: String::new(), name: StreamName::default() };
-    let acks = StreamAcks { id, positions: vec![position], errors: Vec::new(), now: at(1_000) };
-    Ok(match store.acknowledge(acks).await? {
-        StreamOutcome::Standing(s) => format!("{} done, {} beyond", s.done, s.beyond.len()),
+async fn acknowledge(store: &Store, acks: StreamAcks) -> Answer {
+    let outcome = store.acknowledge(acks).await?;
+    let thread = store.thread(referral_id(1)).await?.ok_or(StoreFault::Corrupt)?;
+    let reached = match &thread.reached[..] {
+        [] => "nothing".to_owned(),
+        [one] => format!("{} at {}", one.position, one.at.millis() - at(0).millis()),
+        more => more.len().to_string(),
+    };
+    Ok(match outcome {
+        StreamOutcome::Standing(s) => {
+            format!("{} done, {} beyond, {reached} reached", s.done, s.beyond.len())
+        }
         StreamOutcome::TooMany => "too many".into(),
     })
+}
+
+/// Of the school's stream of this name.
+fn acks(name: &str, positions: &[u64], ms: i64) -> StreamAcks {
+    let (party, name) = (acceptance(1).sender, name.parse().unwrap());
+    let id = StreamId { party, person: String::new(), name };
+    let (positions, taken) = (positions.to_vec(), positions.to_vec());
+    StreamAcks { id, positions, taken, errors: Vec::new(), now: at(ms) }
+}
+
+/// The first four, of which the reader cannot take the last.
+fn with_an_error() -> StreamAcks {
+    let errors = vec![(4, "invalid_key".parse().unwrap())];
+    StreamAcks { taken: vec![1, 2, 3], errors, ..acks("default", &[1, 2, 3, 4], 1_000) }
+}
+
+/// Takes the lease from whoever has it, as an authority that comes with a receipt.
+async fn lease_again(store: &Store, ms: i64) -> Answer {
+    let rows = store.deliveries(DeliveryFilter::default()).await?;
+    let taken = store.lease_again(rows[0].id, "london-2".into(), at(ms), 30_000).await?;
+    Ok(taken.map_or("none".into(), |d| format!("attempt {}", d.lease.attempt)))
+}
+
+/// Two events that would begin one thread, each with what it had not seen before.
+fn begins(what: &str) -> Append {
+    let mut begins = opening(9, what);
+    begins.chains.push(chain(&school(77)));
+    begins
 }
 
 async fn append(store: &Store, event: Append) -> Answer {
@@ -265,13 +300,83 @@ pub fn steps() -> Vec<Step<Store, Context>> {
         Step {
             name: "acknowledge, and another token of the stream",
             prepare: |s| Box::pin(with_feed(s)),
-            same: |s, _| boxed(acknowledge(s, 1)),
-            other: |s, _| boxed(acknowledge(s, 2)),
-            first: "1 done, 0 beyond",
-            again: "1 done, 0 beyond",
-            other_first: "0 done, 1 beyond",
-            other_after: "2 done, 0 beyond",
-            beaten: "2 done, 0 beyond",
+            same: |s, _| boxed(acknowledge(s, acks("default", &[1], 1_000))),
+            other: |s, _| boxed(acknowledge(s, acks("default", &[2], 1_001))),
+            first: "1 done, 0 beyond, nothing reached",
+            again: "1 done, 0 beyond, nothing reached",
+            other_first: "0 done, 1 beyond, nothing reached",
+            other_after: "2 done, 0 beyond, nothing reached",
+            beaten: "2 done, 0 beyond, nothing reached",
+        },
+        Step {
+            name: "acknowledge an event and an error, and another system's stream",
+            prepare: |s| {
+                Box::pin(async move {
+                    let context = with_feed(s).await;
+                    acknowledge(s, acks("default", &[2], 900)).await.unwrap();
+                    context
+                })
+            },
+            same: |s, _| boxed(acknowledge(s, with_an_error())),
+            other: |s, _| boxed(acknowledge(s, acks("other", &[1, 2, 3], 1_100))),
+            first: "4 done, 0 beyond, 2 at 1000 reached",
+            again: "4 done, 0 beyond, 2 at 1000 reached",
+            other_first: "3 done, 0 beyond, 2 at 1100 reached",
+            other_after: "3 done, 0 beyond, 2 at 1000 reached",
+            // The first time stays.
+            beaten: "4 done, 0 beyond, 2 at 1100 reached",
+        },
+        Step {
+            name: "append that begins a thread, and a twin of the request",
+            prepare: |_| Box::pin(async { Context::default() }),
+            same: |s, _| boxed(append(s, begins("notice"))),
+            other: |s, _| {
+                boxed(append(s, again_after(&begins("notice"), 9, "a twin", Head::START)))
+            },
+            first: "committed",
+            again: "already, own",
+            other_first: "committed",
+            other_after: "already, the other's",
+            beaten: "already, the other's",
+        },
+        Step {
+            name: "append that begins a thread, and a referral with the same id",
+            prepare: |_| Box::pin(async { Context::default() }),
+            same: |s, _| boxed(append(s, begins("notice"))),
+            other: |s, _| boxed(accept(s, acceptance(9))),
+            first: "committed",
+            again: "already, own",
+            other_first: "committed",
+            other_after: "foreign",
+            beaten: "head moved to 1",
+        },
+        Step {
+            name: "lease again, and the worker whose lease is taken",
+            prepare: |s| Box::pin(with_lease(s)),
+            same: |s, _| boxed(lease_again(s, 1_100)),
+            other: |s, c| {
+                let d = c.leased.as_ref().expect("a lease");
+                boxed(async move {
+                    let tokens = receipt(d, d.head, at(1_200));
+                    Ok(settled(s.delivered(d.lease, tokens, at(1_250)).await?))
+                })
+            },
+            first: "attempt 1",
+            again: "attempt 1",
+            other_first: "done",
+            other_after: "lease lost",
+            beaten: "none",
+        },
+        Step {
+            name: "lease again what was given up, and the same elsewhere",
+            prepare: |s| Box::pin(with_given_up(s)),
+            same: |s, _| boxed(lease_again(s, 2_000)),
+            other: |s, _| boxed(lease_again(s, 2_001)),
+            first: "attempt 1",
+            again: "attempt 1",
+            other_first: "attempt 1",
+            other_after: "attempt 1",
+            beaten: "attempt 1",
         },
         Step {
             name: "append, and version 2",

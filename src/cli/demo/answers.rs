@@ -1,19 +1,20 @@
 //! What comes back, in the demonstration: a referral that went to the wrong borough is passed on, opened,
 //! acknowledged, decided, and changes hands; the school reads each step. Another is not delivered in time:
-//! the school is told, and whom to ring.
+//! the school is told, and whom to ring. At the end an authority tells a school of what it has not sent.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{DOWN_AT_FIRST, PATIENCE, Sent, Story};
+use super::{COLLECTS, DOWN_AT_FIRST, PATIENCE, Sent, Story};
 use crate::app;
 use crate::cli::failure::{Failure, plain};
-use crate::cli::sandbox::{AUTHORITIES, World};
+use crate::cli::sandbox::{AUTHORITIES, SCHOOLS, World};
 use crate::cli::timeline::{clocks, standing, timeline};
 use crate::config;
 use crate::domain::case::EventKind;
 use crate::domain::ids::ReferralId;
+use crate::party::begin::begin;
 use crate::party::look::look;
 use crate::party::member::Member;
 use crate::party::say::{Said, Saying, say};
@@ -130,6 +131,42 @@ impl Story {
             println!("      {}", plain(&line));
         }
         println!();
+        Ok(())
+    }
+}
+
+impl Story {
+    /// Somebody else was worried about a pupil: the authority tells the school, which reads it.
+    pub(super) async fn notice(&self, world: &World, senders: &[Member]) -> Result<(), Failure> {
+        let (there, school) = (worker(world, COLLECTS).await?, &senders[0]);
+        println!();
+        self.say("the police were at a pupil's home last night: Haringey tells the school, which has sent nothing");
+        let told = Saying::with(
+            EventKind::PupilNotice,
+            json!({
+                "child_name": "Mimi Quillfeather", "child_born": "2017-05-03",
+                "told": "The police were called to the home last night. Nobody was hurt.",
+                "school_should": "Keep an eye on her today, and ring me with any worry.",
+                "do_not_act": false, "family_may_know": false, "disclosure": "outcome"
+            }),
+        );
+        let told = Saying {
+            code: Some("police_attendance".into()),
+            school: SCHOOLS[0].id.parse().ok(),
+            ..worded(told, "Ada Example")
+        };
+        let begun = begin(&there, &told).await;
+        let (id, notice) = begun.map_err(|not| Failure::fault(format_args!("notice: {not:?}")))?;
+        let read = Saying { answers: Some(notice.position), ..Saying::of(EventKind::Read) };
+        say_one(school, id, read).await?;
+        let state = look(school, id).await.map_err(crate::cli::say::not_seen)?;
+        println!("\nWhat the school sees of it (ecaf status {id}):\n");
+        for line in standing(&state) {
+            println!("    {}", plain(&line));
+        }
+        for line in timeline(school, &state).await.map_err(crate::cli::say::not_seen)? {
+            println!("      {}", plain(&line));
+        }
         Ok(())
     }
 }

@@ -74,6 +74,8 @@ const EXAMPLES: [(&str, &[u8]); 20] = examples![
 
 /// The authority that is down at first, by its place in [`AUTHORITIES`].
 const DOWN_AT_FIRST: usize = 2;
+/// The authority that opens no endpoint and collects.
+const COLLECTS: usize = 1;
 /// Retries are quick here, so that nobody has to wait for the story.
 const DELIVERY: &str = "retry_first = \"200ms\"\nretry_longest = \"1s\"\nbreaker_pause = \"1s\"";
 /// How long everything may take to arrive.
@@ -150,7 +152,8 @@ impl Story {
         println!(
             "ecaf demo: schools, a gateway and three authorities, with real mutual TLS and throw-away keys\n"
         );
-        let world = World::prepare(folder, SystemClock.now(), entropy, DELIVERY);
+        let now = SystemClock.now();
+        let world = World::prepare_with(folder, now, entropy, DELIVERY, Some(COLLECTS));
         let world = world.map_err(Failure::fault)?;
         self.say("a scheme: root, issuing CA, certificates, revocation lists, signed directory of 153 authorities");
         let program = std::env::current_exe().map_err(Failure::fault)?;
@@ -159,7 +162,9 @@ impl Story {
             processes.push(start_authority(&program, &world, index)?);
         }
         processes.iter_mut().try_for_each(Process::wait_ready).map_err(Failure::fault)?;
-        self.say("the gateway, Hackney and Haringey are up; Newham is down");
+        self.say(
+            "the gateway and Hackney are up; Haringey opens no port and collects; Newham is down",
+        );
 
         let mut senders = Vec::new();
         for index in 0..SCHOOLS.len() {
@@ -193,6 +198,7 @@ impl Story {
         self.say(&format!(
             "{signatures} signatures verified; every receipt belongs to its own referral"
         ));
+        self.notice(&world, &senders).await?;
         Ok((world, processes))
     }
 
@@ -320,9 +326,13 @@ fn start_gateway(program: &Path, world: &World) -> Result<Process, Failure> {
 
 fn start_authority(program: &Path, world: &World, index: usize) -> Result<Process, Failure> {
     let file = world.authority_config(index);
-    let arguments = ["authority", "--config", &file.to_string_lossy()];
+    let file_name = file.to_string_lossy();
+    let arguments: &[&str] = match index {
+        COLLECTS => &["authority", "collect", "--config", &file_name],
+        _ => &["authority", "--config", &file_name],
+    };
     let log = file.with_file_name("log.jsonl");
-    Process::start(program, &arguments, world.authority_operator(index), &log)
+    Process::start(program, arguments, world.authority_operator(index), &log)
         .map_err(Failure::fault)
 }
 

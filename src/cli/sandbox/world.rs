@@ -107,10 +107,6 @@ pub const WORKER: &str = "worker-1";
 /// The opaque id of the designated officer of each authority, who has certificates too.
 pub const OFFICER: &str = "lado-1";
 
-/// Who speaks there: invented.
-const PERSON: &str = "[person]\nname = \"Ada Example\"\nrole = \"Social worker\"\n\
-                      phone = \"020 7946 0123\"\n";
-
 /// Months of keys in a sandbox's key rings.
 const KEYS_MONTHS: i32 = 24;
 
@@ -122,6 +118,8 @@ pub struct World {
     folder: PathBuf,
     gateway: Ports,
     authorities: Vec<Ports>,
+    /// The authority that opens no endpoint, by its place in [`AUTHORITIES`], if one does so.
+    collects: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +137,17 @@ impl World {
         entropy: &dyn Entropy,
         delivery: &str,
     ) -> Result<Self, String> {
+        Self::prepare_with(folder, now, entropy, delivery, None)
+    }
+
+    /// The same; the authority at this place in [`AUTHORITIES`] collects from its mailbox.
+    pub fn prepare_with(
+        folder: &Path,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+        delivery: &str,
+        collects: Option<usize>,
+    ) -> Result<Self, String> {
         let here = |e: std::io::Error| format!("{}: {e}", folder.display());
         fs::create_dir_all(folder).map_err(here)?;
         // The configurations name absolute paths, so that they work from anywhere.
@@ -151,7 +160,7 @@ impl World {
         };
         let gateway = pair()?;
         let authorities = AUTHORITIES.iter().map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
-        let world = Self { folder, gateway, authorities };
+        let world = Self { folder, gateway, authorities, collects };
         world.make(now, entropy, delivery)?;
         Ok(world)
     }
@@ -198,7 +207,16 @@ impl World {
 
     /// The configuration of the worker of an authority, by its place in [`AUTHORITIES`].
     pub fn worker_config(&self, index: usize) -> PathBuf {
-        self.folder.join(worker_folder(AUTHORITIES[index].code)).join("worker.toml")
+        self.person_config(index, &PERSONS[0])
+    }
+
+    /// The configuration of the designated officer of an authority.
+    pub fn officer_config(&self, index: usize) -> PathBuf {
+        self.person_config(index, &PERSONS[1])
+    }
+
+    fn person_config(&self, index: usize, person: &Person) -> PathBuf {
+        self.folder.join(person.folder(AUTHORITIES[index].code)).join("worker.toml")
     }
 
     /// The configuration of a school, by its place in [`SCHOOLS`].
@@ -236,10 +254,12 @@ impl World {
             let party = format!("authority/{}", authority.code);
             leaf(&place, "tls", &party, server())?;
             leaf(&place, "signing", &party, LeafKind::Signing)?;
-            let (place, party) =
-                (worker_folder(authority.code), format!("{party}/person/{WORKER}"));
-            leaf(&place, "tls", &party, client())?;
-            leaf(&place, "signing", &party, LeafKind::Signing)?;
+            for person in PERSONS {
+                let (place, party) =
+                    (person.folder(authority.code), format!("{party}/person/{}", person.id));
+                leaf(&place, "tls", &party, client())?;
+                leaf(&place, "signing", &party, LeafKind::Signing)?;
+            }
         }
         for school in SCHOOLS {
             let (place, party) = (school.folder(), school.party());
@@ -315,13 +335,16 @@ impl World {
             "[[gateways]]\nname = \"{GATEWAY}\"\nbase_url = \"https://localhost:{port}\""
         )?;
         let (verified, _) = now.plus(-DAY).in_england();
-        for (authority, ports) in AUTHORITIES.iter().zip(&self.authorities) {
+        for (index, (authority, ports)) in AUTHORITIES.iter().zip(&self.authorities).enumerate() {
             let (code, (day, night)) = (authority.code, authority.phones);
             let port = ports.parties.port();
+            let way = match self.collects {
+                Some(collects) if collects == index => "connection = \"pull\"".to_owned(),
+                _ => format!("connection = \"push\"\nendpoint = \"https://localhost:{port}\""),
+            };
             writeln!(
                 toml,
-                "[[authorities]]\ncode = \"{code}\"\nconnection = \"push\"\n\
-                 endpoint = \"https://localhost:{port}\"\nstaffed_hours = \"mon-fri 09:00-17:00\"\n\
+                "[[authorities]]\ncode = \"{code}\"\n{way}\nstaffed_hours = \"mon-fri 09:00-17:00\"\n\
                  out_of_hours = \"phone_only\"\ndesignated_officers = [\"{OFFICER}\"]"
             )?;
             for (kind, label, phone) in [
@@ -379,18 +402,28 @@ impl World {
         for (index, (authority, ports)) in AUTHORITIES.iter().zip(&self.authorities).enumerate() {
             let (top, code, prefix) =
                 (listen("authority", ports), authority.code, authority.prefix);
+            let mailbox = match self.collects {
+                Some(collects) if collects == index => self.mailbox(),
+                _ => String::new(),
+            };
             let text = format!(
                 "{top}code = \"{code}\"\nreference_prefix = \"{prefix}\"\n{common}{tls}{signing}\
-                 {directory}[store]\npath = \"inbox.db\"\n{keys}{limits}"
+                 {directory}[store]\npath = \"inbox.db\"\n{keys}{limits}{mailbox}"
             );
+            let text = match mailbox.is_empty() {
+                true => text,
+                // Nobody connects to it.
+                false => text
+                    .lines()
+                    .filter(|line| !line.starts_with("listen = "))
+                    .fold(String::new(), |text, line| text + line + "\n"),
+            };
             files::create(&self.authority_config(index), text.as_bytes(), PUBLIC)?;
         }
-        let port = self.gateway.parties.port();
+        let mailbox = self.mailbox();
         let member = |kind: &str, signing: &str| {
             format!(
-                "kind = \"{kind}\"\ndemo = true\nstate_dir = \"state\"\n[gateway]\n\
-                 url = \"https://localhost:{port}\"\n\
-                 identity = \"spiffe://{TRUST_DOMAIN}/gateway/{GATEWAY}\"\n{common}{tls}{signing}"
+                "kind = \"{kind}\"\ndemo = true\nstate_dir = \"state\"\n{mailbox}{common}{tls}{signing}"
             )
         };
         for (index, school) in SCHOOLS.iter().enumerate() {
@@ -398,15 +431,51 @@ impl World {
             files::create(&self.school_config(index), text.as_bytes(), PUBLIC)?;
         }
         for index in 0..AUTHORITIES.len() {
-            let text = format!("{}{PERSON}", member("worker", signing));
-            files::create(&self.worker_config(index), text.as_bytes(), PUBLIC)?;
+            for (person, file) in
+                PERSONS.iter().zip([self.worker_config(index), self.officer_config(index)])
+            {
+                let text = format!("{}{}", member("worker", signing), person.speaks);
+                files::create(&file, text.as_bytes(), PUBLIC)?;
+            }
         }
         Ok(())
     }
 }
 
-fn worker_folder(authority: &str) -> String {
-    format!("authority-{authority}-{WORKER}")
+impl World {
+    /// Where to ask for what is for oneself.
+    fn mailbox(&self) -> String {
+        let port = self.gateway.parties.port();
+        format!(
+            "[gateway]\nurl = \"https://localhost:{port}\"\n\
+             identity = \"spiffe://{TRUST_DOMAIN}/gateway/{GATEWAY}\"\n"
+        )
+    }
+}
+
+/// Somebody at an authority with certificates of their own.
+struct Person {
+    id: &'static str,
+    /// Who speaks there: invented.
+    speaks: &'static str,
+}
+
+const PERSONS: [Person; 2] = [
+    Person {
+        id: WORKER,
+        speaks: "[person]\nname = \"Ada Example\"\nrole = \"Social worker\"\nphone = \"020 7946 0123\"\n",
+    },
+    Person {
+        id: OFFICER,
+        speaks: "[person]\nname = \"Di Example\"\nrole = \"Designated officer (LADO)\"\n\
+                 phone = \"020 7946 0124\"\n",
+    },
+];
+
+impl Person {
+    fn folder(&self, authority: &str) -> String {
+        format!("authority-{authority}-{}", self.id)
+    }
 }
 
 /// Free ports of the loopback. Held together while they are chosen, so that they differ; another

@@ -47,6 +47,11 @@ pub(super) fn draft(kind: EventKind) -> String {
             member.text("description").unwrap_or_default(),
             member.text("x-required").unwrap_or_default()
         );
+        if let Some(list) = member.open_list() {
+            for (code, label) in &list.codes {
+                let _ = writeln!(text, "  //   {code:<4}{label}");
+            }
+        }
         if let Some(codes) = member.target().and_then(|t| t.keyword("enum")) {
             let _ = writeln!(text, "  // One of {codes}");
         }
@@ -64,6 +69,12 @@ pub(super) fn draft(kind: EventKind) -> String {
 
 /// What stands where an answer goes.
 fn blank(member: &Shape) -> String {
+    if let Some(list) = member.open_list() {
+        return format!(
+            "{{\"code\": \"\", \"code_system\": \"{}\", \"code_version\": \"{}\"}}",
+            list.system, list.version
+        );
+    }
     let worker = r#"{"name": "", "role": "", "phone": ""}"#;
     let target = member.target();
     let is_worker = |shape: &Shape| shape.path().ends_with("/worker.json");

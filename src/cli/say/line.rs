@@ -11,6 +11,7 @@ use crate::domain::case::{Detail, EventKind, Opening, Scope, codes_of};
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{DfeCode, SchoolId};
 use crate::domain::time::Timestamp;
+use crate::protocol::schema::{CodeList, Shape};
 
 /// The command line of one verb.
 pub(super) fn subcommand(side: Side, (verb, kind, about): &Verb) -> Command {
@@ -77,6 +78,19 @@ pub(super) fn subcommand(side: Side, (verb, kind, about): &Verb) -> Command {
              unless given",
         ));
     }
+    if let Some(list) = needs(kind) {
+        let words = list.codes.iter().fold(
+            String::from("Primary need of those children, for the census return:"),
+            |mut text, (code, label)| {
+                let _ = write!(text, "\n  {code:<4}{label}");
+                text
+            },
+        );
+        let codes: Vec<&str> = list.codes.iter().map(|(code, _)| code.as_str()).collect();
+        let need = Arg::new("need").long("need").value_name("CODE").help(words);
+        let need = need.value_parser(PossibleValuesParser::new(codes)).hide_possible_values(true);
+        command = command.arg(need);
+    }
     if !kind.answers().is_empty() {
         let answers = Arg::new("answers").long("answers").value_name("POSITION");
         let newest = if kind == EventKind::Read { "everything unread" } else { "the newest one" };
@@ -113,6 +127,11 @@ pub(super) fn subcommand(side: Side, (verb, kind, about): &Verb) -> Command {
     command.after_help(examples(side, verb, kind))
 }
 
+/// The codes of primary need, for the kinds of event whose document has one.
+pub(super) fn needs(kind: EventKind) -> Option<&'static CodeList> {
+    Shape::event(kind.name())?.member("primary_need")?.open_list()
+}
+
 fn examples(side: Side, verb: &str, kind: EventKind) -> String {
     let (word, id) = (side.word(), "018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10");
     let code = codes_of(kind).first().map(|(code, _)| format!(" {code}")).unwrap_or_default();
@@ -128,6 +147,10 @@ fn examples(side: Side, verb: &str, kind: EventKind) -> String {
     } else {
         let _ = write!(text, "\n  ecaf {word} {verb} --draft > {verb}.jsonc   (then fill it in)");
         let _ = write!(text, "\n  ecaf {word} {verb} {id}{code}{to} -d {verb}.jsonc");
+    }
+    if needs(kind).is_some() {
+        let _ =
+            write!(text, "\n  ecaf {word} {verb} {id}{code} --child 2 --need N1 -d {verb}.jsonc");
     }
     if kind.by_a_person() {
         text.push_str("\n\nOnly a person's own certificate may say this.");

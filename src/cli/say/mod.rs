@@ -32,7 +32,7 @@ use crate::protocol::hash::sha256;
 use crate::protocol::schema::Shape;
 
 use draft::{draft, read};
-use line::subcommand;
+use line::{needs, subcommand};
 use verbs::Side;
 use why::not_said;
 pub(super) use why::not_seen;
@@ -50,6 +50,7 @@ pub(super) struct Say<const AUTHORITY: bool> {
     to: Option<DfeCode>,
     school: Option<SchoolId>,
     sent: Option<PathBuf>,
+    need: Option<String>,
     stage: Option<u8>,
     happened_at: Option<Timestamp>,
     json: bool,
@@ -104,6 +105,7 @@ impl<const AUTHORITY: bool> FromArgMatches for Say<AUTHORITY> {
             to: one(given, "to"),
             school: one(given, "school"),
             sent: one(given, "sent"),
+            need: one(given, "need"),
             stage: one(given, "stage"),
             happened_at: one(given, "happened-at"),
             json: given.get_flag("json"),
@@ -280,6 +282,16 @@ impl<const AUTHORITY: bool> Say<AUTHORITY> {
             let here = |e| Failure::usage(format_args!("{}: {e}", file.display()));
             let sent = sha256(&std::fs::read(file).map_err(here)?);
             members.insert("document_sha256".into(), sent.to_string().into());
+        }
+        if let (Some(members), Some(code), Some(list)) =
+            (&mut members, &self.need, needs(self.kind))
+        {
+            let need =
+                json!({"code": code, "code_system": list.system, "code_version": list.version});
+            let told = members.entry("primary_need").or_insert_with(|| need.clone());
+            if *told != need {
+                return Err(Failure::usage("--need and the document say two primary needs"));
+            }
         }
         if let (Some(members), true) = (&members, self.document.is_none())
             && !members.contains_key("worker")

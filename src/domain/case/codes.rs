@@ -292,6 +292,18 @@ mod tests {
     }
 
     #[test]
+    fn words_are_those_of_the_kind_and_of_no_other() {
+        for kind in EventKind::all() {
+            for (code, words) in codes_of(kind) {
+                assert_eq!(words_of(kind, code), Some(*words));
+                assert!(!words.is_empty());
+            }
+        }
+        assert_eq!(words_of(EventKind::Decided, "of a later version"), None);
+        assert_eq!(words_of(EventKind::Opened, "advice"), None);
+    }
+
+    #[test]
     fn codes_are_unique_within_their_kind() {
         for kind in EventKind::all() {
             let mut codes: Vec<_> = codes_of(kind).iter().map(|(code, _)| code).collect();

@@ -60,6 +60,8 @@ pub enum Illegal {
     NotNow(&'static str),
     /// The referral was said to be about the wrong child or to the wrong recipient.
     Misidentified,
+    /// Its author has said [`MOST_STATEMENTS`] in this thread.
+    TooMuch,
 }
 
 impl fmt::Display for Illegal {
@@ -77,11 +79,17 @@ impl fmt::Display for Illegal {
             Illegal::Elsewhere => "no event of a thread that began like this one",
             Illegal::NotNow(needs) => needs,
             Illegal::Misidentified => "this referral was taken out of use",
+            Illegal::TooMuch => "its author has said more here than anybody could read",
         })
     }
 }
 
 impl std::error::Error for Illegal {}
+
+/// What one organisation may say in one thread. Somebody who talks for two years about one child says a
+/// fraction of it; without a limit a program that repeats itself would make a referral too long to be read, for
+/// everybody. It stops its author alone, and never that a mistaken referral is taken out of use.
+pub const MOST_STATEMENTS: u32 = 500;
 
 /// The highest stage of a disagreement.
 const LAST_STAGE: u8 = 5;
@@ -111,6 +119,10 @@ impl Case {
         let belongs = event.kind.within().contains(&self.opening);
         if !belongs || (!self.begun && event.kind.opens().is_none()) {
             return Err(Illegal::Elsewhere);
+        }
+        let said = self.statements.get(&event.author.organisation).copied().unwrap_or(0);
+        if said >= MOST_STATEMENTS && event.kind != EventKind::Misidentified {
+            return Err(Illegal::TooMuch);
         }
         if event.kind.by_a_person() && event.author.person.is_none() {
             return Err(Illegal::NeedsAPerson);

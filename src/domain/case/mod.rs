@@ -15,7 +15,7 @@ mod state;
 mod tests;
 
 pub use codes::{Decision, codes_of, words_of};
-pub use judge::{Illegal, Statement};
+pub use judge::{Illegal, MOST_STATEMENTS, Statement};
 pub use kind::{Author, Detail, EventKind, Opening, Scope};
 pub use page::page;
 pub use state::{Case, ChildState, Desk, Disagreement, Proposal};

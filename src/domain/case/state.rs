@@ -101,6 +101,8 @@ pub struct Case {
     pub(super) unanswered: BTreeMap<Digest, (EventKind, Organisation)>,
     /// Events that the school may say it has read, and has not.
     pub(super) unread: BTreeMap<Digest, EventKind>,
+    /// How much each has said.
+    pub(super) statements: BTreeMap<Organisation, u32>,
 }
 
 impl Case {
@@ -125,6 +127,7 @@ impl Case {
             disagreement: None,
             unanswered: BTreeMap::new(),
             unread: BTreeMap::new(),
+            statements: BTreeMap::new(),
         }
     }
 
@@ -268,6 +271,7 @@ impl Case {
             Organisation::Authority(code) => Some(code),
             _ => None,
         };
+        *self.statements.entry(event.author.organisation.clone()).or_default() += 1;
         if K::Read.answers().contains(&event.kind) {
             self.unread.insert(event.digest, event.kind);
         }

@@ -1,5 +1,7 @@
 //! Long random walks over the table: whatever happens, some things stay true.
 
+mod stories;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -291,6 +293,37 @@ fn what_is_wrong_is_named() {
         judged(&case, stage_six, "school/900001", EventKind::DisagreementRaised),
         Err(Illegal::Fields)
     );
+}
+
+#[test]
+fn who_repeats_itself_without_end_stops_only_itself() {
+    let mut case = Case::begin("900001".parse().unwrap(), code(0), 1);
+    case.delivered(code(0), 1);
+    let call = |s: &mut Statement<'_>| s.code = Some("front_door");
+    let calls = |case: &Case, author| judged(case, call, author, EventKind::CallRecorded);
+    let school = party("school/900001/person/p1");
+    for position in 2..2 + MOST_STATEMENTS {
+        assert_eq!(calls(&case, "school/900001"), Ok(()));
+        case.apply(&Statement {
+            digest: Digest::from_bytes([9; 32]),
+            position,
+            kind: EventKind::CallRecorded,
+            author: &school,
+            children: &[],
+            code: Some("front_door"),
+            answers: None,
+            answered: None,
+            to: None,
+            school: None,
+            stage: None,
+            detailed: true,
+        });
+    }
+    assert_eq!(calls(&case, "school/900001"), Err(Illegal::TooMuch));
+    assert_eq!(calls(&case, "school/900001/person/p2"), Err(Illegal::TooMuch), "one organisation");
+    assert_eq!(calls(&case, "authority/204"), Ok(()), "the other side goes on");
+    let wrong = |s: &mut Statement<'_>| s.code = Some("wrong_child");
+    assert_eq!(judged(&case, wrong, "school/900001", EventKind::Misidentified), Ok(()));
 }
 
 #[test]

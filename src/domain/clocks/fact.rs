@@ -153,6 +153,33 @@ pub struct Thread {
     pub facts: Vec<Fact>,
 }
 
+impl Thread {
+    /// With the times that its order allows. A thread is in the order of its positions; its times come from the
+    /// clocks of several gateways, a little apart, and from clocks that were put back. Nothing happened
+    /// before what stands before it: a fact with an earlier time has that of the one before.
+    pub fn in_order(mut self) -> Self {
+        let mut times: BTreeMap<u32, Timestamp> = BTreeMap::new();
+        for fact in self.facts.iter().filter(|fact| fact.position > 0) {
+            let at = times.entry(fact.position).or_insert(fact.at);
+            *at = fact.at.max(*at);
+        }
+        let mut latest = None;
+        for at in times.values_mut() {
+            *at = latest.map_or(*at, |latest| (*at).max(latest));
+            latest = Some(*at);
+        }
+        for fact in &mut self.facts {
+            let after = match (fact.position, &fact.what) {
+                (0, What::Delivered { of, .. } | What::HandedOver { of, .. }) => *of,
+                (0, What::Reached { position, .. }) => *position,
+                (position, _) => position,
+            };
+            fact.at = times.get(&after).map_or(fact.at, |at| fact.at.max(*at));
+        }
+        self
+    }
+}
+
 /// What is known of the parties.
 #[derive(Debug, Clone, Default)]
 pub struct Setting {

@@ -273,6 +273,9 @@ mod tests {
             (ClockId::C5, "16 h"),
             (ClockId::C9, "44 working days"),
             (ClockId::C13, "4 h of business"),
+            (ClockId::C8, "3 h of business"),
+            (ClockId::C8, "4 h of business"),
+            (ClockId::C8, "20 min"),
         ] {
             assert!(takes(id, text), "{} {text}", id.as_str());
         }
@@ -281,6 +284,8 @@ mod tests {
             (ClockId::C5, "2 working days"),
             (ClockId::C5, "9 h of business"),
             (ClockId::C5, "17 h"),
+            (ClockId::C8, "5 h of business"),
+            (ClockId::C8, "5 h"),
             (ClockId::C9, "46 working days"),
             (ClockId::C4, "10 min"),
             (ClockId::C12, "1 h"),

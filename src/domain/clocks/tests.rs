@@ -2,6 +2,7 @@
 
 mod details;
 mod properties;
+mod reminders;
 
 use super::*;
 use crate::domain::calendar::{AuthorityHours, Calendars, SchoolCalendar, Term};
@@ -870,6 +871,29 @@ fn a_night_in_which_the_clocks_change() {
     assert_eq!(twice.shows("C3 delivery-316-2", "10-25 01:30"), "due Sun 25 Oct 01:30, running");
     let skipped = Story::sent("03-29 00:45", Urgency::U1);
     assert_eq!(skipped.shows("C3 delivery-316-2", "03-29 00:45"), "due Sun 29 Mar 02:45, running");
+}
+
+#[test]
+fn a_clock_that_was_put_back_changes_no_order() {
+    let mut story = Story::sent("11-23 10:00", Urgency::U2);
+    story.newham("11-23 10:30", What::Opened);
+    // From here on the gateway's clock is an hour behind, at times before the referral was accepted.
+    let asked = story.newham("11-23 09:40", What::TransferProposed { to: hackney() });
+    story.then("11-23 09:45", &by(hackney()), What::TransferAccepted { answers: asked });
+    let stored = What::Delivered { to: hackney(), of: asked };
+    story.thread.facts.push(Fact {
+        at: t("11-23 09:42"),
+        position: 0,
+        by: by(hackney()),
+        what: stored,
+    });
+    let holder = |story: &Story| story.read("11-23 11:00").segments.last().unwrap().authority;
+    assert_eq!(holder(&story), newham(), "by times alone it was never passed on");
+    story.thread = story.thread.in_order();
+    assert_eq!(holder(&story), hackney());
+    let at = story.thread.facts.iter().map(|fact| fact.at).skip(4).collect::<Vec<_>>();
+    assert_eq!(at, ["11-23 10:30"; 4].map(t));
+    assert!(story.shows("C8 event-6", "11-23 11:00").ends_with("in time"));
 }
 
 #[test]

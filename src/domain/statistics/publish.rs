@@ -1,5 +1,6 @@
 //! The public figures of one quarter, and of several together.
 
+use super::beside::{Beside, answers, beside};
 use super::protect::{Figure, Share, protect, share};
 use super::quantile::{Class, MEDIAN_FROM, P90_FROM, class, quantile};
 use super::record::Record;
@@ -27,6 +28,8 @@ pub struct ShownTable {
     pub title: &'static str,
     /// What is counted.
     pub unit: Unit,
+    /// Whether it is one figure for all.
+    pub total: bool,
     /// Whether categories that are not listed exist.
     pub open: bool,
     /// Code, words, figure.
@@ -63,18 +66,19 @@ pub struct ShownTimes {
     pub p90: Option<Class>,
 }
 
-/// What may be published of the records of one quarter.
-pub fn publish(records: &[&Record], lists: Lists<'_>) -> Published {
+/// What may be published of the records of one quarter, and of what happened `aside` from them.
+pub fn publish(records: &[&Record], aside: &[&Beside], lists: Lists<'_>) -> Published {
     let shown = |table: Table| {
         let figures = protect(&table);
         let open = table.form == Form::Open;
         let rows = table.rows.into_iter().zip(figures).map(|(r, f)| (r.key, r.label, f));
         // Whether a category of an open list has no unit or too few is not to be told apart.
         let rows = rows.filter(|(.., figure)| !open || figure.parts > 0).collect();
-        ShownTable { id: table.id, title: table.title, unit: table.unit, open, rows }
+        let total = table.form == Form::Total;
+        ShownTable { id: table.id, title: table.title, unit: table.unit, total, open, rows }
     };
     let public = clocks(records).into_iter().filter(|clock| clock.class != ClockClass::Scheme);
-    let times = times(records).into_iter().map(|times| {
+    let times = times(records).into_iter().chain([answers(aside)]).map(|times| {
         let of = |percent, from| {
             let enough = times.values.len() >= from;
             quantile(&times.values, percent).filter(|_| enough).map(class)
@@ -83,7 +87,11 @@ pub fn publish(records: &[&Record], lists: Lists<'_>) -> Published {
         ShownTimes { id: times.id, title: times.title, median, p90 }
     });
     Published {
-        tables: tables(records, lists, true).into_iter().map(shown).collect(),
+        tables: tables(records, lists, true)
+            .into_iter()
+            .chain(beside(aside, true))
+            .map(shown)
+            .collect(),
         clocks: public.filter_map(clock).collect(),
         times: times.collect(),
     }

@@ -41,6 +41,9 @@ pub struct Record {
     pub children: Vec<Child>,
     /// Whether the newest document could be read: without it nothing is known of the children.
     pub readable: bool,
+    /// Whether the documents of its decisions and closings could be read: else a primary need may stand
+    /// in one that is not known.
+    pub answers_readable: bool,
 }
 
 /// Whether a referral was passed on to another authority.
@@ -104,6 +107,8 @@ pub struct Child {
     pub factors: Vec<String>,
     /// The last decision.
     pub decision: Option<Decision>,
+    /// Primary need, in the census's code: the authority's last word. Empty if it has said none.
+    pub need: String,
     /// What tells this child from others in memory: never written anywhere.
     pub key: Option<u64>,
     /// Whether another referral of this child was recorded in the twelve months before.

@@ -25,6 +25,8 @@ pub struct Lists<'a> {
     pub abuse: &'a Codes,
     /// Factors.
     pub factors: &'a Codes,
+    /// Primary needs.
+    pub needs: &'a Codes,
 }
 
 /// What one of a count is.
@@ -34,6 +36,14 @@ pub enum Unit {
     Referrals,
     /// A child of a referral: twice in two referrals is two.
     Children,
+    /// A notice to a school.
+    Notices,
+    /// A consultation.
+    Consultations,
+    /// A hand-over outside of the exchange.
+    HandOvers,
+    /// A delivery to one authority.
+    Deliveries,
 }
 
 impl Unit {
@@ -42,6 +52,10 @@ impl Unit {
         match self {
             Unit::Referrals => "referrals",
             Unit::Children => "children",
+            Unit::Notices => "notices",
+            Unit::Consultations => "consultations",
+            Unit::HandOvers => "hand-overs",
+            Unit::Deliveries => "deliveries",
         }
     }
 }
@@ -115,7 +129,7 @@ pub struct Times {
     pub values: Vec<i64>,
 }
 
-fn partition<K: PartialEq>(
+pub(super) fn partition<K: PartialEq>(
     id: &'static str,
     title: &'static str,
     categories: impl IntoIterator<Item = (K, String, String)>,
@@ -176,10 +190,16 @@ pub fn tables(records: &[&Record], lists: Lists<'_>, settled: bool) -> Vec<Table
                 .map(|t| (t, t.as_str().to_owned(), sentence(&t.as_str().replace('_', " ")))),
             &types,
         ),
-        areas("first_authority", "By the authority it was routed to", records, |r| {
-            Some(r.first_authority)
-        }),
-        areas("school_area", "By the area of the sending school", records, |r| r.school_area),
+        areas(
+            "first_authority",
+            "By the authority it was routed to",
+            records.iter().map(|r| r.first_authority),
+        ),
+        areas(
+            "school_area",
+            "By the area of the sending school",
+            records.iter().filter_map(|r| r.school_area),
+        ),
         partition(
             "transfers",
             "Passed on to another authority",
@@ -232,6 +252,9 @@ pub fn tables(records: &[&Record], lists: Lists<'_>, settled: bool) -> Vec<Table
         all.push(flags("factors", "Concern factors named", lists.factors, &children, |c| {
             &c.factors
         }));
+        if !settled || records.iter().all(|record| record.answers_readable) {
+            all.push(needs(&children, lists.needs));
+        }
     }
     all
 }
@@ -250,14 +273,13 @@ fn sentence(text: &str) -> String {
     chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
 }
 
-fn areas(
+pub(super) fn areas(
     id: &'static str,
     title: &'static str,
-    records: &[&Record],
-    area: impl Fn(&Record) -> Option<DfeCode>,
+    codes: impl Iterator<Item = DfeCode>,
 ) -> Table {
     let mut counts: BTreeMap<DfeCode, u64> = BTreeMap::new();
-    for code in records.iter().filter_map(|record| area(record)) {
+    for code in codes {
         *counts.entry(code).or_default() += 1;
     }
     let row = |(code, count): (DfeCode, u64)| Row {
@@ -338,6 +360,26 @@ fn ethnicity(children: &[&Child], codes: &Codes) -> [Table; 2] {
         )),
     ]
 }
+
+/// Primary need. What is not recorded stands last, so that it is the first to be withheld.
+fn needs(children: &[&Child], codes: &Codes) -> Table {
+    let known = |need: &str| codes.iter().any(|(code, _)| code == need);
+    let units: Vec<String> = children
+        .iter()
+        .map(|child| match child.need.as_str() {
+            "" => NOT_RECORDED.0,
+            need if known(need) => need,
+            _ => OTHER_NEED.0,
+        })
+        .map(str::to_owned)
+        .collect();
+    let more = [OTHER_NEED, NOT_RECORDED].map(|(code, label)| (code.to_owned(), label.to_owned()));
+    let all = codes.iter().cloned().chain(more).map(|(code, label)| (code.clone(), code, label));
+    of_children(partition("needs", "Primary need, as the authority recorded it", all, &units))
+}
+
+const OTHER_NEED: (&str, &str) = ("other", "A code of another version of the list");
+const NOT_RECORDED: (&str, &str) = ("not_recorded", "Not yet recorded");
 
 fn flags(
     id: &'static str,

@@ -1,5 +1,7 @@
 //! Attacks on public figures: for every small count another world must look exactly the same.
 
+mod counted;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -20,6 +22,7 @@ struct World {
     ethnicity: Vec<(String, String)>,
     abuse: Vec<(String, String)>,
     factors: Vec<(String, String)>,
+    needs: Vec<(String, String)>,
 }
 
 impl World {
@@ -28,15 +31,21 @@ impl World {
             ethnicity: codes(&["WBRI", "BCRB", "APKN", "MWBC", "NOBT"]),
             abuse: codes(&["NEG", "PHY", "EMO"]),
             factors: codes(&["3B", "4B"]),
+            needs: codes(&["N1", "N4", "N5"]),
         }
     }
 
     fn lists(&self) -> Lists<'_> {
-        Lists { ethnicity: &self.ethnicity, abuse: &self.abuse, factors: &self.factors }
+        Lists {
+            ethnicity: &self.ethnicity,
+            abuse: &self.abuse,
+            factors: &self.factors,
+            needs: &self.needs,
+        }
     }
 
     fn published(&self, records: &[Record]) -> Published {
-        publish(&records.iter().collect::<Vec<_>>(), self.lists())
+        publish(&records.iter().collect::<Vec<_>>(), &[], self.lists())
     }
 }
 
@@ -172,6 +181,7 @@ struct Seed {
     flags: u8,
     ethnicity: usize,
     decision: usize,
+    need: usize,
     late: usize,
 }
 
@@ -192,6 +202,10 @@ fn record(seed: Seed) -> Record {
     let outcomes = [Outcome::InTime, Outcome::InTime, Outcome::Breached, Outcome::Running];
     let decisions =
         [None, Some(Decision::Assessment), Some(Decision::Advice), Some(Decision::EarlyHelp)];
+    let decision = decisions[seed.decision % 4];
+    // Nobody has a need recorded who is not decided, as in real threads.
+    let need = [None, None, Some(0), Some(0), Some(1), Some(2)][seed.need % 6];
+    let need = need.filter(|_| decision.is_some()).map(|n: usize| code(&world.needs, n));
     let yes = |bit: u8| seed.flags & (1 << bit) != 0;
     Record {
         recorded_at: start.plus(seed.day * DAY),
@@ -218,15 +232,17 @@ fn record(seed: Seed) -> Record {
             ethnicity: code(&world.ethnicity, seed.ethnicity),
             abuse: if yes(1) { vec!["NEG".into()] } else { Vec::new() },
             factors: if yes(2) { vec!["3B".into()] } else { Vec::new() },
-            decision: decisions[seed.decision % 4],
+            decision,
+            need: need.unwrap_or_default(),
             key: None,
             again: yes(3),
         }],
         readable: true,
+        answers_readable: true,
     }
 }
 
-/// The ways in which one record may be another: one attribute each.
+/// The ways in which one record may be another: one attribute each, and a decision with a need.
 fn changed(record: &Record) -> Vec<Record> {
     let mut all = Vec::new();
     let mut change = |edit: &dyn Fn(&mut Record)| {
@@ -259,9 +275,27 @@ fn changed(record: &Record) -> Vec<Record> {
     for (code, _) in World::new().ethnicity {
         change(&|r| r.children[0].ethnicity.clone_from(&code));
     }
-    let decisions = Decision::ALL.into_iter().map(Some).chain([None]);
-    for decision in decisions {
-        change(&|r| r.children[0].decision = decision);
+    let needs = || World::new().needs.into_iter().map(|(code, _)| code);
+    for decision in Decision::ALL.into_iter().map(Some).chain([None]) {
+        // Whoever knows how this works knows that nobody has a need recorded who is not decided: no
+        // world where one has is any use, and to be decided may come with a need.
+        change(&|r| {
+            r.children[0].decision = decision;
+            if decision.is_none() {
+                r.children[0].need.clear();
+            }
+        });
+        for need in needs().filter(|_| decision.is_some()) {
+            change(&|r| {
+                r.children[0].decision = decision;
+                r.children[0].need.clone_from(&need);
+            });
+        }
+    }
+    if record.children[0].decision.is_some() {
+        for need in needs().chain([String::new()]) {
+            change(&|r| r.children[0].need.clone_from(&need));
+        }
     }
     change(&|r| r.children[0].again = !r.children[0].again);
     for code in ["NEG", "PHY", "EMO"] {
@@ -298,18 +332,23 @@ fn exact(records: &[Record]) -> BTreeMap<String, u64> {
     all
 }
 
-/// For every small count, a world with one changed record in which everything that `publish` shows is
+/// For every small count, a world with one changed unit in which everything that `published` shows is
 /// the same and that count is another.
-fn withstands(records: &[Record], published: &dyn Fn(&[Record]) -> Vec<Published>) {
-    let (shown, counts) = (published(records), exact(records));
+fn withstands<T: Clone>(
+    units: &[T],
+    published: &dyn Fn(&[T]) -> Vec<Published>,
+    exact: fn(&[T]) -> BTreeMap<String, u64>,
+    changed: fn(&T) -> Vec<T>,
+) {
+    let (shown, counts) = (published(units), exact(units));
     let mut small: Vec<&String> =
         counts.iter().filter(|(_, n)| (1..SMALL).contains(*n)).map(|(name, _)| name).collect();
-    for at in 0..records.len() {
+    for at in 0..units.len() {
         if small.is_empty() {
             return;
         }
-        for other in changed(&records[at]) {
-            let mut world = records.to_vec();
+        for other in changed(&units[at]) {
+            let mut world = units.to_vec();
             world[at] = other;
             let there = exact(&world);
             let differs = |name: &&String| there.get(*name) != counts.get(*name);
@@ -319,6 +358,44 @@ fn withstands(records: &[Record], published: &dyn Fn(&[Record]) -> Vec<Published
         }
     }
     assert!(small.is_empty(), "follow from what is shown: {small:?}");
+}
+
+/// What is no referral: kind, area, whether and when it was answered, how it was handed over.
+fn aside((kind, area, answered, means): (usize, usize, usize, usize)) -> Beside {
+    let kind = Kind::ALL[kind % 4];
+    let hours = [None, Some(1), Some(1), Some(30)][answered % 4];
+    Beside {
+        kind,
+        recorded_at: "2026-02-02T12:00:00Z".parse().unwrap(),
+        authority: AREAS[area.saturating_sub(3) % 4].parse().unwrap(),
+        answered_after: hours.filter(|_| kind == Kind::Consultation).map(|h: i64| h * HOUR),
+        means: (kind == Kind::HandOver).then(|| Means::ALL[means.saturating_sub(2) % 3]),
+    }
+}
+
+fn changed_aside(one: &Beside) -> Vec<Beside> {
+    let mut all = Vec::new();
+    for area in AREAS.iter().chain(&["301", "936"]) {
+        all.push(Beside { authority: area.parse().unwrap(), ..one.clone() });
+    }
+    if one.kind == Kind::Consultation {
+        let times = [None, Some(HOUR), Some(30 * HOUR)];
+        all.extend(times.map(|answered_after| Beside { answered_after, ..one.clone() }));
+    }
+    if one.kind == Kind::HandOver {
+        all.extend(Means::ALL.map(|means| Beside { means: Some(means), ..one.clone() }));
+    }
+    all.retain(|other| other != one);
+    all
+}
+
+fn exact_aside(all: &[Beside]) -> BTreeMap<String, u64> {
+    let tables = beside(&all.iter().collect::<Vec<_>>(), true).into_iter();
+    let tables = tables.filter(|table| table.form != Form::Total);
+    let named = |table: Table| {
+        table.rows.into_iter().map(move |row| (format!("{} {}", table.id, row.key), row.count))
+    };
+    tables.flat_map(named).collect()
 }
 
 fn seeds() -> impl Strategy<Value = Vec<Seed>> {
@@ -331,10 +408,11 @@ fn seeds() -> impl Strategy<Value = Vec<Seed>> {
         0..16u8,
         0..12usize,
         0..4usize,
+        0..6usize,
         0..40usize,
     );
-    let seed =
-        one.prop_map(|(day, urgency, kind, area, passing, flags, ethnicity, decision, late)| {
+    let seed = one.prop_map(
+        |(day, urgency, kind, area, passing, flags, ethnicity, decision, need, late)| {
             Seed {
                 day,
                 urgency,
@@ -345,9 +423,11 @@ fn seeds() -> impl Strategy<Value = Vec<Seed>> {
                 flags,
                 ethnicity: ethnicity.saturating_sub(7),
                 decision,
+                need,
                 late,
             }
-        });
+        },
+    );
     proptest::collection::vec(seed, 1..45)
 }
 
@@ -358,7 +438,19 @@ proptest! {
     #[test]
     fn an_attacker_with_every_table_cannot_tell_a_small_count(seeds in seeds()) {
         let records: Vec<Record> = seeds.into_iter().map(record).collect();
-        withstands(&records, &|records| vec![World::new().published(records)]);
+        withstands(&records, &|records| vec![World::new().published(records)], exact, changed);
+    }
+
+    /// Notices, consultations and hand-overs, all their tables together.
+    #[test]
+    fn what_happens_beside_referrals_gives_no_small_count_away(
+        units in proptest::collection::vec((0..4usize, 0..9usize, 0..4usize, 0..6usize), 1..60)
+    ) {
+        let all: Vec<Beside> = units.into_iter().map(aside).collect();
+        let published = |all: &[Beside]| {
+            vec![publish(&[], &all.iter().collect::<Vec<_>>(), World::new().lists())]
+        };
+        withstands(&all, &published, exact_aside, changed_aside);
     }
 
     /// Two reports that overlap: one quarter, and the half-year around it.
@@ -381,7 +473,7 @@ proptest! {
                 records.iter().filter(|r| quarter.has(r.recorded_at)).cloned().collect();
             let others: Vec<Record> =
                 records.iter().filter(|r| !quarter.has(r.recorded_at)).cloned().collect();
-            withstands(&those, &|those| reports(&[those, &others[..]].concat()));
+            withstands(&those, &|those| reports(&[those, &others[..]].concat()), exact, changed);
         }
     }
 }

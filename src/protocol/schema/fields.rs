@@ -105,7 +105,7 @@ fn kind(shape: &Shape) -> String {
         let open = if is_known(shape) { " or unknown" } else { "" };
         return format!("list of: {}{open}", kind(&item));
     }
-    if let Some(list) = shape.code_list().or_else(|| coded(shape)) {
+    if let Some(list) = shape.code_list().or_else(|| shape.open_list().map(|list| list.name)) {
         return format!("code: [{list}](#{list})");
     }
     let (target, known) = (shape.target(), is_known(shape));
@@ -148,11 +148,6 @@ fn kind(shape: &Shape) -> String {
 }
 
 /// The list of a coded value that names its system beside the code.
-fn coded(shape: &Shape) -> Option<&'static str> {
-    let system = shape.keyword("properties")?.get("code_system")?.get("const")?.as_str()?;
-    codes::list_of_system(system).map(|list| list.name)
-}
-
 fn is_known(shape: &Shape) -> bool {
     let target = shape.target();
     target.is_some_and(|target| {

@@ -31,9 +31,9 @@ static RESOURCES: &[Resource] = embed! {
     abuse_category address_kind after_refusal agency_kind agreement_form agreement_status
     attachment_kind change_kind child_role completeness concern_context contact_restriction
     contact_role date_precision disability disclosure_level ethnicity factor known_plan_kind
-    lado_adult_role lado_ask lado_criterion media_type place_kind reason_not_sought referrer_role
-    relationship_type request_ask request_type school_link_kind sex text_basis unknown_reason
-    urgency worker_danger worry_kind
+    lado_adult_role lado_ask lado_criterion media_type place_kind primary_need reason_not_sought
+    referrer_role relationship_type request_ask request_type school_link_kind sex text_basis
+    unknown_reason urgency worker_danger worry_kind
     ;
     "event/1.0":
     acknowledged allocated call_recorded closed consultation consultation_answered contacts_changed

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use super::codes::{CodeList, list_of_system};
 use super::resources::{REFERRAL_V1_ID, Resource, resources};
 use crate::protocol::json::position_of;
 
@@ -106,6 +107,12 @@ impl Shape {
     pub fn code_list(&self) -> Option<&'static str> {
         let target = self.target()?;
         target.path().strip_prefix("schemas/codes/")?.strip_suffix(".json")
+    }
+
+    /// The open list that its codes travel with.
+    pub fn open_list(&self) -> Option<&'static CodeList> {
+        let system = self.keyword("properties")?.get("code_system")?.get("const")?.as_str()?;
+        list_of_system(system)
     }
 
     /// A declared member, here, in the schema referred to, or in its "value or unknown" branches.

@@ -231,6 +231,10 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// The same for one authority alone.
     fn next_due_of(&self, authority: DfeCode) -> Pending<'_, Option<Timestamp>>;
 
+    /// Threads of every kind in the order of their ids, those behind `after`: at most `limit`, and fewer
+    /// only at the end.
+    fn threads(&self, after: Option<ReferralId>, limit: u32) -> Pending<'_, Vec<ReferralId>>;
+
     /// Where the thread of a referral stands.
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>>;
 
@@ -296,7 +300,8 @@ pub trait GatewayStore: Send + Sync + 'static {
     fn stream(&self, id: &StreamId) -> Pending<'_, StreamStanding>;
 
     /// Marks positions of a stream as done, in one transaction; the first ones create it. What was done
-    /// before may be among them. Costs what is out of order, not what was ever read.
+    /// before may be among them. Of each event whose token is taken, the first time at which its party took
+    /// it, by any of its streams, is kept ([`Thread::reached`]). Costs what is out of order, not what was ever read.
     ///
     /// [`super::StoreFault::Misuse`] for position 0 and for one more than [`super::STREAM_WINDOW`]
     /// beyond the last up to which all are done.

@@ -111,6 +111,9 @@ pub struct StreamAcks {
     pub id: StreamId,
     /// Acknowledged, passed over, or found to be wrong.
     pub positions: Vec<u64>,
+    /// Those of them that the reader says it has: what they tell has reached its party, the first time
+    /// now.
+    pub taken: Vec<u64>,
     /// Those of them that the reader could not take, with its word for why.
     pub errors: Vec<(u64, StreamError)>,
     /// The present.

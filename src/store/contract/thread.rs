@@ -186,4 +186,17 @@ pub struct Thread {
     pub deliveries: Vec<DeliveryRow>,
     /// In the order of their positions.
     pub events: Vec<StoredEvent>,
+    /// Which of the events have reached whom, by position and party.
+    pub reached: Vec<Reached>,
+}
+
+/// An event that a party's system took, from a stream of its feed or as it was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// The event's place in the thread.
+    pub position: u32,
+    /// Whose system.
+    pub party: Organisation,
+    /// When the first of its systems said that it has the event.
+    pub at: Timestamp,
 }

@@ -183,6 +183,7 @@ pub const GATEWAY: &[Table] = &[
     ),
     table("unsequenced", 1, &[int("token"), text("audience")]),
     table("log", 1, &[int("idx"), int("token"), bytes("sha256")]),
+    table("reached", 3, &[int("ref"), int("position"), text("party"), int("reached_at")]),
     table("feeds", 2, &[text("party"), int("position"), int("token")]),
     table("streams", 3, &[text("party"), text("person"), text("name"), int("slot"), int("done")]),
     table("stream_acks", 4, &[text("party"), text("person"), text("name"), int("position")]),

@@ -178,6 +178,13 @@ const INVARIANTS: &[(&str, &str)] = &[
                             AND f.position = a.position)",
     ),
     (
+        "is no event that its party's feed has",
+        "SELECT 'place ' || x.position || ' of referral row ' || x.ref || ', which ' || x.party ||
+             ' is said to have taken,' FROM reached x
+         LEFT JOIN events e ON e.ref = x.ref AND e.position = x.position
+         WHERE NOT EXISTS (SELECT FROM feeds f WHERE f.party = x.party AND f.token = e.event)",
+    ),
+    (
         "comes before an older token of its referral",
         "SELECT 'log entry ' || idx FROM (
              SELECT l.idx, l.token, max(l.token) OVER (PARTITION BY t.owner ORDER BY l.idx) AS newest

@@ -25,7 +25,8 @@ pub(super) type Work<'s, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + 
 /// Pauses between tries: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// For undoing a transaction whose operation has its answer already.
+/// For undoing a transaction whose operation has its answer already; then its connection is closed, which
+/// undoes it too.
 const UNDO: Duration = Duration::from_secs(2);
 
 /// Which try of an operation this is.
@@ -127,10 +128,8 @@ impl Engine {
         let (engine, vault) = (Arc::clone(self), Arc::clone(vault));
         Box::pin(async move {
             let session = engine.session().await.map_err(|trouble| trouble.in_the_end(false))?;
+            let _leaves_nothing = CloseIfOpen(&session);
             let report = check::run(&session, checks, &vault).await;
-            if !session.is_idle() {
-                drop(Object::take(session));
-            }
             report.map_err(|trouble| trouble.in_the_end(false))
         })
     }
@@ -152,21 +151,35 @@ impl Engine {
     where
         F: for<'s> Fn(&'s Session, Try) -> Work<'s, T> + Send + Sync,
     {
+        let leaves_nothing = CloseIfOpen(&session);
         let outcome = match timeout(self.patience / 3, op(&session, this)).await {
             Ok(outcome) => outcome,
             // Whatever was under way may still happen. The connection is dropped, not cancelled.
             Err(_) if writes => Err(Trouble::Unknown),
             Err(_) => Err(Trouble::Lost),
         };
-        match outcome {
-            Err(Trouble::Lost | Trouble::Unknown) => drop(Object::take(session)),
-            Err(Trouble::Fault(_) | Trouble::Again) if !session.is_idle() => {
-                // One that could not be undone stays open, and is never used again.
-                let _ = timeout(UNDO, session.roll_back()).await;
-            }
-            _ => {}
+        let ended = !matches!(outcome, Err(Trouble::Lost | Trouble::Unknown));
+        if ended && !session.is_idle() {
+            // Before anybody is told: its locks would keep others waiting.
+            let _ = timeout(UNDO, session.roll_back()).await;
+        }
+        drop(leaves_nothing);
+        if !ended || !session.is_idle() {
+            drop(Object::take(session));
         }
         outcome
+    }
+}
+
+/// Closes a session with a transaction open, also if its user is dropped in the middle: in the pool it would
+/// keep locks and an old snapshot until somebody asks for a session.
+struct CloseIfOpen<'s>(&'s Session);
+
+impl Drop for CloseIfOpen<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_idle() {
+            self.0.close();
+        }
     }
 }
 

@@ -234,6 +234,10 @@ impl GatewayStore for PostgresGateway {
         self.engine.read(move |session| Box::pin(read::next_due_of(session, authority)))
     }
 
+    fn threads(&self, after: Option<ReferralId>, limit: u32) -> Pending<'_, Vec<ReferralId>> {
+        self.engine.read(move |session| Box::pin(read::threads(session, after, limit)))
+    }
+
     fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
         self.engine.read(move |session| Box::pin(thread::due(session, now, limit)))
     }

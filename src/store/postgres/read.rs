@@ -58,6 +58,19 @@ pub(super) async fn head(session: &Session, id: ReferralId) -> Result<Option<Hea
     Ok(thread_row(session, id).await?.map(|thread| thread.head))
 }
 
+/// Ids of threads, in their order.
+pub(super) async fn threads(
+    session: &Session,
+    after: Option<ReferralId>,
+    limit: u32,
+) -> Result<Vec<ReferralId>, Trouble> {
+    const FIND: &str = "SELECT referral_id FROM referrals WHERE referral_id > $1
+        ORDER BY referral_id LIMIT $2";
+    let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+    let rows = session.query(FIND, &[&after, &i64::from(limit)]).await?;
+    read_all(rows, |row| rows::referral_id(row, 0))
+}
+
 /// A stored version with its receipt.
 pub(super) async fn acceptance(
     session: &Session,

@@ -22,6 +22,7 @@ const GATEWAY: &[&[&str]] = &[
     &[include_str!("migrations/gateway_0002.sql")],
     &[include_str!("migrations/gateway_0003.sql")],
     &[include_str!("migrations/gateway_0004.sql")],
+    &[include_str!("migrations/gateway_0005.sql")],
 ];
 const AUTHORITY: &[&[&str]] = &[
     &[COMMON_1, include_str!("migrations/authority_0001.sql")],

@@ -65,6 +65,11 @@ impl Session {
         !self.client.is_closed() && !self.open.load(Ordering::Relaxed)
     }
 
+    /// Closes the socket at once. What is under way there may still happen; an open transaction is undone.
+    pub fn close(&self) {
+        self.driver.abort();
+    }
+
     /// Statements without parameters, as text; for the start of a connection and for migrations.
     pub async fn run(&self, sql: &str) -> Result<(), Trouble> {
         Ok(self.client.batch_execute(sql).await?)
@@ -253,9 +258,8 @@ impl Session {
 }
 
 impl Drop for Session {
-    /// Closes the socket at once. What is under way there may still happen.
     fn drop(&mut self) {
-        self.driver.abort();
+        self.close();
     }
 }
 

@@ -53,6 +53,10 @@ pub(super) async fn acknowledge(
         session.execute(MOVE, &values).await?;
         session.execute(FORGET, &values).await?;
     }
+    if !acks.taken.is_empty() {
+        let taken: Vec<i64> = acks.taken.iter().map(|position| rows::number(*position)).collect();
+        session.execute(REACH, &[&party, &taken, &acks.now.millis()]).await?;
+    }
     for (position, error) in &acks.errors {
         let (position, at) = (rows::number(*position), acks.now.millis());
         let values: [Value<'_>; 6] =
@@ -75,6 +79,13 @@ const KEEP: &str = "INSERT INTO stream_acks (party, person, name, position)
 const MOVE: &str = "UPDATE streams SET done = $4 WHERE party = $1 AND person = $2 AND name = $3";
 const FORGET: &str = "DELETE FROM stream_acks
      WHERE party = $1 AND person = $2 AND name = $3 AND position <= $4";
+/// Of an event's own token; the first time stays. In the feed's order, so that two streams of one party wait
+/// for each other and not crosswise.
+const REACH: &str = "INSERT INTO reached (ref, position, party, reached_at)
+     SELECT e.ref, e.position, f.party, $3 FROM feeds f JOIN tokens t ON t.id = f.token
+     JOIN events e ON e.ref = t.owner AND e.sha256 = t.sha256
+     WHERE f.party = $1 AND f.position = ANY ($2::bigint[]) ORDER BY f.position
+     ON CONFLICT DO NOTHING";
 const COMPLAIN: &str =
     "INSERT INTO stream_errors (party, person, name, position, error, recorded_at)
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";

@@ -16,8 +16,8 @@ use crate::domain::ids::ReferralId;
 use crate::domain::party::DfeCode;
 use crate::domain::time::Timestamp;
 use crate::store::contract::{
-    Append, AppendOutcome, CaseChange, Cause, DetailRow, Head, StoreFault, StoredEvent, Thread,
-    VersionRow,
+    Append, AppendOutcome, CaseChange, Cause, DetailRow, Head, Reached, StoreFault, StoredEvent,
+    Thread, VersionRow,
 };
 use crate::store::sealing::{Sealed, Vault};
 
@@ -398,6 +398,7 @@ pub(super) async fn thread(
                 wake_at,
                 deliveries: read::deliveries_of(session, owner).await?,
                 events: events(session, vault, id, owner).await?,
+                reached: reached(session, owner).await?,
                 versions,
             })
         }
@@ -448,6 +449,15 @@ async fn events(
 ) -> Result<Vec<StoredEvent>, Trouble> {
     const FIND: &str = events!("WHERE e.ref = $1 ORDER BY e.position");
     read_all(session.query(FIND, &[&owner]).await?, |row| event(row, vault, id))
+}
+
+async fn reached(session: &Session, owner: i64) -> Result<Vec<Reached>, Trouble> {
+    const FIND: &str =
+        "SELECT position, party, reached_at FROM reached WHERE ref = $1 ORDER BY position, party";
+    read_all(session.query(FIND, &[&owner]).await?, |row| {
+        let (party, at) = (rows::organisation(row, 1)?, rows::time(row, 2)?);
+        Ok(Reached { position: rows::small_count(row, 0)?, party, at })
+    })
 }
 
 fn event(row: &Row, vault: &Vault, id: ReferralId) -> Result<StoredEvent, StoreFault> {

@@ -122,6 +122,13 @@ const INVARIANTS: &[(&str, &str)] = &[
              OR a.first <= s.done + 1 OR a.last > s.done + 1000",
     ),
     (
+        "is no event that its party's feed has",
+        "SELECT 'place ' || x.position || ' of referral row ' || x.ref || ', which ' || x.party ||
+             ' is said to have taken,' FROM reached x
+         LEFT JOIN events e ON e.ref = x.ref AND e.position = x.position
+         WHERE e.event IS NULL OR (x.party, e.event) NOT IN (SELECT party, token FROM feeds)",
+    ),
+    (
         "comes before an older token of its referral",
         "SELECT 'log entry ' || idx FROM (
              SELECT l.idx, l.token, max(l.token) OVER (PARTITION BY t.owner ORDER BY l.idx) AS newest

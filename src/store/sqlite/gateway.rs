@@ -149,6 +149,10 @@ impl GatewayStore for SqliteGateway {
         self.engine.read(move |conn| read::next_due_of(conn, authority))
     }
 
+    fn threads(&self, after: Option<ReferralId>, limit: u32) -> Pending<'_, Vec<ReferralId>> {
+        self.engine.long_read(move |conn| read::threads(conn, after, limit))
+    }
+
     fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
         self.engine.read(move |conn| thread::due(conn, now, limit))
     }

@@ -36,6 +36,19 @@ pub(super) fn thread_row(
 pub(super) const THREAD: &str =
     "SELECT ref, sender, head_position, head_digest FROM referrals WHERE referral_id = ?1";
 
+/// Ids of threads, in their order.
+pub(super) fn threads(
+    conn: &Connection,
+    after: Option<ReferralId>,
+    limit: u32,
+) -> Result<Vec<ReferralId>, StoreFault> {
+    let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+    let mut find = conn.prepare_cached(
+        "SELECT referral_id FROM referrals WHERE referral_id > ?1 ORDER BY referral_id LIMIT ?2",
+    )?;
+    collect(find.query(params![after, limit])?, |row| rows::referral_id(row, 0))
+}
+
 /// A stored version with its receipt.
 pub(super) fn acceptance(
     conn: &Connection,

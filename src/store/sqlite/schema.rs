@@ -24,6 +24,7 @@ pub(super) const GATEWAY: Schema = Schema {
         &[include_str!("migrations/gateway_0002.sql")],
         &[include_str!("migrations/gateway_0003.sql")],
         &[include_str!("migrations/gateway_0004.sql")],
+        &[include_str!("migrations/gateway_0005.sql")],
     ],
 };
 

@@ -34,6 +34,10 @@ pub(super) fn acknowledge(
         conn.prepare_cached(MOVE)?.execute(params![party, person, name, done])?;
         conn.prepare_cached(FORGET)?.execute(params![party, person, name, done])?;
     }
+    for position in &acks.taken {
+        let values = params![party, rows::number(*position), acks.now.millis()];
+        conn.prepare_cached(REACH)?.execute(values)?;
+    }
     for (position, error) in &acks.errors {
         let (position, at) = (rows::number(*position), acks.now.millis());
         let values = params![party, person, name, position, error.as_str(), at];
@@ -51,6 +55,11 @@ const KEEP: &str =
 const MOVE: &str = "UPDATE streams SET done = ?4 WHERE party = ?1 AND person = ?2 AND name = ?3";
 const FORGET: &str = "DELETE FROM stream_acks
      WHERE party = ?1 AND person = ?2 AND name = ?3 AND position <= ?4";
+/// Of an event's own token; the first time stays.
+pub(super) const REACH: &str = "INSERT INTO reached (ref, position, party, reached_at)
+     SELECT e.ref, e.position, f.party, ?3 FROM feeds f JOIN tokens t ON t.id = f.token
+     JOIN events e ON e.ref = t.owner AND e.sha256 = t.sha256
+     WHERE f.party = ?1 AND f.position = ?2 ON CONFLICT DO NOTHING";
 const COMPLAIN: &str =
     "INSERT INTO stream_errors (party, person, name, position, error, recorded_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";

@@ -4,14 +4,14 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 
-use super::{deliveries, read, retention, schema, thread};
+use super::{deliveries, read, retention, schema, streams, thread};
 
 /// Rows of referrals with two events each, as far as statements look at them.
 const FILL: &str = "
     WITH RECURSIVE n (i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
     INSERT INTO ";
 
-const ROWS: [&str; 7] = [
+const ROWS: [&str; 9] = [
     "referrals (ref, referral_id, sender, head_position, head_digest, wake_at)
      SELECT i, randomblob(16), 'school/900001', 3, randomblob(32), i FROM n",
     "documents (id, key_id, wrapped, body)
@@ -25,12 +25,15 @@ const ROWS: [&str; 7] = [
                submission, accepted, recorded_at)
      SELECT i, 1, randomblob(32), 3 * i, 'protection', 1, '202', 9 * i, 9 * i + 1, i FROM n",
     "events (ref, position, sha256, event, recorded, detail_sha256, document)
-     SELECT i, 2 + p, randomblob(32), 9 * i + 2 + 2 * p, 9 * i + 3 + 2 * p, randomblob(32),
-            3 * i + 1 + p FROM n, (SELECT 0 AS p UNION SELECT 1)",
+     SELECT i, 2 + p, (SELECT sha256 FROM tokens WHERE id = 9 * i + 2 + 2 * p), 9 * i + 2 + 2 * p,
+            9 * i + 3 + 2 * p, randomblob(32), 3 * i + 1 + p FROM n, (SELECT 0 AS p UNION SELECT 1)",
     "deliveries (id, ref, version, authority, purpose, called_by, urgency, state, recorded_at,
                  settled_at, note, delivered, recorded)
      SELECT 2 * i + p, i, 1, '202', 'accountable', 2 * p, 1, 'delivered', i, i, 9 * i + 6,
             9 * i + 7, 9 * i + 8 FROM n, (SELECT 0 AS p UNION SELECT 1)",
+    "reached (ref, position, party, reached_at)
+     SELECT i, 2 + p, 'school/900002', i FROM n, (SELECT 0 AS p UNION SELECT 1)",
+    "feeds (party, position, token) SELECT 'school/900001', i, 9 * i + 2 FROM n",
     "closures (referral_id, closed_at) SELECT referral_id, 0 FROM referrals
      WHERE ref BETWEEN ?1 AND ?2",
 ];
@@ -52,7 +55,7 @@ fn fill(conn: &Connection, from: i64, to: i64) {
 
 fn statements() -> Vec<String> {
     use thread::{
-        BEGIN, CLOSE, DELIVER, DUE, EVENT, EVENTS, HOLDER, INSERT, LOOKED_AT, MOVE, REOPEN,
+        BEGIN, CLOSE, DELIVER, DUE, EVENT, EVENTS, HOLDER, INSERT, LOOKED_AT, MOVE, REACHED, REOPEN,
     };
     let fixed = [
         read::THREAD,
@@ -66,6 +69,7 @@ fn statements() -> Vec<String> {
         deliveries::WAKE,
         EVENT,
         EVENTS,
+        REACHED,
         HOLDER,
         MOVE,
         DUE,
@@ -75,6 +79,7 @@ fn statements() -> Vec<String> {
         DELIVER,
         CLOSE,
         REOPEN,
+        streams::REACH,
     ];
     let fixed = fixed.into_iter().map(str::to_owned);
     fixed.chain(retention::GATEWAY.statements()).collect()
@@ -101,6 +106,8 @@ fn steps(conn: &Connection, sql: &str, owner: i64) -> (i32, i32) {
     } else if sql == deliveries::AGAIN {
         let token = Value::Blob(vec![1; 16]);
         vec![Value::Integer(2 * owner), at.clone(), token, Value::Text("one".into()), at]
+    } else if sql == streams::REACH {
+        vec![Value::Text("school/900001".into()), r, at]
     } else if sql == thread::MOVE {
         vec![r, Value::Integer(4), Value::Blob(vec![1; 32]), Value::Null, at]
     } else if sql == thread::DUE {

@@ -9,8 +9,8 @@ use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::DfeCode;
 use crate::domain::time::Timestamp;
 use crate::store::contract::{
-    Append, AppendOutcome, CaseChange, DetailRow, Head, NewDelivery, StoreFault, StoredEvent,
-    Thread, VersionRow,
+    Append, AppendOutcome, CaseChange, DetailRow, Head, NewDelivery, Reached, StoreFault,
+    StoredEvent, Thread, VersionRow,
 };
 use crate::store::sealing::{Sealed, Vault};
 
@@ -180,6 +180,7 @@ pub(super) fn thread(
         wake_at,
         deliveries: read::deliveries_of(&snapshot, owner)?,
         events: events(&snapshot, vault, id, owner)?,
+        reached: reached(&snapshot, owner)?,
         versions,
     }))
 }
@@ -229,6 +230,17 @@ fn events(
     let mut find = conn.prepare_cached(EVENTS)?;
     collect(find.query([owner])?, |row| event(row, vault, id))
 }
+
+fn reached(conn: &Connection, owner: i64) -> Result<Vec<Reached>, StoreFault> {
+    let mut find = conn.prepare_cached(REACHED)?;
+    collect(find.query([owner])?, |row| {
+        let (party, at) = (rows::organisation(row, 1)?, rows::time(row, 2)?);
+        Ok(Reached { position: row.get(0)?, party, at })
+    })
+}
+
+pub(super) const REACHED: &str =
+    "SELECT position, party, reached_at FROM reached WHERE ref = ?1 ORDER BY position, party";
 
 fn recorded_before(
     conn: &Connection,

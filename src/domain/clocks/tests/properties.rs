@@ -130,6 +130,23 @@ proptest! {
     }
 
     #[test]
+    fn in_order_no_fact_is_before_what_stands_before_it(
+        story in any_story(), steps in prop::collection::vec(-90i64..90, 16),
+    ) {
+        let mut thread = story.thread;
+        for (fact, minutes) in thread.facts.iter_mut().zip(steps) {
+            fact.at = fact.at.plus(minutes * MINUTE);
+        }
+        let ordered = thread.clone().in_order();
+        for (fact, before) in ordered.facts.iter().zip(&thread.facts) {
+            prop_assert!(fact.at >= before.at);
+            let one_of = thread.facts.iter().filter(|f| f.position <= fact.position);
+            prop_assert_eq!(fact.at, one_of.map(|f| f.at).max().unwrap(), "the latest up to here");
+        }
+        prop_assert_eq!(&ordered.clone().in_order().facts, &ordered.facts);
+    }
+
+    #[test]
     fn segments_follow_each_other_and_are_the_whole(story in any_story(), after in 0i64..300_000) {
         let start = story.thread.facts[0].at;
         let now = start.plus(after * MINUTE);

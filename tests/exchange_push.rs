@@ -4,10 +4,12 @@
 mod exchange_support;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ecaf::authority::api::Api;
+use ecaf::cli::sandbox::SCHOOLS;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::Digest;
 use ecaf::domain::party::{DfeCode, Organisation};
@@ -19,9 +21,10 @@ use ecaf::party::say::{Saying, say};
 use ecaf::protocol::hash::sha256;
 use ecaf::protocol::message::{CERTIFICATES, RECORDED_AT, SET_MEDIA_TYPE};
 use ecaf::protocol::tokens::{Audience, Recorded};
-use ecaf::store::{FeedEntry, StreamId, StreamName, TokenKind};
-use exchange_support::inside::{Authority, eager, gateway_caller};
-use exchange_support::stage::{MARSH_LANE, Stage, good, text};
+use ecaf::store::{FeedEntry, Pushed, StreamId, StreamName, TokenKind};
+use exchange_support::inside::{Authority, Receiving, eager, gateway_caller};
+use exchange_support::stage::{LEA_BRIDGE, MARSH_LANE, Stage, good, text};
+use exchange_support::story::{acknowledgement, decision, ok};
 use exchange_support::{HARINGEY, Sent, eventually};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
@@ -70,7 +73,7 @@ impl Handler for Watched {
 }
 
 /// A referral that is stored at Haringey, which has an endpoint for events.
-struct Pushed {
+struct Story {
     stage: Stage,
     sent: Sent,
     worker: Member,
@@ -78,7 +81,7 @@ struct Pushed {
     seen: Arc<Seen>,
 }
 
-impl Pushed {
+impl Story {
     async fn stored() -> Self {
         let mut stage = Stage::at("2026-11-23T14:20:00Z".parse().unwrap()).await;
         stage.scene.sign_events(2, HARINGEY, stage.clock.now());
@@ -161,13 +164,33 @@ async fn open(stage: &Stage, seen: &Arc<Seen>) -> Authority {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_pushed_in_order_and_once() {
-    let pushed = Pushed::stored().await;
+    let pushed = Story::stored().await;
     pushed.says(EventKind::Opened).await;
     pushed.says(EventKind::Acknowledged).await;
     // The note, the receipt and two events, each of the last three with its record.
     pushed.arrived(7, &[]).await;
     let tokens = pushed.seen.tokens.lock().unwrap().len();
     assert_eq!(tokens, pushed.feed().await.len(), "nothing went wrong, so nothing went twice");
+    // A person at the authority reads them, as a table or with the tokens.
+    let id = pushed.sent.document.id.to_string();
+    let config = pushed.stage.scene.world.authority_config(HARINGEY);
+    let inbox = |more: &[&str]| {
+        let arguments = ["authority", "inbox", "events", &id, "--config", config.to_str().unwrap()];
+        let arguments: Vec<_> = arguments.into_iter().chain(more.iter().copied()).collect();
+        let done = pushed.stage.scene.run(&arguments);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let shown: Vec<serde_json::Value> = serde_json::from_str(&inbox(&["--json"])).unwrap();
+    assert_eq!(shown.len(), tokens, "records too");
+    let said: HashSet<_> = shown.iter().filter_map(|token| token["event"].as_str()).collect();
+    assert_eq!(said, HashSet::from(["opened", "acknowledged"]));
+    let table = inbox(&[]);
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].starts_with("RECORDED"), "{table}");
+    assert!(table.contains("authority/309/person/") && table.contains("acknowledged"), "{table}");
+    // The note, the receipt and the two events; their records are not for people.
+    assert_eq!(lines.len(), 1 + 4, "{table}");
     // Polling is as it was: another way to the same feed, with places of its own.
     let stream = json!({"stream": "mis", "returnImmediately": true});
     let body = Bytes::from(stream.to_string());
@@ -184,7 +207,7 @@ async fn events_are_pushed_in_order_and_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_that_was_away_gets_the_rest_and_a_gateway_goes_on_where_it_was() {
-    let mut pushed = Pushed::stored().await;
+    let mut pushed = Story::stored().await;
     pushed.arrived(3, &[]).await;
     let before = pushed.feed().await.len();
     pushed.authority.take().unwrap().stop().await;
@@ -206,7 +229,7 @@ async fn a_receiver_that_was_away_gets_the_rest_and_a_gateway_goes_on_where_it_w
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_is_refused_stops_nothing_and_other_errors_lose_nothing() {
-    let pushed = Pushed::stored().await;
+    let pushed = Story::stored().await;
     pushed.arrived(3, &[]).await;
     let exchange = &pushed.stage.gateway.exchange;
     let party = exchange.party(Organisation::Authority(pushed.worker_code()));
@@ -236,7 +259,7 @@ async fn a_token_that_is_refused_stops_nothing_and_other_errors_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_gateways_push_together_and_each_token_counts_once() {
-    let pushed = Pushed::stored().await;
+    let pushed = Story::stored().await;
     let (stop, stopping) = watch::channel(false);
     let mut others = Vec::new();
     for holder in ["second", "third"] {
@@ -259,9 +282,121 @@ async fn several_gateways_push_together_and_each_token_counts_once() {
     }
 }
 
+/// The configuration of a school's receiver, with a certificate of the school that may listen.
+fn receiver_of(stage: &Stage, index: usize) -> PathBuf {
+    let party = format!("school/{}", SCHOOLS[index].id);
+    let folder = stage.scene.world.folder().join("receiver");
+    std::fs::create_dir_all(&folder).unwrap();
+    let issued = stage.clock.now().to_string();
+    let names = ["--dns", "localhost", "--only", "tls", "--out", "receiver/own", "--at", &issued];
+    let arguments: Vec<_> = ["pki", "issue", &party].into_iter().chain(names).collect();
+    let done = stage.scene.run(&arguments);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = std::fs::read_to_string(stage.scene.world.school_config(index)).unwrap();
+    let text =
+        text.replace("\"tls.crt\"", "\"own-tls.crt\"").replace("\"tls.key\"", "\"own-tls.key\"");
+    let file = folder.join("school.toml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// Signs the next issue of the directory, in which these schools have their events pushed to `url`.
+fn push_to(stage: &Stage, version: u64, schools: &[usize], url: &str) {
+    stage.scene.sign_changed(version, "", stage.clock.now(), |overlay| {
+        for index in schools {
+            let id = SCHOOLS[*index].id;
+            let school = overlay.schools.iter_mut().find(|school| school.id == id).unwrap();
+            school.events_endpoint = Some(url.to_owned());
+        }
+    });
+    stage.gateway.look_at_directory(&stage.scene);
+}
+
+/// The tokens of a party's feed that are given to it, in their order.
+async fn given(stage: &Stage, party: &Organisation) -> Vec<String> {
+    let mut feed = stage.gateway.exchange.store.feed(party, 0, 100).await.unwrap();
+    feed.retain(|e| !matches!(e.token.token.kind, TokenKind::Submission | TokenKind::Attested));
+    feed.into_iter().map(|entry| entry.token.token.jws).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_school_is_pushed_what_it_may_see_by_its_own_identity() {
+    let mut stage = Stage::at("2026-11-23T14:20:00Z".parse().unwrap()).await;
+    let _authority = stage.authority(HARINGEY).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let file = receiver_of(&stage, MARSH_LANE);
+    let kept = Arc::<Mutex<Vec<Pushed>>>::default();
+    let open = async |stage: &Stage| {
+        Receiving::open(&stage.scene, &file, &stage.clock, address, Arc::clone(&kept)).await
+    };
+    let receiver = open(&stage).await;
+    // Another school names the same endpoint: it does not have that school's identity, so nothing is said.
+    let url = format!("https://localhost:{}", address.port());
+    push_to(&stage, 2, &[MARSH_LANE, LEA_BRIDGE], &url);
+    let document = stage.stream.document(LEA_BRIDGE, HARINGEY);
+    let others = stage.accepted(document).await;
+    let document = stage.stream.document(MARSH_LANE, HARINGEY);
+    let sent = stage.accepted(document).await;
+    stage.until(&sent, "stored").await;
+    stage.until(&others, "stored").await;
+    let worker = stage.worker(HARINGEY).await;
+    let party = stage.schools[MARSH_LANE].party.organisation.clone();
+    let id = sent.document.id;
+    let arrived = async |stage: &Stage, receiver: &Receiving, least: usize| {
+        eventually("all of it arrives", async || {
+            stage.hand.advance(SECOND);
+            let feed = given(stage, &party).await;
+            (feed.len() >= least && receiver.kept().len() == feed.len()).then_some(())
+        })
+        .await;
+        let kept = receiver.kept();
+        assert!(kept.iter().all(|(about, _)| *about == id), "of another school");
+        let kept: Vec<_> = kept.into_iter().map(|(_, jws)| jws).collect();
+        assert_eq!(kept, given(stage, &party).await, "in order, and once");
+    };
+    // The receipt of the exchange, the authority's with its record, an event with its record.
+    ok(&worker, id, &Saying::of(EventKind::Opened)).await;
+    arrived(&stage, &receiver, 5).await;
+
+    // Its receiver is away, and the gateway is started again meanwhile.
+    receiver.stop().await;
+    ok(&worker, id, &acknowledgement()).await;
+    let Stage { gateway, scene, hand, clock, schools, stream } = stage;
+    gateway.stop().await;
+    let gateway = exchange_support::inside::Gateway::open(&scene, &clock, eager()).await;
+    stage = Stage { scene, hand, clock, gateway, schools, stream };
+    let receiver = open(&stage).await;
+    arrived(&stage, &receiver, 7).await;
+
+    // It goes over to polling: nothing is lost, and what it was pushed is told by its `jti`.
+    push_to(&stage, 3, &[], &url);
+    let before = receiver.kept().len();
+    ok(&worker, id, &decision("assessment")).await;
+    let school = &stage.schools[MARSH_LANE];
+    let polled = eventually("the decision is polled", async || {
+        let body =
+            json!({"stream": "mis", "returnImmediately": true, "maxEvents": 100}).to_string();
+        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let answer = school.client.post("/v1/events/poll", headers, Bytes::from(body)).await;
+        let answer: serde_json::Value = serde_json::from_slice(&answer.unwrap().body).unwrap();
+        let sets = answer["sets"].as_object().unwrap().values();
+        let sets: HashSet<_> = sets.map(|jws| text(jws).to_owned()).collect();
+        (sets.len() >= before + 2).then_some(sets)
+    })
+    .await;
+    assert_eq!(receiver.kept().len(), before, "nobody pushes any more");
+    assert!(receiver.kept().iter().all(|(_, jws)| polled.contains(jws)));
+    assert_eq!(polled, given(&stage, &party).await.into_iter().collect::<HashSet<_>>());
+    // And back: what came meanwhile, and nothing again.
+    push_to(&stage, 4, &[MARSH_LANE], &url);
+    arrived(&stage, &receiver, before + 2).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_forged_or_foreign_is_not_taken() {
-    let pushed = Pushed::stored().await;
+    let pushed = Story::stored().await;
     pushed.arrived(3, &[]).await;
     let stage = &pushed.stage;
     let line = gateway_caller(&stage.scene, HARINGEY, &stage.clock).await;

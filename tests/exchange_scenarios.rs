@@ -305,6 +305,10 @@ async fn an_authority_that_is_not_connected_is_rung() {
         assert_eq!(refused.culprit, "operator", "nothing is wrong with the referral");
         let help = refused.help.as_ref().unwrap();
         assert!(help.contains("0113 496 0383") && help.contains("Leeds"), "{help}");
+        // Beside the number, how to record what is done by telephone.
+        let told = &refused.violations[0];
+        assert_eq!(told.detail, "Leeds, 383");
+        assert!(told.action.contains("ecaf school handed-over"), "{told:?}");
         let readable = refused.readable.as_ref().unwrap();
         let narrative = text(&leeds.value["concerns"][0]["narrative"]["text"]);
         assert!(readable.contains("Quillfeather") && readable.contains("Word"), "{readable}");

@@ -60,6 +60,7 @@ run_against! {
         counts_follow_what_is_open,
         rights_are_fenced,
         the_sequencer_leaves_no_gap,
+        a_look_under_way_does_not_take_what_is_given_up_for_seen,
         clocks_are_looked_at_when_they_are_due,
         two_sequencers_never_share_a_place,
         deliveries_are_listed_by_condition,
@@ -518,6 +519,7 @@ async fn postponed_given_up_replayed_and_by_hand(store: Arc<dyn GatewayStore>) {
     let d = lease_one(&store, 5_000).await;
     assert_eq!(d.lease.attempt, 2);
     assert_eq!(store.gave_up(d.lease, "refused", at(5_500)).await, Ok(Settled::Done));
+    assert_eq!(store.due_referrals(at(5_500), 9).await, Ok(vec![referral_id(1)]), "to be told");
     let gone = row(store.clone()).await;
     assert_eq!((gone.state, gone.settled_at), (State::Undeliverable, Some(at(5_500))));
     assert!(store.lease_deliveries(lease_request(at(1_000_000), 9)).await.unwrap().is_empty());
@@ -584,12 +586,10 @@ async fn clocks_are_looked_at_when_they_are_due(store: Arc<dyn GatewayStore>) {
     assert_eq!(store.due_referrals(at(90_000), 3).await.unwrap().len(), 3);
 
     let head = store.head(referral_id(0)).await.unwrap().unwrap();
-    store.looked_at(referral_id(0), head, Some(at(80_000))).await.unwrap();
-    store.looked_at(referral_id(2), Head { position: 2, ..head }, None).await.unwrap();
-    store
-        .looked_at(referral_id(3), store.head(referral_id(3)).await.unwrap().unwrap(), None)
-        .await
-        .unwrap();
+    looked_at(&*store, referral_id(0), head, Some(at(80_000))).await;
+    looked_at(&*store, referral_id(2), Head { position: 2, ..head }, None).await;
+    looked_at(&*store, referral_id(3), store.head(referral_id(3)).await.unwrap().unwrap(), None)
+        .await;
     let due = store.due_referrals(at(90_000), 10).await.unwrap();
     assert_eq!(due, [referral_id(1), referral_id(2), referral_id(0)], "not with another head");
 
@@ -597,13 +597,40 @@ async fn clocks_are_looked_at_when_they_are_due(store: Arc<dyn GatewayStore>) {
     let mut event = event(0, "asked", head);
     event.wake_at = Some(at(70_000));
     assert_eq!(store.append(event).await.unwrap(), AppendOutcome::Committed);
-    store.looked_at(referral_id(0), head, None).await.unwrap();
+    looked_at(&*store, referral_id(0), head, None).await;
     let due = store.due_referrals(at(75_000), 10).await.unwrap();
     assert_eq!(
         due,
         [referral_id(1), referral_id(2), referral_id(0)],
         "the old look comes too late"
     );
+}
+
+async fn a_look_under_way_does_not_take_what_is_given_up_for_seen(store: Arc<dyn GatewayStore>) {
+    commit(&store, &acceptance(1)).await;
+    let d = lease_one(&store, 1_000).await;
+    let id = referral_id(1);
+    // Whether the look was due before, at that very moment, or never again.
+    for seen in [Some(at(90_000)), Some(at(2_000)), Some(at(1_999)), None] {
+        looked_at(&*store, id, d.head, seen).await;
+        let begun = store.thread(id).await.unwrap().unwrap();
+        assert_eq!(begun.wake_at, seen);
+        let lease = match begun.deliveries[0].state {
+            State::Leased => d.lease,
+            _ => {
+                store.replay(DeliverySelector::All, at(1_500)).await.unwrap();
+                lease_one(&store, 1_600).await.lease
+            }
+        };
+        assert!(!store.due_referrals(at(1_900), 9).await.unwrap().contains(&id));
+        assert_eq!(store.gave_up(lease, "refused", at(2_000)).await, Ok(Settled::Done));
+        // It has not seen that, whatever else it found.
+        store.looked_at(id, (begun.head, begun.wake_at), None).await.unwrap();
+        assert_eq!(store.due_referrals(at(2_000), 9).await, Ok(vec![id]), "{seen:?}");
+    }
+    let next = store.thread(id).await.unwrap().unwrap();
+    store.looked_at(id, (next.head, next.wake_at), None).await.unwrap();
+    assert_eq!(store.due_referrals(at(i64::from(u32::MAX)), 9).await, Ok(vec![]));
 }
 
 async fn rights_are_fenced(store: Arc<dyn GatewayStore>) {

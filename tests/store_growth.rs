@@ -95,7 +95,7 @@ async fn all_about(store: &PostgresGateway, n: u64) {
     }
     assert!(!store.due_referrals(at(200_000), 9).await.unwrap().is_empty());
     let head = store.head(a.referral_id).await.unwrap().unwrap();
-    store.looked_at(a.referral_id, head, Some(at(90_000))).await.unwrap();
+    looked_at(&*store, a.referral_id, head, Some(at(90_000))).await;
     let there = store.wrapped_of(a.referral_id).await.unwrap();
     assert_eq!(there.len(), 3);
     let key = there[0].key_id;

@@ -695,14 +695,14 @@ async fn clocks_are_looked_at_when_they_are_due(store: Store) {
     assert_eq!(due(60_030, 9).await, [b, c, a], "longest due first");
     assert_eq!(due(60_030, 2).await, [b, c]);
     let head = head_of(&all[1]);
-    store.looked_at(b, head, Some(at(70_000))).await.unwrap();
+    looked_at(&*store, b, head, Some(at(70_000))).await;
     assert_eq!(due(70_000, 9).await, [c, a, b]);
     // It has moved since it was looked at: it stays due.
     let stale = Head { digest: digest("another head"), ..head };
-    store.looked_at(b, stale, None).await.unwrap();
-    store.looked_at(referral_id(99), head, None).await.unwrap();
+    looked_at(&*store, b, stale, None).await;
+    looked_at(&*store, referral_id(99), head, None).await;
     assert_eq!(due(70_000, 9).await, [c, a, b]);
-    store.looked_at(c, head_of(&all[2]), None).await.unwrap();
+    looked_at(&*store, c, head_of(&all[2]), None).await;
     assert_eq!(due(i64::from(u32::MAX), 9).await, [a, b], "nothing can change any more");
     // An event says when to look next, and that counts.
     let mut opened = event(10, "opened", head);
@@ -734,7 +734,7 @@ async fn clocks_are_looked_at_when_they_are_due(store: Store) {
     second.wake_at = at(500_000);
     assert_eq!(store.accept(second.clone()).await, Ok(AcceptOutcome::Committed));
     assert_eq!(due(60_030, 9).await, [a]);
-    store.looked_at(a, head_of(&second), None).await.unwrap();
+    looked_at(&*store, a, head_of(&second), None).await;
     let mut third = next_version(30, 3, &second, head_of(&second));
     third.deliveries.clear();
     third.wake_at = at(50_000);

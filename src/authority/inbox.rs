@@ -2,12 +2,15 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::case::{EventKind, words_of};
 use crate::domain::party::Organisation;
 use crate::domain::referral::{RequestType, Urgency};
 use crate::protocol::document::{self, Readable};
 use crate::protocol::evidence::{Bundle, ErasedDocument};
 use crate::protocol::json as strict;
-use crate::store::{InboxEntry, InboxItem, TokenKind};
+use crate::protocol::jws::Unverified;
+use crate::protocol::tokens::CaseEvent;
+use crate::store::{InboxEntry, InboxItem, StoredToken, TokenKind};
 
 /// The longest document that is shown, in bytes.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -58,6 +61,65 @@ pub fn as_cells(entry: &InboxEntry) -> Vec<String> {
 /// The heads of [`as_cells`].
 pub const HEADS: [&str; 8] =
     ["REFERENCE", "URG", "REQUEST", "WE ARE", "VER", "FROM", "RECORDED", "DOCUMENT"];
+
+/// A token that a gateway pushed here, for other programs.
+pub fn pushed_as_json(pushed: &StoredToken) -> Value {
+    let said = event(pushed);
+    let body = said.as_ref().map(CaseEvent::body);
+    let code = body.and_then(|body| body.code.as_deref());
+    let kind = said.as_ref().map(CaseEvent::kind);
+    json!({
+        "token": pushed.token.kind.as_str(),
+        "event": kind.map(EventKind::name),
+        "by": author(pushed, said.as_ref()),
+        "code": code,
+        "words": kind.zip(code).and_then(|(kind, code)| words_of(kind, code)),
+        "children": body.map(|body| &body.children[..]).unwrap_or_default(),
+        "to": body.and_then(|body| body.to).map(|to| to.to_string()),
+        "recorded_at": pushed.recorded_at.to_string(),
+        "sha256": pushed.token.sha256.to_string(),
+        "detail_sha256": body.and_then(|body| body.detail_sha256).map(|d| d.to_string()),
+        "jws": pushed.token.jws,
+    })
+}
+
+/// One line for people: when it was recorded, by whom it was said, and what. Nothing for a gateway's record
+/// of something else.
+pub fn pushed_as_cells(pushed: &StoredToken) -> Option<Vec<String>> {
+    let said = event(pushed);
+    let what = match (&said, pushed.token.kind) {
+        (_, TokenKind::Recorded) => return None,
+        (Some(said), _) => {
+            let name = said.kind().name().replace('_', " ");
+            let code = said.body().code.as_deref();
+            match code.map(|code| words_of(said.kind(), code).unwrap_or(code)) {
+                Some(words) => format!("{name}: {words}"),
+                None => name,
+            }
+        }
+        (None, TokenKind::Accepted) => "held by the exchange".into(),
+        (None, TokenKind::DispatchNote) => "addressed".into(),
+        (None, TokenKind::Delivered) => "stored".into(),
+        (None, kind) => kind.as_str().replace('_', " "),
+    };
+    Some(vec![local(pushed.recorded_at), author(pushed, said.as_ref()), what])
+}
+
+/// The heads of [`pushed_as_cells`].
+pub const PUSHED_HEADS: [&str; 3] = ["RECORDED", "BY", "WHAT"];
+
+/// What an event says: kept only after it was verified, so its claims may be believed.
+fn event(pushed: &StoredToken) -> Option<CaseEvent> {
+    Unverified::parse(&pushed.token.jws).ok()?.peek()
+}
+
+fn author(pushed: &StoredToken, said: Option<&CaseEvent>) -> String {
+    let by = said.map_or(&pushed.token.issuer, CaseEvent::author);
+    match &by.person {
+        Some(person) => format!("{}/person/{person}", by.organisation),
+        None => by.organisation.to_string(),
+    }
+}
 
 /// A referral as a document; `None` once it is erased.
 pub fn readable(item: &InboxItem) -> Option<Readable> {

@@ -18,7 +18,7 @@ use crate::config;
 use crate::domain::ids::ReferralId;
 use crate::effects::files;
 use crate::protocol::trust::Chain;
-use crate::store::{AuthorityStore, Document, InboxEntry, InboxFilter, InboxItem};
+use crate::store::{AuthorityStore, Document, InboxEntry, InboxFilter, InboxItem, StoredToken};
 use crate::telemetry::{self, LogLevel};
 
 /// Run an authority's receiving endpoint, collect from the gateway, read the inbox, or say something about a referral
@@ -28,6 +28,7 @@ use crate::telemetry::{self, LogLevel};
   ecaf authority collect --config authority.toml         open no endpoint, collect instead
   ecaf authority inbox list --config authority.toml
   ecaf authority inbox show NEW-2026-000001 --config authority.toml
+  ecaf authority inbox events NEW-2026-000001 --config authority.toml    what was pushed about it
   ecaf authority inbox export NEW-2026-000001 -o folder --config authority.toml
   ecaf authority acknowledge 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --config worker.toml")]
 pub struct Args {
@@ -96,6 +97,22 @@ enum Inbox {
         /// As text, as one HTML page, or the exact document
         #[arg(long, value_enum, default_value_t = Form::Text)]
         form: Form,
+    },
+    /// What gateways pushed about one referral since: who said what, as it was recorded
+    #[command(
+        after_help = "Only where the directory has an events_endpoint of this authority; else poll: ecaf follow.
+Shown are events and receipts; their records are in --json. Each was verified when it came.
+
+Examples:
+  ecaf authority inbox events NEW-2026-000001 --config authority.toml
+  ecaf authority inbox events 018f3d5e-7c1a-4b7e-9a55-0c2f4d6e8a10 --json --config authority.toml"
+    )]
+    Events {
+        /// Our reference, or the id of a referral or of a thread that an event began
+        which: String,
+        /// Print JSON, with the tokens
+        #[arg(long)]
+        json: bool,
     },
     /// Write one referral with its evidence into a folder: document.json, referral.txt,
     /// referral.html, evidence.json (what `ecaf receipt verify` takes), delivered.jws (our receipt)
@@ -234,6 +251,17 @@ async fn answer(
             };
             print!("{text}");
         }
+        Inbox::Events { which, json } => {
+            let pushed = pushed(store, &which, allegations).await?;
+            if json {
+                print_json(&pushed.iter().map(inbox::pushed_as_json).collect::<Vec<_>>());
+            } else if pushed.is_empty() {
+                println!("Nothing was pushed about it.");
+            } else {
+                let lines: Vec<_> = pushed.iter().filter_map(inbox::pushed_as_cells).collect();
+                print_table(&inbox::PUSHED_HEADS, &lines);
+            }
+        }
         Inbox::Export { which, out } => {
             let item = find(store, &which, allegations).await?;
             let count = export(store, &item, &out).await?;
@@ -273,6 +301,28 @@ async fn find(
     let shown = found.first().filter(|entry| allegations || !inbox::is_allegation(entry));
     let entry = shown.ok_or_else(missing)?.entry;
     store.item(entry).await.map_err(Failure::fault)?.ok_or_else(missing)
+}
+
+/// What was pushed about a referral of the inbox, or of a thread that has no dispatch: those are given by their
+/// id. What is in the inbox is for those who may see it there.
+async fn pushed(
+    store: &dyn AuthorityStore,
+    which: &str,
+    allegations: bool,
+) -> Result<Vec<StoredToken>, Failure> {
+    let id = match which.parse::<ReferralId>() {
+        Err(_) => find(store, which, allegations).await?.entry.key.referral_id,
+        Ok(id) => {
+            let filter = InboxFilter { referral_id: Some(id), ..InboxFilter::default() };
+            let entries = all(store, filter).await?;
+            if entries.iter().any(inbox::is_allegation) && !allegations {
+                // Not even that there is one.
+                return Ok(Vec::new());
+            }
+            id
+        }
+    };
+    store.pushed(id).await.map_err(Failure::fault)
 }
 
 async fn export(store: &dyn AuthorityStore, item: &InboxItem, out: &Path) -> Result<u32, Failure> {

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::failure::{FAULT, Failure, NO, end, plain, print_json};
 use crate::app;
 use crate::config::{self, MemberSettings};
+use crate::domain::party::DfeCode;
 use crate::effects::{Clock, SystemClock, files};
 use crate::protocol::problem::ProblemDocument;
 use crate::school::compose::{LARGEST_DRAFT, compose};
@@ -178,6 +179,25 @@ fn refused(
     }
 }
 
+/// How to record what now goes by telephone or secure e-mail, where the exchange cannot bring it: by the rules of
+/// the gateway that say so.
+fn hand_over(problem: &ProblemDocument, readable: &Path) -> Option<String> {
+    let by_hand = ["routing.not-connected", "routing.no-way-from-here"];
+    let refused = problem.violations.iter().find(|v| by_hand.contains(&v.rule.as_str()))?;
+    // The detail ends with the code of the authority.
+    let code = refused.detail.rsplit(' ').next().and_then(|last| last.parse::<DfeCode>().ok());
+    let code = code.map_or("CODE".to_owned(), |code| code.to_string());
+    let sent = match &problem.readable {
+        Some(_) => format!(" --sent {}", readable.display()),
+        None => String::new(),
+    };
+    Some(format!(
+        "then record that you have handed it over (TYPE as in the referral, such as protection):\n  \
+         ecaf school handed-over --draft > handed-over.jsonc\n  \
+         ecaf school handed-over {code} TYPE -d handed-over.jsonc{sent}"
+    ))
+}
+
 /// A refusal for a person: every rule, whom to ring, and the way out where there is one.
 fn told(args: &Args, id: &str, problem: &ProblemDocument) -> Result<ExitCode, Failure> {
     let mut lines = vec!["refused; nothing was sent on".to_owned()];
@@ -215,5 +235,6 @@ fn told(args: &Args, id: &str, problem: &ProblemDocument) -> Result<ExitCode, Fa
             "to read out on the phone, or for secure e-mail",
         );
     }
+    lines.extend(hand_over(problem, &beside(format!("{id}.txt"))));
     Err(Failure::no(lines.join("\n")))
 }

@@ -212,6 +212,9 @@ pub struct SchoolEntry {
     pub authority: DfeCode,
     /// How its submissions are proved.
     pub signing: Signing,
+    /// `https://` base URL of its receiver of events (RFC 8935), which it or its supplier runs under the school's
+    /// own identity: events are pushed there, beside whatever it polls.
+    pub events_endpoint: Option<String>,
     /// First day on which it may send.
     pub valid_from: Option<Date>,
     /// Last day on which it may send.
@@ -487,6 +490,7 @@ mod tests {
             id: "900001".parse().unwrap(),
             name: "Example Primary School".to_owned(),
             authority: "317".parse().unwrap(),
+            events_endpoint: None,
             signing: Signing::AttestedBy(vec!["london-1".parse().unwrap()]),
             valid_from: None,
             valid_to: Some("2026-12-31".parse().unwrap()),

@@ -17,6 +17,9 @@
 //! | consultation | the school that asks: as a sender | the authority that is asked: as a holder | nothing |
 //! | hand-over | the school that recorded it: as a sender | nothing: it has what it was given by hand | nothing |
 //!
+//! What the exchange says of a delivery (delayed, failed) is seen by whoever sees that delivery: sender, holder,
+//! proposed, and of the other recipients the one that it is for.
+//!
 //! The document of an event goes with the event. Disagreements between school and holder are theirs
 //! alone. After `misidentified` there is a tombstone and nothing else: documents and events are hidden
 //! from everybody.
@@ -93,6 +96,17 @@ pub struct Involved<'a> {
     pub named: &'a [Party],
 }
 
+/// An event, as far as it decides who may see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Spoken<'a> {
+    /// What it says.
+    pub kind: EventKind,
+    /// Who says it.
+    pub author: &'a Organisation,
+    /// The authority that it names.
+    pub to: Option<DfeCode>,
+}
+
 /// The relation of `viewer` to a referral.
 pub fn relation(viewer: &Party, referral: Involved<'_>) -> Relation {
     if viewer.trust_domain != referral.sender.trust_domain {
@@ -129,13 +143,9 @@ pub fn may_see(viewer: &Party, part: Part, referral: Involved<'_>) -> bool {
     }
 }
 
-/// Whether `viewer` may see an event of this kind by `author`, and the document that came with it.
-pub fn may_see_event(
-    viewer: &Party,
-    kind: EventKind,
-    author: &Organisation,
-    referral: Involved<'_>,
-) -> bool {
+/// Whether `viewer` may see an event, and the document that came with it.
+pub fn may_see_event(viewer: &Party, event: Spoken<'_>, referral: Involved<'_>) -> bool {
+    let Spoken { kind, author, to } = event;
     if !may_see(viewer, Part::Timeline, referral) {
         return false;
     }
@@ -152,6 +162,9 @@ pub fn may_see_event(
     );
     match relation(viewer, referral) {
         Relation::Sender | Relation::Holder | Relation::Proposed => true,
+        Relation::Recipient if kind.is_of_a_delivery() => {
+            to.is_some_and(|to| viewer.organisation == Organisation::Authority(to))
+        }
         Relation::Recipient => {
             let of_all = match author {
                 Organisation::Authority(code) => *code == referral.holder,
@@ -263,8 +276,11 @@ mod tests {
             let seen = PARTS.map(|part| may_see(&of(viewer), part, involved(false)));
             assert_eq!(seen, expected, "{viewer}");
             let author = Organisation::Authority("204".parse().unwrap());
-            let event = may_see_event(&of(viewer), EventKind::Decided, &author, involved(false));
+            let saying = |kind| Spoken { kind, author: &author, to: Some("204".parse().unwrap()) };
+            let event = may_see_event(&of(viewer), saying(EventKind::Decided), involved(false));
             assert_eq!(event, expected == all, "{viewer}");
+            let failed = saying(EventKind::DeliveryFailed);
+            assert_eq!(may_see_event(&of(viewer), failed, involved(false)), expected == all);
         }
         let gone = may_see(&of("authority/204/person/o1"), Part::Document, involved(true));
         assert!(!gone, "taken out of use");
@@ -299,7 +315,7 @@ mod tests {
         let sees = |viewer: &str, kind, author: &str| {
             let author = party(&format!("spiffe://demo.ecaf.example/{author}")).organisation;
             let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
-            may_see_event(&viewer, kind, &author, referral(false))
+            may_see_event(&viewer, Spoken { kind, author: &author, to: None }, referral(false))
         };
         let (decided, opened) = (EventKind::Decided, EventKind::Opened);
         let disagreed = EventKind::DisagreementRaised;
@@ -317,12 +333,33 @@ mod tests {
         for nobody in ["authority/213", "school/900002", "gateway/one"] {
             assert!(!sees(nobody, decided, "authority/204"), "{nobody}");
         }
+        let gateway = party("spiffe://demo.ecaf.example/gateway/one").organisation;
+        for (to, sees_it) in [("204", false), ("886", true), ("309", false), ("317", false)] {
+            let told = |viewer: &str| {
+                let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
+                [EventKind::DeliveryDelayed, EventKind::DeliveryFailed].map(|kind| {
+                    let said = Spoken { kind, author: &gateway, to: Some(to.parse().unwrap()) };
+                    may_see_event(&viewer, said, referral(false))
+                })
+            };
+            for everybody in ["school/900001", "authority/204", "authority/309"] {
+                assert_eq!(told(everybody), [true; 2], "{everybody} of the delivery to {to}");
+            }
+            assert_eq!(told("authority/886"), [sees_it; 2], "of the delivery to {to}");
+            for nobody in ["authority/310", "authority/213", "school/900002", "gateway/one"] {
+                assert_eq!(told(nobody), [false; 2], "{nobody}");
+            }
+        }
         let author = Organisation::Authority("204".parse().unwrap());
         for viewer in ["school/900001", "authority/204"] {
             let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
             let gone = referral(true);
-            assert!(!may_see_event(&viewer, decided, &author, gone));
-            assert!(may_see_event(&viewer, EventKind::Misidentified, &author, gone));
+            let sees = |kind| {
+                let to = Some("204".parse().unwrap());
+                may_see_event(&viewer, Spoken { kind, author: &author, to }, gone)
+            };
+            assert!(!sees(decided) && !sees(EventKind::DeliveryDelayed));
+            assert!(sees(EventKind::Misidentified));
             assert!(!may_see(&viewer, Part::Document, gone));
             assert!(may_see(&viewer, Part::Timeline, gone), "the tombstone");
         }
@@ -349,7 +386,8 @@ mod tests {
             let viewer = party(&format!("spiffe://demo.ecaf.example/{viewer}"));
             let any = PARTS.map(|part| may_see(&viewer, part, involved));
             let author = Organisation::Authority("204".parse().unwrap());
-            let event = may_see_event(&viewer, EventKind::PupilNotice, &author, involved);
+            let said = Spoken { kind: EventKind::PupilNotice, author: &author, to: None };
+            let event = may_see_event(&viewer, said, involved);
             assert!(any.iter().all(|sees| *sees == event), "all or nothing");
             event
         };

@@ -93,9 +93,7 @@ impl Exchange {
         }
         for delivery in &stored.deliveries {
             let (to, by) = (delivery.authority, Organisation::Authority(delivery.authority));
-            let version = (delivery.version as usize).saturating_sub(1);
-            let accepted = known.versions.get(version).copied().unwrap_or(1);
-            let position = delivery.called_by.unwrap_or(accepted);
+            let position = known.called_at(delivery);
             let why = match Purpose::from_name(&delivery.purpose) {
                 Some(Purpose::Linked) => Some(Dispatch::ChildInArea),
                 Some(Purpose::CaseHolding) => Some(Dispatch::CaseHolding),

@@ -217,8 +217,8 @@ impl Signed {
         }
         let detail = stated.detail.map(|document| Detail { sha256: sha256(&document), document });
         said.agrees_with(detail.as_ref().map(|d| d.sha256))?;
-        // Only a gateway speaks of clocks.
-        if said.body().about.is_some() || said.body().due_at.is_some() {
+        // Only a gateway speaks of clocks and deliveries.
+        if said.is_of_a_gateway() {
             return Err(Refusal::new(Class::Invalid, Violation::whole(FORM)).into());
         }
         let (digest, signer) = (token.digest(), token.into_signer());
@@ -319,7 +319,7 @@ async fn append(
 ) -> Result<Append, Trouble> {
     let (id, after) = (known.thread.referral_id, known.thread.head);
     let (kind, begins) = (signed.said.kind(), after == Head::START);
-    let mut audience = known.readers(kind, &signed.said.author().organisation);
+    let mut audience = known.readers(&signed.said);
     let accepted = known.case.proposal().filter(|_| kind == EventKind::TransferAccepted);
     let mut deliveries = Vec::new();
     if let (EventKind::TransferProposed, Some(to)) = (kind, signed.said.body().to) {

@@ -10,12 +10,12 @@ use crate::domain::delivery::State;
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::referral::RequestType;
-use crate::domain::visibility::{Involved, Part, may_see, may_see_event};
+use crate::domain::visibility::{Involved, Part, Spoken, may_see, may_see_event};
 use crate::protocol::evidence::unverified_claims;
 use crate::protocol::json;
 use crate::protocol::jws::Unverified;
 use crate::protocol::tokens::CaseEvent;
-use crate::store::{Document, StoreFault, StoredEvent, Thread};
+use crate::store::{DeliveryRow, Document, StoreFault, StoredEvent, Thread};
 
 /// An event as it was recorded, with what it says.
 pub(super) struct Event {
@@ -67,20 +67,18 @@ impl Known {
         may_see(viewer, part, self.involved())
     }
 
-    fn shows(&self, viewer: &Party, kind: EventKind, author: &Organisation) -> bool {
-        may_see_event(viewer, kind, author, self.involved())
+    fn shows(&self, viewer: &Party, said: Spoken<'_>) -> bool {
+        may_see_event(viewer, said, self.involved())
     }
 
     /// The events that `viewer` may see.
     pub fn shown_to<'a>(&'a self, viewer: &'a Party) -> impl Iterator<Item = &'a Event> {
-        let shows = |event: &&Event| {
-            self.shows(viewer, event.said.kind(), &event.said.author().organisation)
-        };
+        let shows = |event: &&Event| self.shows(viewer, spoken(&event.said));
         self.events.iter().filter(shows)
     }
 
-    /// The organisations that have a part in it and may see an event of this kind by `author`.
-    pub fn readers(&self, kind: EventKind, author: &Organisation) -> Vec<Organisation> {
+    /// The organisations that have a part in it and may see what is said.
+    pub fn readers(&self, said: &CaseEvent) -> Vec<Organisation> {
         let involved = self.involved();
         let authorities = [Some(involved.holder), involved.proposed];
         let authorities = authorities.into_iter().flatten();
@@ -96,9 +94,16 @@ impl Known {
         readers.retain(|reader| {
             let whole = Party::organisation(scheme.clone(), reader.clone());
             let persons = self.named.iter().filter(|person| person.organisation == *reader);
-            persons.chain([&whole]).any(|reader| self.shows(reader, kind, author))
+            persons.chain([&whole]).any(|reader| self.shows(reader, spoken(said)))
         });
         readers
+    }
+
+    /// The place of what called for a delivery: with the authority, its name for good.
+    pub fn called_at(&self, delivery: &DeliveryRow) -> u32 {
+        let version = (delivery.version as usize).saturating_sub(1);
+        let accepted = self.versions.get(version).copied().unwrap_or(1);
+        delivery.called_by.unwrap_or(accepted)
     }
 
     /// Whether it is about an allegation, and nobody at the holder may see it.
@@ -304,6 +309,11 @@ impl Exchange {
             .filter(|p: &Party| p.organisation == *organisation)
             .unwrap_or_else(by_organisation))
     }
+}
+
+/// As far as it decides who may see it.
+fn spoken(said: &CaseEvent) -> Spoken<'_> {
+    Spoken { kind: said.kind(), author: &said.author().organisation, to: said.body().to }
 }
 
 /// What a stored event says: stored only after verification, so its claims may be believed.

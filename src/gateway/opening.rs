@@ -72,6 +72,7 @@ pub(super) async fn begin(
         sender: signed.said.author().organisation.clone(),
         head: Head::START,
         holder: holder(signed).ok_or_else(form)?,
+        wake_at: None,
         versions: Vec::new(),
         deliveries: Vec::new(),
         events: Vec::new(),

@@ -168,11 +168,17 @@ impl Pusher {
 /// Parties with an endpoint in the directory in use.
 fn receivers(exchange: &Exchange) -> Vec<(Organisation, String)> {
     let Some(directory) = exchange.directory.last_good() else { return Vec::new() };
-    let authorities = directory.directory().authorities.values();
-    let receivers = authorities.filter_map(|entry| {
+    let (directory, now) = (directory.directory(), exchange.now());
+    let authorities = directory.authorities.values().filter_map(|entry| {
         Some((Organisation::Authority(entry.code), entry.events_endpoint.clone()?))
     });
-    receivers.collect()
+    let schools = directory.schools.values().filter_map(|entry| {
+        let endpoint = entry.events_endpoint.clone()?;
+        // One that is not enrolled any more is told nothing.
+        let school = directory.school(&entry.id, now)?;
+        Some((Organisation::School(school.id.clone()), endpoint))
+    });
+    authorities.chain(schools).collect()
 }
 
 /// Whether the feed goes on behind what the party has.

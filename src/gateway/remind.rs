@@ -1,10 +1,11 @@
 //! Looks at the clocks of referrals when they may have changed, and records what a person has to know:
-//! that a limit comes near, or has passed.
+//! that a limit comes near, or has passed; that a delivery is delayed so long that the school is to ring, or
+//! that the exchange has given it up.
 //!
 //! Nothing about a clock is stored but the time of the next look: the clocks themselves follow from the
 //! thread, so a restart loses nothing. Any number of gateways may run it over one store. A named right
-//! lets one of them work at a time, to save work; that each warning and each breach is recorded once
-//! rests on the thread alone, whose position is compared and swapped.
+//! lets one of them work at a time, to save work; that each of these is recorded once rests on the thread
+//! alone, whose position is compared and swapped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +13,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::clocks::answerable;
+use super::courier::Failure;
 use super::exchange::{Desk, Exchange, seen_chain};
-use super::known::Known;
+use super::known::{Event, Known};
 use super::trouble::{Fault, Trouble};
 use crate::domain::case::EventKind;
-use crate::domain::clocks::{Clock, ClockId, Limit, Reading, State, Tell, standard_limit, tell};
+use crate::domain::clocks::{
+    self, About, Clock, ClockId, Limit, Reading, State, Tell, standard_limit,
+};
+use crate::domain::delivery::State as DeliveryState;
 use crate::domain::ids::ReferralId;
-use crate::domain::party::Organisation;
 use crate::domain::referral::Urgency;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::protocol::hash::sha256;
 use crate::protocol::signing::{Signed, SigningFault, token_id};
 use crate::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
-use crate::store::{Append, AppendOutcome, TokenKind};
+use crate::store::{Append, AppendOutcome, DeliveryRow, Thread, TokenKind};
 use crate::telemetry::metric;
 
 /// Name of the right to look.
@@ -86,7 +90,7 @@ pub async fn look(exchange: &Exchange, holder: &str) -> Result<u64, Fault> {
 /// Records what is new about the clocks of one referral, and when to look again. If others say something
 /// meanwhile it stays due, and the next look sees that too.
 async fn look_at(exchange: &Exchange, id: ReferralId) -> Result<(), Fault> {
-    // Each turn records one event; there are never more than the clocks have changes.
+    // Each turn records one event; there are never more than the clocks have changes, and two to a delivery.
     loop {
         let now = exchange.now();
         let known = match exchange.known(id).await {
@@ -95,22 +99,20 @@ async fn look_at(exchange: &Exchange, id: ReferralId) -> Result<(), Fault> {
             Err(trouble) => return Err(trouble.unasked()),
         };
         let reading = exchange.reading(&known, now).await.map_err(Trouble::unasked)?;
-        let Some((kind, clock)) = news(&known, &reading) else {
+        let Some(news) = news(&known, &reading, now) else {
             // Only then is there anything to record: the turns of contacts wake nobody.
             let clocks = reading.clocks.iter().filter(|clock| answerable(clock));
-            let next = clocks.filter_map(|clock| clock.next_state(now)).min();
+            let next = clocks.filter_map(|clock| clock.next_news(now)).min();
             let next = next.filter(|_| !known.case.is_misidentified());
-            return Ok(exchange.store.looked_at(id, known.thread.head, next).await?);
+            let Thread { head, wake_at, .. } = known.thread;
+            return Ok(exchange.store.looked_at(id, (head, wake_at), next).await?);
         };
         let desk = exchange.desk(exchange.trust.store(), now)?;
-        let append = event(exchange, &desk, &known, kind, clock)?;
+        let append = event(exchange, &desk, &known, &news)?;
         // A crash before the commit: it is found to be missing again. After it: it is found.
         match exchange.store.append(append).await? {
             AppendOutcome::Committed => {
-                let (code, word) = (clock.id.as_str(), kind.name());
-                metrics::counter!(metric::CLOCKS, "clock" => code, "event" => word).increment(1);
-                tracing::info!(referral = %id, what = code, kind = word, "a limit");
-                pages(exchange, id, clock, now);
+                tell(exchange, id, &news, now);
                 exchange.new_tokens.notify_one();
             }
             AppendOutcome::HeadMoved(_) => return Ok(()),
@@ -119,11 +121,28 @@ async fn look_at(exchange: &Exchange, id: ReferralId) -> Result<(), Fault> {
     }
 }
 
+/// Counts and logs what was recorded.
+fn tell(exchange: &Exchange, id: ReferralId, news: &News<'_>, now: Timestamp) {
+    let word = news.kind().name();
+    match news {
+        News::Limit(_, clock) => {
+            let code = clock.id.as_str();
+            metrics::counter!(metric::CLOCKS, "clock" => code, "event" => word).increment(1);
+            tracing::info!(referral = %id, what = code, kind = word, "a limit");
+            pages(exchange, id, clock, now);
+        }
+        News::Delivery(_, row, _) => {
+            let authority = row.authority;
+            tracing::warn!(referral = %id, %authority, kind = word, "the school is told to ring");
+        }
+    }
+}
+
 /// Counts and tells who on duty is to be paged at once; the authority itself has the event in its feed.
 fn pages(exchange: &Exchange, id: ReferralId, clock: &Clock, now: Timestamp) {
     let Some(directory) = exchange.directory.last_good() else { return };
     for rung in clock.contacts(now) {
-        if tell(clock, rung, directory.calendars(), now) == Tell::Page {
+        if clocks::tell(clock, rung, directory.calendars(), now) == Tell::Page {
             let of = rung.of.to_string();
             tracing::warn!(referral = %id, peer = %rung.of, what = clock.id.as_str(), "to be paged");
             metrics::counter!(metric::PAGES, "party" => of).increment(1);
@@ -131,8 +150,23 @@ fn pages(exchange: &Exchange, id: ReferralId, clock: &Clock, now: Timestamp) {
     }
 }
 
-/// The first thing about a clock that is not recorded yet.
-fn news<'a>(known: &Known, reading: &'a Reading) -> Option<(EventKind, &'a Clock)> {
+/// Something that nobody has been told yet.
+enum News<'a> {
+    Limit(EventKind, &'a Clock),
+    /// The delivery, and its name.
+    Delivery(EventKind, &'a DeliveryRow, About),
+}
+
+impl News<'_> {
+    fn kind(&self) -> EventKind {
+        match self {
+            News::Limit(kind, _) | News::Delivery(kind, ..) => *kind,
+        }
+    }
+}
+
+/// The first thing about a delivery or a clock that is not recorded yet.
+fn news<'a>(known: &'a Known, reading: &'a Reading, now: Timestamp) -> Option<News<'a>> {
     if known.case.is_misidentified() {
         return None;
     }
@@ -144,23 +178,86 @@ fn news<'a>(known: &Known, reading: &'a Reading) -> Option<(EventKind, &'a Clock
                 && body.about.as_deref() == Some(&clock.about.to_string())
         })
     };
-    reading.clocks.iter().find_map(|clock| {
+    let limit = reading.clocks.iter().find_map(|clock| {
         let kind = match clock.state {
             State::Warned => EventKind::ClockWarning,
             State::Breached { .. } => EventKind::ClockBreached,
             _ => return None,
         };
-        (answerable(clock) && !is_recorded(kind, clock)).then_some((kind, clock))
+        let new = answerable(clock) && !is_recorded(kind, clock);
+        new.then_some(News::Limit(kind, clock))
+    });
+    limit.or_else(|| {
+        known.thread.deliveries.iter().find_map(|row| of_delivery(row, known, reading, now))
     })
 }
 
-/// Our own statement about a clock, with our record of it.
+/// What the school is to be told of one delivery: that it is to ring, since the authority still lacks it, or
+/// because nobody tries any more. Each once, whatever becomes of it later.
+fn of_delivery<'a>(
+    row: &'a DeliveryRow,
+    known: &Known,
+    reading: &Reading,
+    now: Timestamp,
+) -> Option<News<'a>> {
+    // One that declined, or has passed it on, has no part in it any more.
+    known.case.desk(row.authority)?;
+    let about = About::Delivery(row.authority, known.called_at(row));
+    let name = about.to_string();
+    let said = |kind: EventKind| {
+        let of_it = |e: &Event| e.said.body().about.as_deref() == Some(&name);
+        known.events.iter().any(|e| e.said.kind() == kind && of_it(e))
+    };
+    let failed = said(EventKind::DeliveryFailed);
+    let kind = match row.state {
+        DeliveryState::Undeliverable
+            if row.reason.as_deref() != Some(Failure::Misidentified.reason()) =>
+        {
+            (!failed).then_some(EventKind::DeliveryFailed)?
+        }
+        state if state.is_open() => {
+            let clock = reading.clocks.iter().find(|c| c.id == ClockId::C2 && c.about == about)?;
+            let rings = clock.is_overdue() && clock.rings_at.is_some_and(|at| at <= now);
+            let told = failed || said(EventKind::DeliveryDelayed);
+            (rings && !told).then_some(EventKind::DeliveryDelayed)?
+        }
+        _ => return None,
+    };
+    Some(News::Delivery(kind, row, about))
+}
+
+impl News<'_> {
+    /// As it is said on top of the position `seen`. Codes and times only: whom to ring stands in the state
+    /// of the referral, as of the directory in use then.
+    fn body(&self, seen: u32, now: Timestamp) -> CaseEventBody {
+        let body = CaseEventBody::seen(u64::from(seen));
+        match self {
+            News::Limit(_, clock) => CaseEventBody {
+                code: Some(clock.id.as_str().into()),
+                about: Some(clock.about.to_string()),
+                due_at: Some(clock.due_at),
+                ..body
+            },
+            News::Delivery(_, row, about) => CaseEventBody {
+                to: Some(row.authority),
+                about: Some(about.to_string()),
+                since: Some(row.recorded_at),
+                // Nothing while it is being tried, and where it waits to be collected.
+                next_attempt_at: row
+                    .due_at
+                    .filter(|at| row.state == DeliveryState::Held && *at > now),
+                ..body
+            },
+        }
+    }
+}
+
+/// Our own statement, with our record of it.
 fn event(
     exchange: &Exchange,
     desk: &Desk,
     known: &Known,
-    kind: EventKind,
-    clock: &Clock,
+    news: &News<'_>,
 ) -> Result<Append, Fault> {
     let (id, after, now) = (known.thread.referral_id, known.thread.head, desk.now);
     let identity = &desk.identity;
@@ -172,19 +269,11 @@ fn event(
         sub_id: Subject(id),
         toe: None,
         attested: None,
-        said: (
-            kind,
-            CaseEventBody {
-                code: Some(clock.id.as_str().into()),
-                about: Some(clock.about.to_string()),
-                due_at: Some(clock.due_at),
-                ..CaseEventBody::seen(u64::from(after.position))
-            },
-        ),
+        said: (news.kind(), news.body(after.position, now)),
     };
     let jws = said.sign(identity.signer(), identity.x5t()).map_err(SigningFault::Key)?;
     let signed = Signed { sha256: sha256(jws.as_bytes()), jws };
-    let audience = known.readers(kind, &Organisation::Gateway(exchange.name.clone()));
+    let audience = known.readers(&said);
     let recorded = desk.record(&*exchange.entropy, id, after, signed.sha256, audience.clone())?;
     Ok(Append {
         referral_id: id,

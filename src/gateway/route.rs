@@ -21,13 +21,15 @@ use super::validate::Validated;
 pub const NOT_CONNECTED: Rule = Rule {
     id: "routing.not-connected",
     title: "the responsible authority is not connected to the exchange",
-    action: "Ring the authority now; the readable text beside this can be read out or sent by secure e-mail.",
+    action: "Ring the authority now; the readable text beside this can be read out or sent by secure e-mail. Then \
+             record that you have handed it over: ecaf school handed-over.",
 };
 /// It does, but not by a way that this gateway can serve.
 pub const NO_WAY_FROM_HERE: Rule = Rule {
     id: "routing.no-way-from-here",
     title: "the responsible authority collects its referrals in a way that this gateway does not serve",
-    action: "Ring the authority now; the readable text beside this can be read out or sent by secure e-mail.",
+    action: "Ring the authority now; the readable text beside this can be read out or sent by secure e-mail. Then \
+             record that you have handed it over: ecaf school handed-over.",
 };
 /// An allegation about staff, sent in the name of an organisation.
 pub const PERSON_NEEDED: Rule = Rule {
@@ -109,7 +111,10 @@ pub fn plan(
         return Err(NoRoute { refusal, ring: Some(accountable), by_phone: true });
     }
     if let Err(rule) = reachable(directory, accountable, now) {
-        let refusal = Refusal::new(Class::Invalid, Violation::whole(rule)).blame(Culprit::Operator);
+        // The record of a hand-over names the authority by its code.
+        let name = directory.authorities.get(&accountable).map_or("authority", |a| &a.name);
+        let violation = Violation::whole(rule).with_detail(format!("{name}, {accountable}"));
+        let refusal = Refusal::new(Class::Invalid, violation).blame(Culprit::Operator);
         return Err(NoRoute { refusal, ring: Some(accountable), by_phone: true });
     }
     let to_confirm = decision.is_flagged();

@@ -34,7 +34,8 @@ pub struct EventView {
     /// The position of the event that it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<u32>,
-    /// The authority that a transfer is proposed to, that is consulted, that something was handed over to.
+    /// The authority that a transfer is proposed to, that is consulted, that something was handed over to,
+    /// whose delivery it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// The school that a notice is for.
@@ -46,6 +47,12 @@ pub struct EventView {
     /// When a clock runs out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<String>,
+    /// Since when the exchange has had what that authority has not stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When it will be tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
     /// SHA-256 of its token: what another event names to answer it.
     pub sha256: String,
     /// SHA-256 of its document, to be read as `/v1/referrals/{id}/documents/{sha256}`.
@@ -74,6 +81,8 @@ impl EventView {
             school: body.school.as_ref().map(|school| school.to_string()),
             stage: body.stage,
             due_at: body.due_at.map(|at| at.to_string()),
+            since: body.since.map(|at| at.to_string()),
+            next_attempt_at: body.next_attempt_at.map(|at| at.to_string()),
             sha256: event.digest().to_string(),
             detail_sha256: body.detail_sha256.map(|d| d.to_string()),
             unread: known.case.unread().any(|(digest, _)| digest == event.digest()),

@@ -227,6 +227,12 @@ pub struct Event {
     /// When a clock runs out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<String>,
+    /// Since when the exchange has had what that authority has not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When it will be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
     /// SHA-256 of its token.
     pub sha256: String,
     /// SHA-256 of its document.

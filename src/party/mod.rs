@@ -18,6 +18,7 @@ pub mod member;
 pub mod outbox;
 pub mod persist;
 pub mod poll;
+pub mod receiver;
 pub mod say;
 pub mod threads;
 pub mod words;

@@ -203,6 +203,8 @@ fn needs_reading(event: &Event) -> bool {
         K::ContactsConfirmed,
         K::ClockWarning,
         K::ClockBreached,
+        K::DeliveryDelayed,
+        K::DeliveryFailed,
     ];
     !EventKind::from_name(&event.event).is_some_and(|kind| harmless.contains(&kind))
 }

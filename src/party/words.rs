@@ -26,6 +26,12 @@ pub fn first_line(event: &Event, all: &[Event]) -> String {
     if let Some(to) = &event.to {
         line.push_str(&format!(", to authority {to}"));
     }
+    for (what, at) in [("held since", &event.since), ("next attempt", &event.next_attempt_at)] {
+        if let Some(at) = at {
+            let at = at.parse().map_or_else(|_| at.clone(), england_text);
+            line.push_str(&format!(", {what} {at}"));
+        }
+    }
     if let Some(school) = &event.school {
         line.push_str(&format!(", to school {school}"));
     }

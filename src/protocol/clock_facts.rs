@@ -231,7 +231,9 @@ pub fn facts_of(said: &CaseEvent, at: Timestamp, position: u32, answers: u32) ->
         | K::HandOverClosed
         | K::Filed
         | K::ClockWarning
-        | K::ClockBreached => Vec::new(),
+        | K::ClockBreached
+        | K::DeliveryDelayed
+        | K::DeliveryFailed => Vec::new(),
     };
     let by = &said.author().organisation;
     facts.into_iter().map(|what| Fact { at, position, by: by.clone(), what }).collect()

@@ -122,8 +122,15 @@ fn said(event: &CaseEvent, all: &[Entry]) -> String {
             let _ = write!(text, " (children {})", children.join(", "));
         }
     }
-    if let Some(about) = &body.about {
+    // What a delivery is about, its authority has told.
+    if let Some(about) = body.about.as_ref().filter(|_| body.to.is_none()) {
         let _ = write!(text, "{}", clock_about(about));
+    }
+    if let Some(since) = body.since {
+        let _ = write!(text, ", which the exchange has had since {}", moment(since));
+    }
+    if let Some(next) = body.next_attempt_at {
+        let _ = write!(text, "; the next attempt was due {}", moment(next));
     }
     if let Some(due) = body.due_at {
         let _ = write!(text, "; the limit is {}", moment(due));

@@ -339,6 +339,24 @@ fn settings(m: &mut Maker) {
     let told = told();
     let file = m.proper(&told);
     m.add("settings", "with school days, promises and officers", file, accepted("fresh"));
+    let mut pushed = document();
+    pushed["schools"][0]["events_endpoint"] = json!("https://events.school.example/ecaf");
+    pushed["authorities"][0]["events_endpoint"] = json!("https://events.example.org");
+    let file = m.proper(&pushed);
+    m.add(
+        "events-endpoints",
+        "a school and an authority that events are pushed to",
+        file,
+        accepted("fresh"),
+    );
+    pushed["schools"][0]["events_endpoint"] = json!("http://events.school.example");
+    let file = m.proper(&pushed);
+    m.refused(
+        "events-endpoint-in-the-clear",
+        "events to a school without TLS",
+        file,
+        "directory.value",
+    );
     let calendar = "/schools/0/calendar";
     for (id, shows, path, value, rule) in [
         (

@@ -1,8 +1,9 @@
 //! Gateways and authorities inside the test's own process, so that their clock can be moved and
 //! their answers be spoiled on the way. The parts are the product's; only the wiring is repeated.
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,7 +11,8 @@ use ecaf::authority::collect::Collector;
 use ecaf::authority::station::Station;
 use ecaf::config::{self, AuthoritySettings, IdentitySettings, MemberSettings, TrustSettings};
 use ecaf::domain::delivery::{BreakerPolicy, RetryPolicy};
-use ecaf::domain::party::{Organisation, Party, Role};
+use ecaf::domain::ids::ReferralId;
+use ecaf::domain::party::{Organisation, Party, Role, TrustDomain};
 use ecaf::domain::time::DAY;
 use ecaf::effects::{Clock, Entropy, SigningKey, SystemEntropy};
 use ecaf::gateway::courier::MutualTlsCourier;
@@ -20,13 +22,21 @@ use ecaf::gateway::lines::Lines;
 use ecaf::gateway::{self, publish, push, remind};
 use ecaf::http::reload::{IdentityFiles, TrustFiles};
 use ecaf::http::tls::ServerTls;
-use ecaf::http::{Client, ClientLimits, Credentials, Handler, Line, Server, Service, Trust};
+use ecaf::http::{
+    Answer, Client, ClientLimits, Credentials, Handler, Line, Request, Response, Server, Service,
+    Trust,
+};
 use ecaf::party::member::Member;
+use ecaf::party::receiver::Receiver;
 use ecaf::protocol::directory::{DirectoryHolder, accept};
+use ecaf::protocol::jws::LARGEST_TOKEN;
+use ecaf::protocol::message::EVENTS_PATH;
 use ecaf::protocol::routing_data::RoutingTables;
 use ecaf::protocol::signing::SigningIdentity;
 use ecaf::protocol::trust::{Chain, Purpose, TrustScope, VerifiedCache, pem};
+use ecaf::store::Pushed;
 use ecaf::store::sqlite::{Settings, SqliteAuthority, SqliteGateway};
+use http::{Method, StatusCode};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -245,6 +255,89 @@ impl Authority {
         let (mut running, stopping) = Running::new();
         running.tasks.push(tokio::spawn(server.run(stopped(stopping))));
         Self { station, running }
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+/// A receiver of pushed events that a school, or its supplier, runs: it keeps each token once.
+pub struct Receiving {
+    parts: Arc<ReceivingParts>,
+    running: Running,
+}
+
+struct ReceivingParts {
+    trust: Arc<Trust>,
+    cache: VerifiedCache,
+    directory: Arc<DirectoryHolder>,
+    scheme: TrustDomain,
+    kept: Arc<Mutex<Vec<Pushed>>>,
+}
+
+impl Handler for ReceivingParts {
+    fn handle(&self, request: Request) -> Answer<'_> {
+        Box::pin(async move {
+            let receiver = Receiver {
+                scheme: &self.scheme,
+                trust: &self.trust,
+                cache: &self.cache,
+                directory: &self.directory,
+                now: self.trust.clock().now(),
+            };
+            match receiver.judge(&request) {
+                Ok(pushed) => {
+                    self.kept.lock().unwrap().push(pushed);
+                    Response::empty(StatusCode::ACCEPTED)
+                }
+                Err(not_taken) => not_taken.response(),
+            }
+        })
+    }
+
+    fn body_limit(&self, method: &Method, path: &str) -> Option<usize> {
+        (path == EVENTS_PATH && method == Method::POST).then_some(LARGEST_TOKEN)
+    }
+
+    fn methods(&self, path: &str) -> &'static str {
+        if path == EVENTS_PATH { "POST" } else { "" }
+    }
+}
+
+impl Receiving {
+    /// Listens with the certificate that a school's configuration names; what came before is in `kept`.
+    pub async fn open(
+        scene: &Scene,
+        file: &Path,
+        clock: &Arc<dyn Clock>,
+        address: SocketAddr,
+        kept: Arc<Mutex<Vec<Pushed>>>,
+    ) -> Self {
+        let settings = config::load_school(file).unwrap();
+        let trust = trust(&settings.trust, clock).await;
+        let credentials = credentials(&settings.identity, &[Purpose::TlsServer], &trust).await;
+        let parts = Arc::new(ReceivingParts {
+            cache: VerifiedCache::new(64),
+            directory: directory(&scene.world.folder().join("directory.signed.json"), &trust),
+            scheme: settings.trust.domain,
+            kept,
+            trust: Arc::clone(&trust),
+        });
+        let tls = ServerTls::new(trust, credentials, &[Role::Gateway]).unwrap();
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+        let service = Service::new(Arc::clone(&parts) as Arc<dyn Handler>, entropy);
+        let server = Server::bind(address, Arc::new(tls), service).await.unwrap();
+        let (mut running, stopping) = Running::new();
+        running.tasks.push(tokio::spawn(server.run(stopped(stopping))));
+        Self { parts, running }
+    }
+
+    /// The referrals and tokens that came, in order.
+    pub fn kept(&self) -> Vec<(ReferralId, String)> {
+        let kept = self.parts.kept.lock().unwrap();
+        kept.iter().map(|pushed| (pushed.referral_id, pushed.token.jws.clone())).collect()
     }
 
     /// Stops it.

@@ -18,7 +18,7 @@ fn named() -> Value {
     json!({"name": "Ada Example", "role": "Social worker", "phone": "01632 960123"})
 }
 
-fn last<'a>(state: &'a State, kind: K) -> Option<&'a Event> {
+fn last(state: &State, kind: K) -> Option<&Event> {
     state.events.iter().rev().find(|event| event.event == kind.name())
 }
 

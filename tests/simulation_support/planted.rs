@@ -266,9 +266,14 @@ impl GatewayStore for Broken<dyn GatewayStore> {
         self.real.due_referrals(now, limit)
     }
 
-    fn looked_at(&self, id: ReferralId, head: Head, wake_at: Option<Timestamp>) -> Pending<'_, ()> {
+    fn looked_at(
+        &self,
+        id: ReferralId,
+        seen: (Head, Option<Timestamp>),
+        wake_at: Option<Timestamp>,
+    ) -> Pending<'_, ()> {
         let wake_at = wake_at.filter(|_| self.bug != Bug::ForgetsToWake);
-        self.real.looked_at(id, head, wake_at)
+        self.real.looked_at(id, seen, wake_at)
     }
 
     fn thread(&self, id: ReferralId) -> Pending<'_, Option<Thread>> {

@@ -198,12 +198,12 @@ impl GatewayStore for Scheduled<dyn GatewayStore> {
     fn looked_at(
         &self,
         referral_id: ReferralId,
-        head: Head,
+        seen: (Head, Option<Timestamp>),
         wake_at: Option<Timestamp>,
     ) -> Pending<'_, ()> {
         scheduled!(self, Write, "looked", nothing(), move |s| s.looked_at(
             referral_id,
-            head,
+            seen,
             wake_at
         ))
     }

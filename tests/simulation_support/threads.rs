@@ -10,7 +10,7 @@ use ecaf::domain::ids::{Digest, ReferralId};
 use ecaf::domain::party::{DfeCode, Organisation, Party};
 use ecaf::domain::referral::RequestType;
 use ecaf::domain::time::MINUTE;
-use ecaf::domain::visibility::{Involved, may_see_event};
+use ecaf::domain::visibility::{Involved, Spoken, may_see_event};
 use ecaf::protocol::evidence::Bundle;
 use ecaf::protocol::jws::Unverified;
 use ecaf::protocol::tokens::CaseEvent;
@@ -102,10 +102,13 @@ pub fn told(store: &dyn GatewayStore, timeline: &Timeline, document: &Sent) -> T
                 (holder, open) = (code.unwrap_or(holder), None);
             }
             EventKind::WithdrawalConfirmed => open = None,
-            EventKind::ClockWarning | EventKind::ClockBreached => {
-                if !limits.insert((kind, body.code.clone(), body.about.clone())) {
-                    wrong("recorded twice");
-                }
+            EventKind::ClockWarning
+            | EventKind::ClockBreached
+            | EventKind::DeliveryDelayed
+            | EventKind::DeliveryFailed
+                if !limits.insert((kind, body.code.clone(), body.about.clone())) =>
+            {
+                wrong("recorded twice");
             }
             _ => {}
         }
@@ -113,7 +116,7 @@ pub fn told(store: &dyn GatewayStore, timeline: &Timeline, document: &Sent) -> T
         if event.stored.holder != accepted {
             wrong("another holder is stored with it");
         }
-        let mut readers = readers(&case, author, timeline, kind);
+        let mut readers = readers(&case, timeline, said);
         if kind == EventKind::TransferProposed {
             readers.extend(body.to.map(Organisation::Authority));
         }
@@ -132,8 +135,8 @@ pub fn told(store: &dyn GatewayStore, timeline: &Timeline, document: &Sent) -> T
 }
 
 /// Who has a part in it before the event, and may see such a one.
-fn readers(case: &Case, author: &Party, timeline: &Timeline, kind: EventKind) -> Vec<Organisation> {
-    let domain = &author.trust_domain;
+fn readers(case: &Case, timeline: &Timeline, said: &CaseEvent) -> Vec<Organisation> {
+    let domain = &said.author().trust_domain;
     let whole = |organisation| Party::organisation(domain.clone(), organisation);
     let sender = whole(timeline.sender.clone());
     let codes: Vec<DfeCode> = (0..3).map(|place| code_of(&authority_party(place))).collect();
@@ -153,8 +156,9 @@ fn readers(case: &Case, author: &Party, timeline: &Timeline, kind: EventKind) ->
         named: &[],
     };
     let all = codes.into_iter().map(Organisation::Authority).chain([timeline.sender.clone()]);
-    all.filter(|reader| may_see_event(&whole(reader.clone()), kind, &author.organisation, involved))
-        .collect()
+    let author = &said.author().organisation;
+    let spoken = Spoken { kind: said.kind(), author, to: said.body().to };
+    all.filter(|reader| may_see_event(&whole(reader.clone()), spoken, involved)).collect()
 }
 
 fn code_of(party: &Party) -> DfeCode {

@@ -257,6 +257,17 @@ pub fn lease_request(now: Timestamp, limit: u32) -> LeaseRequest {
 }
 
 /// A dispatch as the authority receives it for referral `n`.
+/// The clocks were looked at as they are due now, while the thread stood at `head`.
+pub async fn looked_at(
+    store: &dyn GatewayStore,
+    id: ReferralId,
+    head: Head,
+    wake_at: Option<Timestamp>,
+) {
+    let due_at = store.thread(id).await.unwrap().and_then(|thread| thread.wake_at);
+    store.looked_at(id, (head, due_at), wake_at).await.unwrap();
+}
+
 pub fn dispatch(n: u64, reference: &str) -> Dispatch {
     let a = acceptance(n);
     let me = Organisation::Authority(a.authority);

@@ -132,6 +132,22 @@ pub fn make(world: &World) -> File {
         of("gateway", "clock_breached", clock),
         ok("clock_breached", "gateway/london-1"),
     );
+    let held = "2026-11-05T10:00:00.000Z";
+    let delayed = json!({"seen": 3, "to": "309", "about": "delivery-309-1", "since": held,
+                         "next_attempt_at": "2026-11-05T10:06:00.000Z"});
+    add(
+        "delivery-delayed",
+        "a gateway about a delivery that it still tries",
+        of("gateway", "delivery_delayed", delayed),
+        ok("delivery_delayed", "gateway/london-1"),
+    );
+    let failed = json!({"seen": 4, "to": "309", "about": "delivery-309-1", "since": held});
+    add(
+        "delivery-failed",
+        "a gateway about a delivery that it has given up",
+        of("gateway", "delivery_failed", failed),
+        ok("delivery_failed", "gateway/london-1"),
+    );
     add(
         "attested",
         "a gateway for a school without a key: the author is the school",
@@ -268,6 +284,12 @@ pub fn make(world: &World) -> File {
         "unknown-member",
         "a member that events do not have",
         good().body(|b| b["name"] = "x".into()),
+        "token.claims",
+    );
+    bad(
+        "delivery-since-when-is-no-time",
+        "since when a delivery is held is no time",
+        of("gateway", "delivery_failed", json!({"seen": 4, "to": "309", "since": "today"})),
         "token.claims",
     );
     bad(

@@ -211,7 +211,8 @@ fn fullest() -> Append {
 
 /// The clocks were looked at as the thread stood first: nothing more will change.
 async fn looked_at(store: &Store) -> Answer {
-    store.looked_at(referral_id(1), first_head(), None).await?;
+    let wake_at = store.thread(referral_id(1)).await?.and_then(|t| t.wake_at);
+    store.looked_at(referral_id(1), (first_head(), wake_at), None).await?;
     let due = store.due_referrals(at(1_000_000), 9).await?;
     Ok(format!("due: {}", !due.is_empty()))
 }
@@ -475,14 +476,18 @@ pub fn steps() -> Vec<Step<Store, Context>> {
             name: "gave up, and the lease's next holder",
             prepare: |s| Box::pin(with_lease(s)),
             same: |s, c| {
-                boxed(async move { Ok(settled(s.gave_up(c.lease(), "refused", at(1_500)).await?)) })
+                boxed(async move {
+                    let ended = settled(s.gave_up(c.lease(), "refused", at(1_500)).await?);
+                    let due = !s.due_referrals(at(1_500), 9).await?.is_empty();
+                    Ok(format!("{ended}, due: {due}"))
+                })
             },
             other: |s, _| boxed(successor(s)),
-            first: "done",
-            again: "lease lost",
+            first: "done, due: true",
+            again: "lease lost, due: true",
             other_first: "done",
             other_after: "none",
-            beaten: "already done",
+            beaten: "already done, due: false",
         },
         Step {
             name: "replay, and another operator who hands over by hand",

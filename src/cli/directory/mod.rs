@@ -75,6 +75,7 @@ enum Command {
   id = \"900001\"                        # name and authority from --gias, or given here
   signing = \"attested\"                 # or signed
   attested_by = [\"london-1\"]
+  events_endpoint = \"https://events.school.example\"  # events are pushed there too; optional
   [schools.calendar]                   # also [authorities.calendar]: the terms of its area
   terms = [{ first = \"2026-09-03\", last = \"2026-10-23\" }, { first = \"2026-11-02\", last = \"2026-12-18\" }]
   inset_days = [\"2026-11-27\"]

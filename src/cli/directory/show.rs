@@ -97,6 +97,9 @@ pub(super) fn school(wanted: &Wanted) -> Result<(), Failure> {
         school.authority,
         proved_by(school),
     ))?;
+    if let Some(endpoint) = &school.events_endpoint {
+        print(&format!("  events to       {endpoint}\n"))?;
+    }
     print(&days(&directory, school, at))
 }
 

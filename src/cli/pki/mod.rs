@@ -273,8 +273,7 @@ fn issue(args: Issue) -> Result<(), Failure> {
     }
     if !args.dns.is_empty() && !may_serve(&party) {
         return Err(Failure::Usage(
-            "--dns is for gateways, authorities and operators: schools and persons only connect"
-                .to_owned(),
+            "--dns is for organisations that listen: a person only connects".to_owned(),
         ));
     }
     let kinds = [(Kind::Tls, LeafKind::Tls { dns: args.dns }), (Kind::Signing, LeafKind::Signing)];

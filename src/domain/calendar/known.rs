@@ -182,6 +182,7 @@ mod tests {
             id: id.parse().unwrap(),
             name: "A school".to_owned(),
             authority,
+            events_endpoint: None,
             signing: Signing::Signed,
             valid_from: None,
             valid_to: None,

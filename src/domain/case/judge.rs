@@ -26,7 +26,7 @@ pub struct Statement<'a> {
     /// The kind of that event, as far as it is in the thread.
     pub answered: Option<EventKind>,
     /// The authority that it is for: that a transfer is proposed to, that is consulted, that something
-    /// was handed over to.
+    /// was handed over to, whose delivery it is about.
     pub to: Option<DfeCode>,
     /// The school that it is for.
     pub school: Option<&'a SchoolId>,
@@ -198,7 +198,8 @@ impl Case {
         let opens = kind.opens().is_some();
         let staged = matches!(kind, EventKind::DisagreementRaised | EventKind::DisagreementStepped);
         let fields_fit = event.to.is_some() == kind.names_authority()
-            && (event.to == Some(self.holder)) == (opens && event.to.is_some())
+            && (kind.is_of_a_delivery()
+                || (event.to == Some(self.holder)) == (opens && event.to.is_some()))
             && event.school.is_some() == (kind == EventKind::PupilNotice)
             && event.school.is_none_or(|school| *school == self.sender)
             && event.stage.is_some() == staged
@@ -260,6 +261,10 @@ impl Case {
             }
             K::PupilNotice | K::Consultation | K::HandedOver => !self.begun,
             K::HandOverNoted | K::HandOverClosed => !self.is_closed(),
+            // Which delivery it is, and that nothing was said of it, its gateway sees.
+            K::DeliveryDelayed | K::DeliveryFailed => {
+                event.to.is_some_and(|to| self.desks.contains_key(&to))
+            }
             // Which warning of which clock is still to come, the clocks themselves say.
             K::Misidentified
             | K::CallRecorded

@@ -67,6 +67,10 @@ pub enum EventKind {
     ClockWarning,
     /// E20: a limit has passed.
     ClockBreached,
+    /// E4: an authority still has not stored what is for it, and the school is to ring.
+    DeliveryDelayed,
+    /// E4: the exchange has given up bringing it.
+    DeliveryFailed,
     /// E17: an authority tells a school about its pupil, whom the school did not refer. Begins a thread.
     PupilNotice,
     /// A school asks a front door for advice, before there is a referral. Begins a thread.
@@ -248,7 +252,8 @@ pub(super) static ROWS: &[Row] = rows! {
         [Opened Acknowledged InformationRequested Interim Decided Allocated WorkerChanged Progress
          TransferProposed TransferWithdrawn TransferAccepted TransferDeclined ResponsibilityDisputed
          DisputeResolved WithdrawalConfirmed WithdrawalRefused Closed DisagreementResponded
-         ContactsChanged ClockWarning ClockBreached PupilNotice ConsultationAnswered]
+         ContactsChanged ClockWarning ClockBreached DeliveryDelayed DeliveryFailed PupilNotice
+         ConsultationAnswered]
         "that event is not read yet" => "that event is read";
     CallRecorded "call_recorded" SenderOrHolder anybody Referral Optional EVERYWHERE []
         "nothing" => "nothing but the call itself";
@@ -269,6 +274,10 @@ pub(super) static ROWS: &[Row] = rows! {
         "this clock has no warning for this limit" => "nothing but the warning itself";
     ClockBreached "clock_breached" Gateway anybody Referral None EVERYWHERE []
         "this clock has no breach for this limit" => "nothing but the breach itself";
+    DeliveryDelayed "delivery_delayed" Gateway anybody Referral None REFERRALS []
+        "that authority has a part in it; nothing of the kind was said of this delivery" => "nothing but the word itself";
+    DeliveryFailed "delivery_failed" Gateway anybody Referral None REFERRALS []
+        "that authority has a part in it; this was not said of this delivery" => "nothing but the word itself";
     PupilNotice "pupil_notice" Holder anybody Referral Required NOTICES []
         "nobody has used the id; the school is enrolled" => "a thread of this authority and that school";
     Consultation "consultation" Sender anybody Referral Required CONSULTATIONS []
@@ -344,10 +353,15 @@ impl EventKind {
         Opening::ALL.into_iter().find(|opening| opening.event() == Some(self))
     }
 
-    /// Whether it names the authority that it is for.
+    /// Whether it names the authority that it is for, or whose delivery it is about.
     pub fn names_authority(self) -> bool {
         let opens = matches!(self.opens(), Some(Opening::Consultation | Opening::HandOver));
-        opens || self == Self::TransferProposed
+        opens || self == Self::TransferProposed || self.is_of_a_delivery()
+    }
+
+    /// Whether it is the exchange's word about a delivery to one authority.
+    pub const fn is_of_a_delivery(self) -> bool {
+        matches!(self, Self::DeliveryDelayed | Self::DeliveryFailed)
     }
 
     pub(super) fn row(self) -> &'static Row {

@@ -72,6 +72,13 @@ and with `seen` 0: a notice (N) of an authority, which is its holder, to one sch
 a school with an authority (`to`), which is its holder; a hand-over (H), which a school alone records and sees.
 Their one child, or their matter, is `told` or `undecided` until it is closed.
 
+What a gateway says of a clock names the clock (`code`), what it is about (`about`) and its limit (`due_at`). What it
+says of a delivery names the authority (`to`), the delivery (`about`), since when the exchange has it (`since`) and the
+next attempt, if there is one (`next_attempt_at`). It says so when the school is to ring, not before: `delivery_delayed`
+at the school's turn on the ladder of C2 (U0, U1: 5 min; others: 1 h), `delivery_failed` when it gives up. The number to
+ring is not in the token, which is for ever, but in the state of the referral, as the directory has it then. Of a
+delivery know the school, the holder, who is asked to take it over, and the authority that it is for.
+
 | event | who says it | about | document | threads | needs | afterwards |
 |---|---|---|---|---|---|---|
 ";

@@ -350,7 +350,9 @@ impl Case {
             | K::ContactsConfirmed
             | K::HandOverNoted
             | K::ClockWarning
-            | K::ClockBreached => {}
+            | K::ClockBreached
+            | K::DeliveryDelayed
+            | K::DeliveryFailed => {}
         }
     }
 

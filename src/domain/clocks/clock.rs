@@ -5,7 +5,7 @@ use std::fmt;
 use super::fact::What;
 use super::held::Held;
 use super::id::{Class, ClockId};
-use super::ladder::{Role, Rung, Turn, instead_of, ladder};
+use super::ladder::{Role, Rung, Turn, instead_of, ladder, school_rings_after};
 use super::limit::{Count, Limit};
 use super::view::View;
 use crate::domain::calendar::END_OF_WORKING_DAY;
@@ -40,6 +40,9 @@ pub struct Clock {
     pub waits_for: Option<Organisation>,
     /// Whom to ask, in order, with the time of each one's turn.
     pub ladder: Vec<Rung>,
+    /// From when on the school is to ring about a delivery that is not stored (C2), whoever at the school
+    /// is on the ladder.
+    pub rings_at: Option<Timestamp>,
     /// From when on which stage of a disagreement is offered while it is overdue.
     pub offers: Vec<(Timestamp, u8)>,
     /// Whether a breach pages who is on duty.
@@ -206,6 +209,7 @@ impl Clock {
         [past]
             .into_iter()
             .chain(self.warn_at)
+            .chain(self.rings_at)
             .chain(turns)
             .chain(early)
             .chain(offers)
@@ -213,15 +217,18 @@ impl Clock {
             .min()
     }
 
-    /// When it will next be near its limit, or past it, if nothing happens: all that is ever recorded of it.
-    /// Between these only the turns of its contacts change, which whoever asks is told.
-    pub fn next_state(&self, now: Timestamp) -> Option<Timestamp> {
+    /// When there will next be something to record of it if nothing happens: that it is near its limit, or past
+    /// it, or that the school is to ring. Between these only the turns of its contacts change, which whoever asks
+    /// is told.
+    pub fn next_news(&self, now: Timestamp) -> Option<Timestamp> {
         let is_waited_for = matches!(self.state, State::Running | State::Warned);
-        let changes = match self.id.is_reminder() {
+        let states = match self.id.is_reminder() {
             true => [None, Some(self.due_at)],
             false => [self.warn_at, Some(self.due_at.plus(1))],
         };
-        changes.into_iter().flatten().filter(|at| is_waited_for && *at > now).min()
+        let states = states.into_iter().flatten().filter(|_| is_waited_for);
+        let rings = self.rings_at.filter(|_| self.state.is_open());
+        states.chain(rings).filter(|at| *at > now).min()
     }
 
     /// Whose turn it is at `now`: those of the latest turn that has come.
@@ -293,6 +300,8 @@ impl Draft<'_> {
             short_notice,
             assumed: self.count.assumed(limit, due_at),
             ladder: self.rungs(view, due_at, limit),
+            rings_at: (self.id == ClockId::C2)
+                .then(|| self.start.plus(school_rings_after(view.urgency(self.start)))),
             offers: self.offers(due_at, limit),
             pages: self.id.pages(urgent),
             held: self.held(view, stop.unwrap_or(view.now)),

@@ -158,6 +158,16 @@ pub const fn ladder(id: ClockId, urgency: Urgency) -> &'static [(Role, Turn)] {
     }
 }
 
+/// How long after a delivery began the school is told to ring if the authority has not stored it, in
+/// milliseconds: its own turn on the ladder of C2.
+pub fn school_rings_after(urgency: Urgency) -> i64 {
+    let own = ladder(ClockId::C2, urgency).iter().find_map(|(role, turn)| match (role, turn) {
+        (Role::Sender, Turn::Since(millis)) => Some(*millis),
+        _ => None,
+    });
+    own.unwrap_or(0)
+}
+
 /// Who answers at the stage after `stage`; at the authority, at the last stage the partners.
 pub(super) const fn next_stage(stage: u8) -> Role {
     match stage {

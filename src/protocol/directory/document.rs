@@ -135,6 +135,9 @@ pub struct SchoolDoc {
     /// With `attested` only: names of gateways.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attested_by: Vec<String>,
+    /// Where events are pushed to, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_endpoint: Option<String>,
     /// First day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<String>,
@@ -235,6 +238,7 @@ impl From<&SchoolEntry> for SchoolDoc {
             authority: Some(school.authority.to_string()),
             signing: signing.to_owned(),
             attested_by,
+            events_endpoint: school.events_endpoint.clone(),
             valid_from: school.valid_from.map(|d| d.to_string()),
             valid_to: school.valid_to.map(|d| d.to_string()),
             calendar: school.settings.calendar.as_ref().map(CalendarDoc::from),

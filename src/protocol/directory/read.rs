@@ -206,12 +206,7 @@ impl Reader {
         }
         let (valid_from, valid_to) = self.dates(at, &doc.valid_from, &doc.valid_to);
         let connection = self.connection(at, doc);
-        let events_endpoint = doc.events_endpoint.clone();
-        self.check(
-            events_endpoint.as_deref().is_none_or(is_https_base_url),
-            format!("{at}/events_endpoint"),
-            "an https:// base URL",
-        );
+        let events_endpoint = self.events_endpoint(at, &doc.events_endpoint);
         let staffed = self.optional(format!("{at}/staffed_hours"), &doc.staffed_hours);
         let out_of_hours = OutOfHours::ALL
             .into_iter()
@@ -239,6 +234,13 @@ impl Reader {
             out_of_hours: out_of_hours?,
             contacts,
         })
+    }
+
+    /// Where events are pushed to, for an authority or a school.
+    fn events_endpoint(&mut self, at: &str, url: &Option<String>) -> Option<String> {
+        let valid = url.as_deref().is_none_or(is_https_base_url);
+        self.check(valid, format!("{at}/events_endpoint"), "an https:// base URL");
+        url.clone()
     }
 
     fn connection(&mut self, at: &str, doc: &AuthorityDoc) -> Option<Connection> {
@@ -340,8 +342,10 @@ impl Reader {
         );
         let (valid_from, valid_to) = self.dates(at, &doc.valid_from, &doc.valid_to);
         let settings = settings::school(self, at, doc, days_off);
+        let events_endpoint = self.events_endpoint(at, &doc.events_endpoint);
         Some(SchoolEntry {
             settings,
+            events_endpoint,
             id: id?,
             name,
             authority: authority?,

@@ -74,7 +74,7 @@ pub struct CaseEventBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The authority that it is for: that a transfer is proposed to, that is consulted, that something
-    /// was handed over to.
+    /// was handed over to, whose delivery it is about.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
     pub to: Option<DfeCode>,
     /// The school that a notice is for.
@@ -89,6 +89,13 @@ pub struct CaseEventBody {
     /// When a clock runs out, for what a gateway says about one.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
     pub due_at: Option<Timestamp>,
+    /// Since when the exchange has had what an authority has not stored, for what a gateway says about a
+    /// delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
+    pub since: Option<Timestamp>,
+    /// When it will be tried again, for what a gateway says about a delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
+    pub next_attempt_at: Option<Timestamp>,
     /// SHA-256 of the event's own document.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
     pub detail_sha256: Option<Digest>,
@@ -107,6 +114,8 @@ impl CaseEventBody {
             stage: None,
             about: None,
             due_at: None,
+            since: None,
+            next_attempt_at: None,
             detail_sha256: None,
         }
     }
@@ -154,6 +163,13 @@ impl CaseEvent {
     /// Who says it: who signed, or the school that a gateway attests for.
     pub fn author(&self) -> &Party {
         self.attested.as_ref().map_or(&self.iss, |by| &by.sender)
+    }
+
+    /// Whether it has what only a gateway says.
+    pub fn is_of_a_gateway(&self) -> bool {
+        let body = self.body();
+        let times = [body.due_at, body.since, body.next_attempt_at];
+        body.about.is_some() || times.into_iter().any(|at| at.is_some())
     }
 
     /// The same without a signature, as a school sends it for which a gateway attests.

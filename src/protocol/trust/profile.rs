@@ -12,7 +12,7 @@ use super::identity::{Names, names};
 use super::key::{public_key, signature_allowed};
 use super::rules::{MALFORMED, WRONG_KEY_USAGE, WRONG_ROLE, profile};
 use super::{ChainRefusal, PublicKey, Purpose};
-use crate::domain::party::{Organisation, Party, Role};
+use crate::domain::party::{Organisation, Party};
 use crate::domain::time::{DAY, Timestamp};
 
 /// The scheme's own extended key usage for signing tokens. Enterprise number 32473 is reserved for
@@ -47,9 +47,10 @@ pub const fn leaf_days(party: &Party, has_dns_names: bool) -> i64 {
     }
 }
 
-/// Whether a party may listen, and so have DNS names: gateways, authorities and operators.
+/// Whether a party may listen, and so have DNS names: every organisation, and no person. Who connects names
+/// the identity that must answer, so that a server of one party is never taken for another's.
 pub fn may_serve(party: &Party) -> bool {
-    party.person.is_none() && party.organisation.role() != Role::School
+    party.person.is_none()
 }
 
 /// A certificate in DER without anything after it.
@@ -198,7 +199,7 @@ fn check_use(
             Err(profile("A server's certificate has no DNS name"))
         }
         Purpose::TlsClient if !may_serve && !names.dns.is_empty() => {
-            Err(profile("A school's or a person's certificate has a DNS name"))
+            Err(profile("A person's certificate has a DNS name"))
         }
         Purpose::Signing if !names.dns.is_empty() => {
             Err(profile("A signing certificate has a DNS name"))

@@ -210,7 +210,8 @@ pub trait GatewayStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> Pending<'_, Settled>;
 
-    /// Ends a lease for good: undeliverable, until an operator replays it. Never `HeadMoved`.
+    /// Ends a lease for good: undeliverable, until an operator replays it. Never `HeadMoved`. The referral is
+    /// due for a look at its clocks at once, as by [`GatewayStore::due_referrals`].
     fn gave_up(&self, lease: Lease, reason: &'static str, now: Timestamp) -> Pending<'_, Settled>;
 
     /// Makes undeliverable deliveries due now, with their attempts counted from none. How many.
@@ -257,12 +258,13 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// event or [`GatewayStore::looked_at`] says when the next time is.
     fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>>;
 
-    /// The clocks of a referral were looked at while its thread stood at `head`: look again at
-    /// `wake_at`, or never if nothing can change any more. No effect if the thread has moved since.
+    /// The clocks of a referral were looked at while its thread stood at that head and the look was due at that
+    /// time ([`Thread::wake_at`]): look again at `wake_at`, or never if nothing can change any more. No
+    /// effect if the thread has moved since, or a delivery was given up.
     fn looked_at(
         &self,
         referral_id: ReferralId,
-        head: Head,
+        seen: (Head, Option<Timestamp>),
         wake_at: Option<Timestamp>,
     ) -> Pending<'_, ()>;
 

@@ -178,6 +178,8 @@ pub struct Thread {
     /// The accountable authority at present: as version 1 was routed, until a transfer is accepted. A
     /// later version never changes it. Of a thread that an event began, the authority in it.
     pub holder: DfeCode,
+    /// When its clocks are to be looked at next; `None` for never.
+    pub wake_at: Option<Timestamp>,
     /// Oldest first; none if an event began it.
     pub versions: Vec<VersionRow>,
     /// In the order in which they were called for.

@@ -322,6 +322,9 @@ pub(super) async fn failed(
         )
         .await?;
     if changed == 1 {
+        if next_attempt_at.is_none() {
+            session.execute(WAKE, &[&lease.delivery.0, &now.millis()]).await?;
+        }
         session.commit().await?;
         return Ok(Settled::Done);
     }
@@ -336,6 +339,10 @@ pub(super) async fn failed(
         _ => Settled::LeaseLost,
     })
 }
+
+/// Due for a look at once, and at another time than before, so that a look under way does not put it off.
+const WAKE: &str = "UPDATE referrals SET wake_at = least(coalesce(wake_at, $2), $2) - 1
+    WHERE ref = (SELECT ref FROM deliveries WHERE id = $1)";
 
 /// Makes undeliverable ones due now. Crash before the commit: none of them.
 pub(super) async fn replay(

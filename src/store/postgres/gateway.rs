@@ -245,11 +245,11 @@ impl GatewayStore for PostgresGateway {
     fn looked_at(
         &self,
         referral_id: ReferralId,
-        head: Head,
+        seen: (Head, Option<Timestamp>),
         wake_at: Option<Timestamp>,
     ) -> Pending<'_, ()> {
         self.engine.write(move |session, _| {
-            Box::pin(thread::looked_at(session, referral_id, head, wake_at))
+            Box::pin(thread::looked_at(session, referral_id, seen, wake_at))
         })
     }
 

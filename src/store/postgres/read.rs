@@ -161,7 +161,7 @@ pub(super) async fn timeline(
                 referral_id: id,
                 sender,
                 head,
-                holder: thread::holder(session, owner, &versions).await?,
+                holder: thread::standing(session, owner, &versions).await?.0,
                 tokens: tokens(session, owner).await?,
                 deliveries: deliveries_of(session, owner).await?,
                 versions,

@@ -361,18 +361,20 @@ pub(super) async fn due(
 pub(super) const DUE: &str =
     "SELECT referral_id FROM referrals WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2";
 
-/// The next time to look, if the thread still stands there. Lost in a crash: it is looked at again.
+/// The next time to look, if the thread still stands there and nothing else made it due. Lost in a crash: it is looked at again.
 pub(super) async fn looked_at(
     session: &Session,
     id: ReferralId,
-    head: Head,
+    (head, due_at): (Head, Option<Timestamp>),
     wake_at: Option<Timestamp>,
 ) -> Result<(), Trouble> {
     const SET: &str = "UPDATE referrals SET wake_at = $4
-        WHERE referral_id = $1 AND head_position = $2 AND head_digest = $3";
+        WHERE referral_id = $1 AND head_position = $2 AND head_digest = $3
+          AND wake_at IS NOT DISTINCT FROM $5";
     let (id, digest) = (&id.as_bytes()[..], &head.digest.as_bytes()[..]);
     let (position, wake_at) = (small(head.position)?, wake_at.map(Timestamp::millis));
-    session.execute(SET, &[&id, &position, &digest, &wake_at]).await?;
+    let due_at = due_at.map(Timestamp::millis);
+    session.execute(SET, &[&id, &position, &digest, &wake_at, &due_at]).await?;
     Ok(())
 }
 
@@ -387,11 +389,13 @@ pub(super) async fn thread(
         None => None,
         Some(ThreadRow { owner, sender, head }) => {
             let versions = read::versions(session, vault, id, owner).await?;
+            let (holder, wake_at) = standing(session, owner, &versions).await?;
             Some(Thread {
                 referral_id: id,
                 sender,
                 head,
-                holder: holder(session, owner, &versions).await?,
+                holder,
+                wake_at,
                 deliveries: read::deliveries_of(session, owner).await?,
                 events: events(session, vault, id, owner).await?,
                 reached: reached(session, owner).await?,
@@ -404,16 +408,18 @@ pub(super) async fn thread(
 }
 
 /// The accountable authority: of the last transfer, of the event that began the thread, or as version 1
-/// was routed.
-pub(super) async fn holder(
+/// was routed; and when its clocks are to be looked at.
+pub(super) async fn standing(
     session: &Session,
     owner: i64,
     versions: &[VersionRow],
-) -> Result<DfeCode, Trouble> {
-    const FIND: &str = "SELECT holder FROM referrals WHERE ref = $1";
-    let transferred = rows::dfe_code_or_none(&session.one(FIND, &[&owner]).await?, 0)?;
+) -> Result<(DfeCode, Option<Timestamp>), Trouble> {
+    const FIND: &str = "SELECT holder, wake_at FROM referrals WHERE ref = $1";
+    let row = session.one(FIND, &[&owner]).await?;
+    let transferred = rows::dfe_code_or_none(&row, 0)?;
     let routed = versions.first().map(|version| version.authority);
-    Ok(transferred.or(routed).ok_or(StoreFault::Corrupt)?)
+    let holder = transferred.or(routed).ok_or(StoreFault::Corrupt)?;
+    Ok((holder, rows::time_or_none(&row, 1)?))
 }
 
 /// The columns that [`event`] reads.

@@ -250,9 +250,10 @@ pub(super) fn failed(
     reason: &str,
     now: Timestamp,
 ) -> Result<Settled, StoreFault> {
-    if let Err(settled) = holds(conn, lease, now)? {
-        return Ok(settled);
-    }
+    let owner = match holds(conn, lease, now)? {
+        Ok(owner) => owner,
+        Err(settled) => return Ok(settled),
+    };
     conn.prepare_cached(
         "UPDATE deliveries
          SET state = iif(?2 IS NULL, 'undeliverable', 'held'), due_at = ?2, lease_token = NULL,
@@ -265,8 +266,15 @@ pub(super) fn failed(
         reason,
         now.millis()
     ])?;
+    if next_attempt_at.is_none() {
+        conn.prepare_cached(WAKE)?.execute(params![owner, now.millis()])?;
+    }
     Ok(Settled::Done)
 }
+
+/// Due for a look at once, and at another time than before, so that a look under way does not put it off.
+pub(super) const WAKE: &str =
+    "UPDATE referrals SET wake_at = min(coalesce(wake_at, ?2), ?2) - 1 WHERE ref = ?1";
 
 /// The referral's row if the lease is the present one and has not expired; else what to answer.
 fn holds(

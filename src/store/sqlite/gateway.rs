@@ -160,10 +160,10 @@ impl GatewayStore for SqliteGateway {
     fn looked_at(
         &self,
         referral_id: ReferralId,
-        head: Head,
+        seen: (Head, Option<Timestamp>),
         wake_at: Option<Timestamp>,
     ) -> Pending<'_, ()> {
-        self.engine.write(move |conn| thread::looked_at(conn, referral_id, head, wake_at))
+        self.engine.write(move |conn| thread::looked_at(conn, referral_id, seen, wake_at))
     }
 
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>> {

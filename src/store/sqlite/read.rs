@@ -120,7 +120,7 @@ pub(super) fn timeline(
         referral_id: id,
         sender,
         head,
-        holder: thread::holder(&snapshot, owner, &versions)?,
+        holder: thread::standing(&snapshot, owner, &versions)?.0,
         tokens: tokens(&snapshot, owner)?,
         deliveries: deliveries_of(&snapshot, owner)?,
         versions,

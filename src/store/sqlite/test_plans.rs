@@ -66,6 +66,7 @@ fn statements() -> Vec<String> {
         read::DOCUMENTS,
         deliveries::CAUSE,
         deliveries::AGAIN,
+        deliveries::WAKE,
         EVENT,
         EVENTS,
         REACHED,
@@ -112,7 +113,9 @@ fn steps(conn: &Connection, sql: &str, owner: i64) -> (i32, i32) {
     } else if sql == thread::DUE {
         vec![Value::Integer(5), Value::Integer(9)]
     } else if sql == thread::LOOKED_AT {
-        vec![id, Value::Integer(3), of("head_digest", "referrals"), at]
+        vec![id, Value::Integer(3), of("head_digest", "referrals"), at.clone(), at]
+    } else if sql == deliveries::WAKE {
+        vec![r, at]
     } else if sql == thread::CLOSE {
         vec![id, at]
     } else if sql == thread::BEGIN {

@@ -141,24 +141,25 @@ pub(super) fn due(
 pub(super) const DUE: &str =
     "SELECT referral_id FROM referrals WHERE wake_at <= ?1 ORDER BY wake_at LIMIT ?2";
 
-/// The next time to look, if the thread still stands there. Lost in a crash: it is looked at again.
+/// The next time to look, if the thread still stands there and nothing else made it due. Lost in a crash: it is looked at again.
 pub(super) fn looked_at(
     conn: &Connection,
     id: ReferralId,
-    head: Head,
+    (head, due_at): (Head, Option<Timestamp>),
     wake_at: Option<Timestamp>,
 ) -> Result<(), StoreFault> {
     conn.prepare_cached(LOOKED_AT)?.execute(params![
         id.as_bytes(),
         head.position,
         head.digest.as_bytes(),
-        wake_at.map(Timestamp::millis)
+        wake_at.map(Timestamp::millis),
+        due_at.map(Timestamp::millis)
     ])?;
     Ok(())
 }
 
 pub(super) const LOOKED_AT: &str = "UPDATE referrals SET wake_at = ?4
-     WHERE referral_id = ?1 AND head_position = ?2 AND head_digest = ?3";
+     WHERE referral_id = ?1 AND head_position = ?2 AND head_digest = ?3 AND wake_at IS ?5";
 
 /// Everything about a thread that the next event is judged by, in one snapshot.
 pub(super) fn thread(
@@ -170,11 +171,13 @@ pub(super) fn thread(
     let Some(row) = read::thread_row(&snapshot, id)? else { return Ok(None) };
     let read::ThreadRow { owner, sender, head } = row;
     let versions = read::versions(&snapshot, vault, id, owner)?;
+    let (holder, wake_at) = standing(&snapshot, owner, &versions)?;
     Ok(Some(Thread {
         referral_id: id,
         sender,
         head,
-        holder: holder(&snapshot, owner, &versions)?,
+        holder,
+        wake_at,
         deliveries: read::deliveries_of(&snapshot, owner)?,
         events: events(&snapshot, vault, id, owner)?,
         reached: reached(&snapshot, owner)?,
@@ -183,20 +186,22 @@ pub(super) fn thread(
 }
 
 /// The accountable authority: of the last transfer, of the event that began the thread, or as version 1
-/// was routed.
-pub(super) fn holder(
+/// was routed; and when its clocks are to be looked at.
+pub(super) fn standing(
     conn: &Connection,
     owner: i64,
     versions: &[VersionRow],
-) -> Result<DfeCode, StoreFault> {
+) -> Result<(DfeCode, Option<Timestamp>), StoreFault> {
     let mut find = conn.prepare_cached(HOLDER)?;
     let mut found = find.query([owner])?;
-    let transferred = rows::dfe_code_or_none(found.next()?.ok_or(StoreFault::Corrupt)?, 0)?;
+    let row = found.next()?.ok_or(StoreFault::Corrupt)?;
+    let transferred = rows::dfe_code_or_none(row, 0)?;
     let routed = versions.first().map(|version| version.authority);
-    transferred.or(routed).ok_or(StoreFault::Corrupt)
+    let holder = transferred.or(routed).ok_or(StoreFault::Corrupt)?;
+    Ok((holder, rows::time_or_none(row, 1)?))
 }
 
-pub(super) const HOLDER: &str = "SELECT holder FROM referrals WHERE ref = ?1";
+pub(super) const HOLDER: &str = "SELECT holder, wake_at FROM referrals WHERE ref = ?1";
 
 /// The columns that [`event`] reads.
 macro_rules! events {

@@ -25,6 +25,7 @@ pub(super) fn leaves() -> Vec<Vector> {
         ("authority-server", AUTHORITY, server("a204.demo.ecaf.example"), "tls_server"),
         ("authority-server-as-client", AUTHORITY, server("a204.demo.ecaf.example"), "tls_client"),
         ("authority-signing", AUTHORITY, LeafKind::Signing, "signing"),
+        ("school-server", SCHOOL, server("events.school.demo.ecaf.example"), "tls_server"),
         ("gateway-server", GATEWAY, server("localhost"), "tls_server"),
         ("gateway-signing", GATEWAY, LeafKind::Signing, "signing"),
         ("operator-signing", "operator/scheme", LeafKind::Signing, "signing"),
@@ -113,8 +114,8 @@ fn identities(w: &World, cases: &mut Vec<Vector>) {
         rules::PROFILE,
     );
     case(
-        "school-with-dns",
-        "a school is no server",
+        "long-lived-school-with-dns",
+        "a school that listens, for longer than servers may",
         vec![uri(ours), dns("school.demo.ecaf.example")],
         rules::PROFILE,
     );

@@ -76,9 +76,9 @@ pub(super) fn uses(w: &World, cases: &mut Vec<Vector>) {
     let leaf = w.leaf(AUTHORITY, client());
     let case = Case::of(w, "tls_server", leaf);
     cases.push(case.refused("server-without-dns", "a server without DNS name", rules::PROFILE));
-    let leaf = w.leaf(SCHOOL, client());
+    let leaf = w.leaf("authority/204/person/w12", client());
     let case = Case::of(w, "tls_server", leaf);
-    cases.push(case.refused("school-as-server", "a school that listens", rules::WRONG_ROLE));
+    cases.push(case.refused("person-as-server", "a person that listens", rules::WRONG_ROLE));
     let leaf = w.deviant(AUTHORITY, LeafKind::Signing, |p| {
         p.subject_alt_names.push(SanType::DnsName("localhost".try_into().unwrap()));
     });

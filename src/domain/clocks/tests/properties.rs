@@ -224,14 +224,17 @@ proptest! {
     }
 
     #[test]
-    fn nobody_is_woken_but_to_find_a_clock_in_another_state(
+    fn nobody_is_woken_but_to_find_something_to_record(
         story in any_story(), after in 0i64..300_000,
     ) {
         let last = story.thread.facts.iter().map(|f| f.at).max().unwrap();
         let now = last.plus(after * SECOND);
         let clocks = |at| read(&story.thread, &story.setting, at).clocks;
-        let states = |at| clocks(at).iter().map(|c| (c.name(), c.state)).collect::<Vec<_>>();
-        match clocks(now).iter().filter_map(|clock| clock.next_state(now)).min() {
+        let rings = |c: &Clock, at| c.state.is_open() && c.rings_at.is_some_and(|rings| rings <= at);
+        let states = |at| {
+            clocks(at).iter().map(|c| (c.name(), c.state, rings(c, at))).collect::<Vec<_>>()
+        };
+        match clocks(now).iter().filter_map(|clock| clock.next_news(now)).min() {
             Some(next) => {
                 prop_assert!(next > now);
                 prop_assert_eq!(states(next.plus(-1)), states(now));

@@ -27,8 +27,8 @@ const FILL: &str = "
     SELECT 3 * i + p, (SELECT key_id FROM documents LIMIT 1), decode(repeat('00', 60), 'hex'), ''
     FROM n, generate_series(0, 2) p;
     INSERT INTO tokens (id, owner, kind, position, sha256, jws, issuer, x5t, crls, recorded_at)
-    SELECT 9 * i + p, i, 'event', NULL, sha256((9 * i + p)::text::bytea), '', '',
-           sha256(''), '', i FROM n, generate_series(0, 8) p;
+    SELECT 9 * i + p, i, 'event', NULL, sha256((9 * i + p)::text::bytea), '',
+           (SELECT issuer FROM tokens LIMIT 1), sha256(''), '', i FROM n, generate_series(0, 8) p;
     INSERT INTO versions (ref, version, payload_sha256, document, request_type, urgency, authority,
                           submission, accepted, recorded_at)
     SELECT i, 1, sha256(i::text::bytea), 3 * i, 'protection', 1, '202', 9 * i, 9 * i + 1, i FROM n;
@@ -95,7 +95,7 @@ async fn all_about(store: &PostgresGateway, n: u64) {
     }
     assert!(!store.due_referrals(at(200_000), 9).await.unwrap().is_empty());
     let head = store.head(a.referral_id).await.unwrap().unwrap();
-    looked_at(&*store, a.referral_id, head, Some(at(90_000))).await;
+    looked_at(store, a.referral_id, head, Some(at(90_000))).await;
     let there = store.wrapped_of(a.referral_id).await.unwrap();
     assert_eq!(there.len(), 3);
     let key = there[0].key_id;

@@ -12,7 +12,7 @@ use super::retention::{self, retention_store};
 use super::schema::Kind;
 use super::settings::Settings;
 use super::thread::{self, SealedAppend};
-use super::{accept_batch, check_gateway, delivered, deliveries, read, rows, sequence, streams};
+use super::{accept_batch, check_gateway, delivered, deliveries, read, rows, sequence, streams, wake};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::retention::Erasure;
@@ -239,7 +239,7 @@ impl GatewayStore for PostgresGateway {
     }
 
     fn due_referrals(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<ReferralId>> {
-        self.engine.read(move |session| Box::pin(thread::due(session, now, limit)))
+        self.engine.read(move |session| Box::pin(wake::due(session, now, limit)))
     }
 
     fn looked_at(
@@ -249,7 +249,7 @@ impl GatewayStore for PostgresGateway {
         wake_at: Option<Timestamp>,
     ) -> Pending<'_, ()> {
         self.engine.write(move |session, _| {
-            Box::pin(thread::looked_at(session, referral_id, seen, wake_at))
+            Box::pin(wake::looked_at(session, referral_id, seen, wake_at))
         })
     }
 

@@ -44,6 +44,7 @@ mod settings;
 mod streams;
 mod thread;
 mod together;
+mod wake;
 
 pub use authority::PostgresAuthority;
 pub use copy::PostgresCopy;

@@ -86,9 +86,10 @@ impl Bug {
             | Self::KeepsCiphertext
             | Self::PurgesAnother
             | Self::ForgetsOldCertificates => 1_100..1_112,
-            // Only where a referral changes hands.
-            Self::KeepsOldHolder => 20_000..20_012,
-            Self::ForgetsToWake | Self::ShowsAnother | Self::LosesPushed => 20_000..20_012,
+            // Only where there is a way back.
+            Self::KeepsOldHolder | Self::ForgetsToWake | Self::ShowsAnother | Self::LosesPushed => {
+                20_003..20_015
+            }
             // Only where something on hold is erased.
             Self::ForgetsHolds => 1_229..1_241,
             _ => 100..112,

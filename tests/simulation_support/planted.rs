@@ -39,7 +39,7 @@ pub enum Bug {
     StoresElsewhere,
     /// A restart finds the key ring as it was at first: an old copy was put back.
     RestoresOldRing,
-    /// Stores say "deleted" and keep the ciphertext.
+    /// Stores say that there is nothing to delete, and keep the ciphertext.
     KeepsCiphertext,
     /// Stores delete another document too.
     PurgesAnother,
@@ -198,7 +198,7 @@ impl<S: ?Sized + Send + Sync + 'static> RetentionStore for Broken<S> {
     ) -> Pending<'_, u64> {
         Box::pin(async move {
             if self.bug == Bug::KeepsCiphertext {
-                return Ok(documents.len() as u64);
+                return Ok(0);
             }
             if self.bug == Bug::PurgesAnother {
                 for used in self.retention.keys_in_use().await? {

@@ -10,6 +10,7 @@
 mod fault_lines;
 mod simulation_support;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,7 +56,7 @@ const FAULTS: [(&str, &str, &str); 26] = [
 ];
 /// What a run can come to, by the words of its trace. The kept seeds together reach all of it: a
 /// simulation that never gets there would prove nothing about it.
-const REACHED: [&str; 22] = [
+const REACHED: [&str; 21] = [
     "-> already",
     "-> other bytes",
     "-> foreign",
@@ -76,7 +77,6 @@ const REACHED: [&str; 22] = [
     " transfer_accepted is recorded",
     " transfer_declined is recorded",
     " is overtaken",
-    " is not recorded: event.not-seen",
     " is not for them to say any more",
 ];
 
@@ -249,7 +249,7 @@ fn replay() {
 
 #[test]
 fn one_seed_is_one_run() {
-    for seed in [1, 2, 3, 1_001, 1_007, 1_017] {
+    for seed in [1, 2, 3, 1_001, 1_007, 1_017, 20_003] {
         let (first, second) = (run(&Plan::of(seed)), run(&Plan::of(seed)));
         let differ = first.trace.iter().zip(&second.trace).find(|(a, b)| a != b);
         assert_eq!(differ, None, "seed {seed}");
@@ -261,6 +261,7 @@ fn one_seed_is_one_run() {
 /// Each planted bug is found, by some of a few seeds; without it those seeds hold.
 #[test]
 fn planted_bugs_are_found() {
+    let mut sound = BTreeSet::new();
     for bug in Bug::ALL {
         let found = bug.seeds().find_map(|seed| {
             let (problems, ..) = problems_of(&Plan::of(seed).with(bug));
@@ -268,7 +269,9 @@ fn planted_bugs_are_found() {
         });
         let (seed, problem) = found.unwrap_or_else(|| panic!("{bug:?} is not found"));
         println!("{bug:?}: seed {seed}: {problem}");
-        let (problems, ..) = problems_of(&Plan::of(seed));
-        assert!(problems.is_empty(), "seed {seed} without a bug: {problems:?}");
+        if sound.insert(seed) {
+            let (problems, ..) = problems_of(&Plan::of(seed));
+            assert!(problems.is_empty(), "seed {seed} without a bug: {problems:?}");
+        }
     }
 }

@@ -15,13 +15,14 @@ use super::contacts::{WayAnswer, of_authority};
 use super::exchange::Exchange;
 use super::trouble::{Fault, Refused, Trouble};
 use crate::domain::directory::GENERAL_ADVICE;
-use crate::domain::ids::ReferralId;
+use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::DfeCode;
 use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::http::{Request, Response};
 use crate::protocol::evidence::unverified_claims;
 use crate::protocol::hash::sha256;
+use crate::protocol::message::{STATEMENT, TOKEN};
 use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, ProblemViolation, status};
 
 /// The media type of all other answers.
@@ -155,7 +156,7 @@ impl Exchange {
         let b64 = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
         problem.minimal_document = refused.minimal_document.map(b64);
         problem.readable = refused.readable;
-        let asked = (peer, refused.about, sha256(&request.body));
+        let asked = (peer, refused.about, digest_of(request));
         problem.instance = Some(ReferralId::from_bytes(request.request_id.0).urn());
         let unsigned = problem.clone();
         let problem = problem
@@ -190,6 +191,16 @@ impl Exchange {
             PROBLEM_TYPE,
             problem.to_bytes(),
         ))
+    }
+}
+
+/// The digest by which a refusal names what it refuses: of the body; of an event without one, of its token or
+/// statement, because all requests without a body have one digest.
+fn digest_of(request: &Request) -> Digest {
+    let said = || [&TOKEN, &STATEMENT].into_iter().find_map(|name| request.headers.get(name));
+    match said().filter(|_| request.body.is_empty()) {
+        Some(said) => sha256(said.as_bytes()),
+        None => sha256(&request.body),
     }
 }
 

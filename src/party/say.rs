@@ -320,7 +320,8 @@ pub(super) async fn send(
 ) -> Result<Said, NotSaid> {
     let path = format!("/v1/referrals/{id}/events");
     let body = Bytes::from(event.detail.clone().unwrap_or_default());
-    let digest = sha256(&body);
+    // By which a refusal names what it refuses.
+    let digest = if body.is_empty() { event.digest() } else { sha256(&body) };
     let sent = persist::post(member, &path, headers(event), body, |_, _| ()).await;
     let (response, uncertain) = match sent {
         Ok(certain) => (certain.response, certain.uncertain),

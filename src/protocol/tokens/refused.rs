@@ -10,7 +10,7 @@ use crate::domain::refusal::Refusal;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refused {
-    /// SHA-256 of the body of the request.
+    /// SHA-256 of the body of the request; of an event without one, of its token or statement.
     #[serde(with = "text")]
     pub request_sha256: Digest,
     /// Whose move it is: `sender`, `gateway`, `authority` or `operator`.

@@ -27,7 +27,7 @@ use crate::store::{Pushed, SeenChain, SeenCrl, Token, TokenKind};
 /// A gateway's clock may be ahead by so much, in milliseconds.
 const AHEAD: i64 = 5 * MINUTE;
 
-/// What is wrong, in the words of RFC 8935, 2.4.
+/// What is wrong, in the words of RFC 8935, 2.4, as far as it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
     InvalidRequest,
@@ -35,6 +35,8 @@ enum Word {
     InvalidIssuer,
     InvalidAudience,
     AccessDenied,
+    /// Nothing is wrong with the token, and it can be taken later.
+    NotYet,
 }
 
 impl Word {
@@ -45,6 +47,7 @@ impl Word {
             Word::InvalidIssuer => "invalid_issuer",
             Word::InvalidAudience => "invalid_audience",
             Word::AccessDenied => "access_denied",
+            Word::NotYet => "not_yet",
         }
     }
 }
@@ -65,7 +68,11 @@ impl NotTaken {
         tracing::warn!(reason = self.0.as_str(), "a pushed token was not taken");
         let body = ErrorBody { err: self.0.as_str(), description: self.1 };
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        Response::new(StatusCode::BAD_REQUEST, "application/json", Bytes::from(body))
+        let status = match self.0 {
+            Word::NotYet => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Response::new(status, "application/json", Bytes::from(body))
     }
 }
 
@@ -188,11 +195,15 @@ impl Receiver<'_> {
 
 /// When the gateway recorded it, at which time the signature is judged; now unless it says so.
 fn recorded_at(request: &Request, now: Timestamp) -> Result<Timestamp, NotTaken> {
-    let wrong = || NotTaken(Word::InvalidRequest, "Ecaf-Recorded-At is no time, or lies ahead");
+    let wrong = || NotTaken(Word::InvalidRequest, "Ecaf-Recorded-At is no time");
     let field = optional_field(&request.headers, &RECORDED_AT).map_err(|_| wrong())?;
     let Some(text) = field else { return Ok(now) };
     let at: Timestamp = text.parse().map_err(|_| wrong())?;
-    if at.since(now) > AHEAD { Err(wrong()) } else { Ok(at) }
+    // Of the two clocks ours may be the wrong one: nothing is given up for that.
+    match at.since(now) > AHEAD {
+        true => Err(NotTaken(Word::NotYet, "it was recorded at a time that has not come here")),
+        false => Ok(at),
+    }
 }
 
 /// The referral of a token of kind `E`; nothing if it is of another kind.

@@ -206,7 +206,7 @@ pub trait AuthorityStore: Send + Sync + 'static {
     /// token whose chain or lists are neither given nor kept already.
     fn keep(&self, pushed: Pushed) -> Pending<'_, bool>;
 
-    /// The tokens about a referral that gateways pushed, in the order in which they came.
+    /// The tokens about a referral that gateways pushed, in the order in which they came by this machine's clock.
     fn pushed(&self, referral_id: ReferralId) -> Pending<'_, Vec<StoredToken>>;
 
     /// A chain that was seen, leaf first.

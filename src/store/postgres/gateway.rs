@@ -12,7 +12,9 @@ use super::retention::{self, retention_store};
 use super::schema::Kind;
 use super::settings::Settings;
 use super::thread::{self, SealedAppend};
-use super::{accept_batch, check_gateway, delivered, deliveries, read, rows, sequence, streams, wake};
+use super::{
+    accept_batch, check_gateway, delivered, deliveries, read, rows, sequence, streams, wake,
+};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
 use crate::domain::retention::Erasure;
@@ -248,9 +250,8 @@ impl GatewayStore for PostgresGateway {
         seen: (Head, Option<Timestamp>),
         wake_at: Option<Timestamp>,
     ) -> Pending<'_, ()> {
-        self.engine.write(move |session, _| {
-            Box::pin(wake::looked_at(session, referral_id, seen, wake_at))
-        })
+        self.engine
+            .write(move |session, _| Box::pin(wake::looked_at(session, referral_id, seen, wake_at)))
     }
 
     fn head(&self, referral_id: ReferralId) -> Pending<'_, Option<Head>> {

@@ -18,8 +18,7 @@ pub(super) async fn due(
     read_all(session.query(DUE, &[&now, &limit]).await?, |row| rows::referral_id(row, 0))
 }
 
-const DUE: &str =
-    "SELECT referral_id FROM referrals WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2";
+const DUE: &str = "SELECT referral_id FROM referrals WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2";
 
 /// The next time to look, if the thread still stands there and nothing else made it due. Lost in a crash: it is
 /// looked at again.

@@ -5,10 +5,11 @@ mod exchange_support;
 
 use std::sync::Arc;
 
-use ecaf::domain::delivery::State;
+use ecaf::domain::delivery::{RetryPolicy, State};
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::party::{DfeCode, Organisation};
-use ecaf::domain::time::{DAY, HOUR, MINUTE, SECOND};
+use ecaf::domain::time::{HOUR, MINUTE, SECOND};
+use ecaf::gateway::deliver::DeliverySettings;
 use ecaf::gateway::remind;
 use ecaf::party::look::{Event, look};
 use ecaf::party::member::Member;
@@ -18,7 +19,7 @@ use ecaf::school::follow::follow;
 use ecaf::store::{DeliverySelector, TokenKind};
 use exchange_support::inside::{Gateway, eager};
 use exchange_support::stage::{MARSH_LANE, Stage, text};
-use exchange_support::{Document, HACKNEY, HARINGEY, Sent, eventually};
+use exchange_support::{Document, HACKNEY, HARINGEY, Sent, eventually, example};
 
 const NOON: &str = "2026-11-23T12:00:00Z";
 
@@ -55,10 +56,10 @@ fn kind(kind: &str, to: &str) -> (String, String) {
     (kind.to_owned(), to.to_owned())
 }
 
-async fn restarted(stage: Stage) -> Stage {
+async fn restarted(stage: Stage, settings: DeliverySettings) -> Stage {
     let Stage { scene, hand, clock, gateway, schools, stream } = stage;
     gateway.stop().await;
-    let gateway = Gateway::open(&scene, &clock, eager()).await;
+    let gateway = Gateway::open(&scene, &clock, settings).await;
     Stage { scene, hand, clock, gateway, schools, stream }
 }
 
@@ -106,7 +107,7 @@ async fn the_school_is_told_to_ring_at_its_turn_and_once() {
         stage.hand.set(begun.plus(later));
         looked(&stage).await;
     }
-    stage = restarted(stage).await;
+    stage = restarted(stage, eager()).await;
     for turn in 0..6 {
         stage.hand.set(begun.plus(3 * HOUR + turn * 40 * SECOND));
         let gateway = &stage.gateway.exchange;
@@ -138,10 +139,13 @@ async fn the_school_is_told_to_ring_at_its_turn_and_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_urgent_is_delayed_after_an_hour() {
     let mut stage = Stage::at(NOON.parse().unwrap()).await;
-    let by_tomorrow = |document: Document| document.changed(|v| v["urgency"] = "U2".into());
-    let sent = undelivered(&mut stage, by_tomorrow).await;
+    let mut value = example("a02-address-on-file-is-old");
+    assert_eq!(value["urgency"], "U2");
+    stage.stream.renew(&mut value);
+    let document = Document::of(value, MARSH_LANE, HACKNEY);
+    let sent = undelivered(&mut stage, |_| document).await;
     let (id, begun) = (sent.document.id, stage.clock.now());
-    for (after, expected) in [(HOUR - 1, vec![]), (HOUR, vec![kind("delivery_delayed", "309")])] {
+    for (after, expected) in [(HOUR - 1, vec![]), (HOUR, vec![kind("delivery_delayed", "204")])] {
         stage.hand.set(begun.plus(after));
         looked(&stage).await;
         assert_eq!(kinds(&stage.schools[MARSH_LANE], id).await, expected);
@@ -150,7 +154,14 @@ async fn what_is_not_urgent_is_delayed_after_an_hour() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_given_up_is_told_at_once_and_once() {
-    let mut stage = Stage::at(NOON.parse().unwrap()).await;
+    let hasty = || {
+        let eager = eager();
+        DeliverySettings {
+            retry: RetryPolicy { give_up_after_ms: 2 * HOUR, ..eager.retry },
+            ..eager
+        }
+    };
+    let mut stage = restarted(Stage::at(NOON.parse().unwrap()).await, hasty()).await;
     let sent = undelivered(&mut stage, |document| document).await;
     let id = sent.document.id;
     stage.hand.advance(10 * MINUTE);
@@ -159,12 +170,12 @@ async fn what_is_given_up_is_told_at_once_and_once() {
     assert_eq!(kinds(&stage.schools[MARSH_LANE], id).await, failed[..1]);
     // Once, and not again where an operator has had it tried once more.
     for _ in 0..2 {
-        stage.hand.advance(4 * DAY);
+        stage.hand.advance(3 * HOUR);
         stage.until(&sent, "undeliverable").await;
         // Nobody moves the clock: the look is due at once.
         looked(&stage).await;
         assert_eq!(kinds(&stage.schools[MARSH_LANE], id).await, failed);
-        stage = restarted(stage).await;
+        stage = restarted(stage, hasty()).await;
         looked(&stage).await;
         assert_eq!(kinds(&stage.schools[MARSH_LANE], id).await, failed);
         let told = told(&stage.schools[MARSH_LANE], id).await;

@@ -133,6 +133,9 @@ fn news(id: ReferralId, event: &Event) -> News {
         attested_by: event.attested_by.clone(),
         code: event.code.clone(),
         words: event.words.clone(),
+        to: event.to.clone(),
+        since: event.since.clone(),
+        next_attempt_at: event.next_attempt_at.clone(),
         children: event.children.clone(),
         sha256: event.sha256.clone(),
     }
@@ -166,7 +169,14 @@ fn line(news: &News) -> String {
         1 => format!(" (child {})", children[0]),
         _ => format!(" (children {})", children.join(", ")),
     };
-    plain(&format!("{at}  {}  {by}  {what}{words}{children}", news.referral_id))
+    let to = news.to.as_ref().map(|to| format!(", to authority {to}")).unwrap_or_default();
+    let times = [("held since", &news.since), ("next attempt", &news.next_attempt_at)];
+    let times = times.into_iter().filter_map(|(what, at)| {
+        let at = at.as_ref()?;
+        Some(format!(", {what} {}", at.parse().map_or_else(|_| at.clone(), england_text)))
+    });
+    let times: String = times.collect();
+    plain(&format!("{at}  {}  {by}  {what}{words}{to}{times}{children}", news.referral_id))
 }
 
 /// Goes on when the gateway is away for a while.
@@ -218,6 +228,9 @@ mod tests {
             attested_by: None,
             code: Some("advice".into()),
             words: Some("Advice\u{1b}[2J".into()),
+            to: None,
+            since: None,
+            next_attempt_at: None,
             children: vec![1, 2],
             sha256: String::new(),
         };
@@ -230,5 +243,12 @@ mod tests {
         (news.event, news.words, news.code) = ("accepted".into(), None, None);
         news.children.clear();
         assert!(line(&news).ends_with("held by the exchange"), "never the word accepted");
+        (news.event, news.to) = ("delivery_delayed".into(), Some("316".into()));
+        news.since = Some("2026-11-23T14:20:00.000Z".into());
+        let told = line(&news);
+        assert!(
+            told.ends_with("delivery delayed, to authority 316, held since Mon 23 Nov 14:20"),
+            "{told}"
+        );
     }
 }

@@ -50,6 +50,15 @@ pub struct News {
     /// The code in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
+    /// The authority that it is for, or that a delivery is to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Since when that delivery is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When it is tried next, as far as the gateway knew then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
     /// The children that it is about, from 1.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<u32>,
@@ -277,6 +286,9 @@ fn recorded(
         attested_by: None,
         code: None,
         words: None,
+        to: None,
+        since: None,
+        next_attempt_at: None,
         children: Vec::new(),
         sha256: sha256.to_string(),
     };
@@ -291,6 +303,9 @@ fn recorded(
     let (kind, body) = (event.kind(), event.body());
     news.by = event.author().to_string();
     news.attested_by = event.attested.as_ref().map(|_| event.iss.to_string());
+    news.to = body.to.map(|to| to.to_string());
+    news.since = body.since.map(|at| at.to_string());
+    news.next_attempt_at = body.next_attempt_at.map(|at| at.to_string());
     let code = body.code.as_deref();
     news.event = kind.name().into();
     news.words = code.and_then(|code| words_of(kind, code)).map(str::to_owned);
@@ -314,6 +329,9 @@ fn accepted(jws: &str, signer: &VerifiedChain) -> Result<News, Refusal> {
         attested_by: None,
         code: None,
         words: None,
+        to: None,
+        since: None,
+        next_attempt_at: None,
         children: Vec::new(),
         sha256: token.digest().to_string(),
     })

@@ -1,6 +1,6 @@
 //! Who is waited for: the one word that a list shows, and the answer behind it.
 
-use super::clock::{Clock, next_change};
+use super::clock::Clock;
 use super::fact::{Setting, Thread, What};
 use super::held::Segment;
 use super::id::ClockId;
@@ -79,8 +79,6 @@ pub struct Reading {
     pub unattended: Option<Unattended>,
     /// The stage of a disagreement that is offered; a person raises it.
     pub offered_stage: Option<u8>,
-    /// When to look again if nothing happens.
-    pub next_change: Option<Timestamp>,
 }
 
 /// How a thread stands at `now`.
@@ -97,7 +95,6 @@ pub fn read(thread: &Thread, setting: &Setting, now: Timestamp) -> Reading {
     clocks.sort_by(|a, b| (a.id, a.started_at, &a.about).cmp(&(b.id, b.started_at, &b.about)));
     let started = |id: &ClockId| clocks.iter().any(|clock| clock.id == *id);
     let unattended = unattended(&view);
-    let opening = unattended.and_then(|found| found.until);
     let attention = attention(&view, &clocks);
     let waiting = waiting(&clocks, attention, now);
     Reading {
@@ -107,7 +104,6 @@ pub fn read(thread: &Thread, setting: &Setting, now: Timestamp) -> Reading {
         waiting,
         unattended,
         offered_stage: clocks.iter().filter_map(|clock| clock.offered_stage(now)).max(),
-        next_change: next_change(&clocks, now).into_iter().chain(opening).min(),
         clocks,
     }
 }

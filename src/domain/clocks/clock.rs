@@ -196,27 +196,6 @@ impl Clock {
         self.state.is_open() && self.state.is_breached()
     }
 
-    /// When it will next stand otherwise if nothing happens: near its limit, past it, or the turn
-    /// of the next contact.
-    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        if !self.state.is_open() {
-            return None;
-        }
-        let past = self.due_at.plus(1);
-        let turns = self.ladder.iter().map(|rung| rung.at.max(past));
-        let early = self.ladder.iter().map(|rung| rung.at).filter(|at| *at < self.due_at);
-        let offers = self.offers.iter().map(|(at, _)| (*at).max(past));
-        [past]
-            .into_iter()
-            .chain(self.warn_at)
-            .chain(self.rings_at)
-            .chain(turns)
-            .chain(early)
-            .chain(offers)
-            .filter(|at| *at > now)
-            .min()
-    }
-
     /// When there will next be something to record of it if nothing happens: that it is near its limit, or past
     /// it, or that the school is to ring. Between these only the turns of its contacts change, which whoever asks
     /// is told.
@@ -253,11 +232,6 @@ impl Clock {
         let come = self.offers.iter().filter(|(at, _)| self.is_overdue() && *at <= now);
         come.map(|(_, stage)| *stage).max()
     }
-}
-
-/// The earliest change among clocks: when a worker must look again.
-pub fn next_change(clocks: &[Clock], now: Timestamp) -> Option<Timestamp> {
-    clocks.iter().filter_map(|clock| clock.next_change(now)).min()
 }
 
 /// A clock while it is put together.

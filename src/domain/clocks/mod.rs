@@ -37,7 +37,7 @@ mod view;
 mod tests;
 
 pub use attention::{Attention, Reading, Waiting, read};
-pub use clock::{About, Clock, Mark, State, WhyEnded, next_change};
+pub use clock::{About, Clock, Mark, State, WhyEnded};
 pub use fact::{Dispatch, Fact, Setting, Step, Thread, What};
 pub use held::{Held, Segment, held_between, segments};
 pub use id::{Class, ClockId};

@@ -247,8 +247,8 @@ fn the_ladder_is_climbed_and_a_disagreement_offered() {
     assert_eq!(c5("11-26 17:01"), (vec!["service manager"], Some(2)));
     let clock = story.clock("C5 child-1", "11-24 09:00");
     assert_eq!(clock.next_contact(t("11-24 09:00")).unwrap().role, Role::TeamManager);
-    assert_eq!(clock.next_change(t("11-24 09:00")), Some(t("11-24 13:00")));
-    assert_eq!(clock.next_change(t("11-24 13:00")), Some(t("11-24 17:00").plus(1)));
+    assert_eq!(clock.next_news(t("11-24 09:00")), Some(t("11-24 13:00")));
+    assert_eq!(clock.next_news(t("11-24 13:00")), Some(t("11-24 17:00").plus(1)));
 }
 
 #[test]

@@ -59,7 +59,6 @@ fn between_decision_and_closing_it_is_the_authoritys_turn() {
     story.school("11-23 13:00", What::Read { position: decided });
     let reading = story.read("11-23 14:00");
     assert_eq!(reading.waiting, None);
-    assert_eq!(reading.next_change, None);
     assert_eq!(reading.attention, Attention::WaitingOnAuthority);
 }
 
@@ -153,27 +152,26 @@ fn the_holiday_contact_comes_first_and_everybody_else_in_turn() {
         clocks.into_iter().find(|c| c.id == ClockId::C12).unwrap()
     };
     let next = |now| c12(now).next_contact(now).map(|rung| rung.role);
-    let change = |now| c12(now).next_change(now);
+    let news = |now| c12(now).next_news(now);
     let sunday = t("12-20 12:00");
     assert_eq!(next(sunday), Some(Role::HolidayContact));
-    assert_eq!(change(sunday), Some(t("12-21 00:00")));
+    assert_eq!(news(sunday), Some(at("2027-01-04", 12)), "the turn of a contact wakes nobody");
     assert_eq!(next(t("12-21 00:00")), Some(Role::Deputy));
     let due = at("2027-01-04", 15);
     assert_eq!(c12(sunday).due_at, due);
     assert_eq!(c12(sunday).warn_at, Some(at("2027-01-04", 12)));
     assert_eq!(next(due), Some(Role::Deputy), "the limit itself is in time");
     assert_eq!(next(due.plus(1)), Some(Role::Head));
-    assert_eq!(change(due), Some(due.plus(1)));
-    assert_eq!(change(due.plus(1)), Some(at("2027-01-05", 15)));
+    assert_eq!(news(due), Some(due.plus(1)));
+    assert_eq!(news(due.plus(1)), None);
     assert_eq!(next(at("2027-01-05", 15)), Some(Role::DutyWorker));
     assert_eq!(next(at("2027-01-06", 15)), None);
-    assert_eq!(change(at("2027-01-06", 15)), None);
     let mut read_it = story.thread.clone();
     let what = What::Read { position };
     read_it.facts.push(Fact { at: sunday, position: 9, by: the_school(), what });
     let clocks = read(&read_it, &story.setting, due).clocks;
     let done = clocks.iter().find(|c| c.id == ClockId::C12).unwrap();
-    assert_eq!((done.next_contact(due), done.next_change(due)), (None, None));
+    assert_eq!((done.next_contact(due), done.next_news(due)), (None, None));
     assert!(done.contacts(due).is_empty());
 }
 

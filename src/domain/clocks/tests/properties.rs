@@ -193,37 +193,6 @@ proptest! {
     }
 
     #[test]
-    fn a_worker_that_sleeps_until_the_next_change_misses_nothing(
-        story in any_story(), after in 0i64..300_000,
-    ) {
-        // All facts are past, so that only time changes anything.
-        let last = story.thread.facts.iter().map(|f| f.at).max().unwrap();
-        let now = last.plus(after * SECOND);
-        let what_shows = |at: Timestamp| {
-            let found = read(&story.thread, &story.setting, at);
-            let clocks: Vec<_> = found
-                .clocks
-                .iter()
-                .map(|c| {
-                    let contacts: Vec<Rung> = c.contacts(at).into_iter().cloned().collect();
-                    (c.name(), c.state, contacts)
-                })
-                .collect();
-            (clocks, found.offered_stage, found.unattended.is_some())
-        };
-        let shown = what_shows(now);
-        match read(&story.thread, &story.setting, now).next_change {
-            Some(next) => {
-                prop_assert!(next > now);
-                let just_before = next.plus(-1);
-                prop_assert!(just_before == now || what_shows(just_before).0 == shown.0);
-                prop_assert!(what_shows(just_before).1 == shown.1);
-            }
-            None => prop_assert!(what_shows(now.plus(900 * DAY)).0 == shown.0),
-        }
-    }
-
-    #[test]
     fn nobody_is_woken_but_to_find_something_to_record(
         story in any_story(), after in 0i64..300_000,
     ) {

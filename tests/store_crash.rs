@@ -362,7 +362,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(raw);
     let before = fs::read(&path).unwrap();
     let refused = open_gateway(&Settings::owner(&path)).err();
-    assert_eq!(refused, Some(StoreFault::UnknownSchema { found: 99, known: 4 }));
+    assert_eq!(refused, Some(StoreFault::UnknownSchema { found: 99, known: 5 }));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
-use ecaf::store::*;
+use ecaf::domain::clocks::{Fact, Setting, Step, Thread, What, read};
+use ecaf::domain::party::{Organisation, SchoolId};
+use ecaf::domain::referral::{RequestType, Urgency};
+use ecaf::domain::time::{HOUR, MINUTE, Timestamp};
+use ecaf::store::{AcceptOutcome, AppendOutcome, GatewayStore, Sequencing};
 
 use super::store_support::*;
-use super::{Make, load, rounds};
+use super::{Line, Make, load, rounds};
 
 /// Events of one referral.
 const EVENTS: u32 = 15;
@@ -21,8 +25,8 @@ pub async fn grows(make: &Make) {
     let store = make.gateway().await;
     let mut stored = 0;
     for stage in STAGES.into_iter().chain(last) {
-        talked(&store, stored, stage - stored).await;
-        stored = stage;
+        talked(&store, stored, stage.saturating_sub(stored)).await;
+        stored = stored.max(stage);
         for _ in 0..rounds() {
             let (line, said) =
                 (talked(&store, stored, MEASURED).await, MEASURED * u64::from(EVENTS));
@@ -45,6 +49,9 @@ pub async fn grows(make: &Make) {
             }
         });
         line.await.print(&format!("{name}: {stage} referrals: a timeline, 8 at once"));
+        looks(&store, stage)
+            .await
+            .print(&format!("{name}: {stage} referrals: a look at the clocks of one"));
         for (where_, after) in [("first", 0), ("last", end_of_feed(&store, placed).await - 100)] {
             let known = store.clone();
             let line = load(8, 400, move |_| {
@@ -56,6 +63,68 @@ pub async fn grows(make: &Make) {
             });
             line.await.print(&format!("{name}: {stage} referrals: the {where_} page of a feed"));
         }
+    }
+}
+
+/// What a gateway does to look at the clocks of referrals that are due, one after the other: it reads the thread
+/// and its document, reads the clocks of so many facts, and writes down when to look again.
+async fn looks(store: &Arc<dyn GatewayStore>, stage: u64) -> Line {
+    let due = store.due_referrals(at(i64::MAX / 2), 64).await.unwrap();
+    assert_eq!(due.len(), 64);
+    let (known, story) = (store.clone(), Arc::new(story()));
+    load(1, 2_000, move |n| {
+        let (store, story) = (known.clone(), story.clone());
+        async move {
+            if n % 64 == 0 {
+                store.due_referrals(at(i64::MAX / 2), 64).await.unwrap();
+            }
+            let id = referral_id(n * 7_919 % stage);
+            let thread = store.thread(id).await.unwrap().unwrap();
+            let newest = thread.versions.last().unwrap().payload_sha256;
+            assert!(store.document(id, newest).await.unwrap().is_some());
+            let now = story.facts.last().unwrap().at.plus(HOUR);
+            assert!(!read(&story, &Setting::default(), now).clocks.is_empty());
+            let seen = (thread.head, thread.wake_at);
+            store.looked_at(id, seen, Some(at(1_000_000 + n as i64))).await.unwrap();
+        }
+    })
+    .await
+}
+
+/// A referral with as many facts as there are events.
+fn story() -> Thread {
+    let (school, newham): (SchoolId, _) = ("900001".parse().unwrap(), "316".parse().unwrap());
+    let by = |authority: bool| match authority {
+        true => Organisation::Authority(newham),
+        false => Organisation::School(school.clone()),
+    };
+    let urgency = Urgency::U2;
+    let opening = [
+        (false, What::Submitted),
+        (false, What::Accepted { to: newham }),
+        (false, What::Version { children: 2, urgency, in_school: true, goes_home_at: None }),
+        (true, What::Delivered { to: newham, of: 2 }),
+        (true, What::Opened),
+        (true, What::Acknowledged),
+        (true, What::Decided { child: 1, assessed: true }),
+        (true, What::Decided { child: 2, assessed: true }),
+        (true, What::Allocated { child: 1 }),
+        (true, What::Allocated { child: 2 }),
+    ];
+    let notes = (1..=5).map(|_| (true, What::Progress { child: 1, step: Step::Note, since: None }));
+    let facts =
+        opening.into_iter().chain(notes).enumerate().map(|(place, (authority, what))| Fact {
+            at: "2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap().plus(place as i64 * MINUTE),
+            position: place as u32 + 1,
+            by: by(authority),
+            what,
+        });
+    Thread {
+        school: school.clone(),
+        request_type: RequestType::Protection,
+        known_since: None,
+        accused: Vec::new(),
+        facts: facts.collect(),
     }
 }
 
@@ -86,7 +155,8 @@ async fn talked(store: &Arc<dyn GatewayStore>, from: u64, count: u64) -> f64 {
         async move {
             let mut head = head_of(&acceptance(n));
             for number in 0..EVENTS {
-                let one = event(n, &format!("turn {number}"), head);
+                let mut one = event(n, &format!("turn {number}"), head);
+                one.wake_at = Some(at(n as i64));
                 head = head_after(&one);
                 assert_eq!(store.append(one).await, Ok(AppendOutcome::Committed));
             }

@@ -127,10 +127,10 @@ pub async fn run(
             (0..connections).for_each(|_| drop(hands.spawn(run.clone().kept(Some(rate)))));
         }
         Shape::Fresh(parallel) => {
-            (0..parallel).for_each(|_| drop(hands.spawn(run.clone().fresh())));
+            (0..parallel).for_each(|_| drop(hands.spawn(run.clone().fresh(true))));
         }
         Shape::Handshakes(parallel) => {
-            (0..parallel).for_each(|_| drop(hands.spawn(run.clone().handshakes())));
+            (0..parallel).for_each(|_| drop(hands.spawn(run.clone().fresh(false))));
         }
         Shape::Streams(connections, streams) => {
             for _ in 0..connections {
@@ -227,35 +227,23 @@ impl Run {
         if self.stopped() { None } else { Some(Instant::now()) }
     }
 
-    async fn fresh(self: Arc<Self>) -> Log {
+    /// A connection for each submission, or for each small question.
+    async fn fresh(self: Arc<Self>, submits: bool) -> Log {
         let mut log = Log::default();
         while !self.stopped() {
-            let Some((number, token, body)) = self.work.take() else { break };
+            let (number, request, hoped) = match submits {
+                true => {
+                    let Some((number, token, body)) = self.work.take() else { break };
+                    (number, self.request(token, body, false), self.target.accepted)
+                }
+                false => (0, question(), StatusCode::OK),
+            };
             let began = Instant::now();
             let outcome = match self.sender().await {
-                Ok(mut sender) => {
-                    answer(sender.send_request(self.request(token, body, false))).await
-                }
+                Ok(mut sender) => answer(sender.send_request(request)).await,
                 Err(failure) => Err(failure),
             };
-            log.note(began, number, self.target.accepted, outcome);
-        }
-        log
-    }
-
-    async fn handshakes(self: Arc<Self>) -> Log {
-        let mut log = Log::default();
-        while !self.stopped() {
-            let began = Instant::now();
-            let outcome = match self.sender().await {
-                Ok(mut sender) => {
-                    let question = Request::get(WELL_KNOWN).header(HOST, "localhost");
-                    let question = question.body(Full::default()).unwrap_or_default();
-                    answer(sender.send_request(question)).await
-                }
-                Err(failure) => Err(failure),
-            };
-            log.note(began, 0, StatusCode::OK, outcome);
+            log.note(began, number, hoped, outcome);
         }
         log
     }
@@ -306,6 +294,11 @@ impl Run {
         // Made of constants and of values that are header values already.
         request.body(Full::new(body)).unwrap_or_default()
     }
+}
+
+fn question() -> Request<Full<Bytes>> {
+    // Made of constants.
+    Request::get(WELL_KNOWN).header(HOST, "localhost").body(Full::default()).unwrap_or_default()
 }
 
 async fn answer(

@@ -16,6 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::party::look::{Event, NotSeen, look};
 use crate::party::member::Member;
 use crate::party::poll::{News, Stream};
+use crate::party::words::held;
 
 /// Between two looks at one referral, and the first wait when the gateway cannot be reached.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -170,12 +171,7 @@ fn line(news: &News) -> String {
         _ => format!(" (children {})", children.join(", ")),
     };
     let to = news.to.as_ref().map(|to| format!(", to authority {to}")).unwrap_or_default();
-    let times = [("held since", &news.since), ("next attempt", &news.next_attempt_at)];
-    let times = times.into_iter().filter_map(|(what, at)| {
-        let at = at.as_ref()?;
-        Some(format!(", {what} {}", at.parse().map_or_else(|_| at.clone(), england_text)))
-    });
-    let times: String = times.collect();
+    let times = held(news.since.as_deref(), news.next_attempt_at.as_deref());
     plain(&format!("{at}  {}  {by}  {what}{words}{to}{times}{children}", news.referral_id))
 }
 

@@ -26,12 +26,7 @@ pub fn first_line(event: &Event, all: &[Event]) -> String {
     if let Some(to) = &event.to {
         line.push_str(&format!(", to authority {to}"));
     }
-    for (what, at) in [("held since", &event.since), ("next attempt", &event.next_attempt_at)] {
-        if let Some(at) = at {
-            let at = at.parse().map_or_else(|_| at.clone(), england_text);
-            line.push_str(&format!(", {what} {at}"));
-        }
-    }
+    line.push_str(&held(event.since.as_deref(), event.next_attempt_at.as_deref()));
     if let Some(school) = &event.school {
         line.push_str(&format!(", to school {school}"));
     }
@@ -43,6 +38,16 @@ pub fn first_line(event: &Event, all: &[Event]) -> String {
         line.push_str(&format!(" (child {})", children.join(", ")));
     }
     line
+}
+
+/// Since when a delivery is held, and when it is tried next, as the end of a line.
+pub fn held(since: Option<&str>, next_attempt_at: Option<&str>) -> String {
+    let times = [("held since", since), ("next attempt", next_attempt_at)];
+    let told = times.into_iter().filter_map(|(what, at)| {
+        let at = at?;
+        Some(format!(", {what} {}", at.parse().map_or_else(|_| at.to_owned(), england_text)))
+    });
+    told.collect()
 }
 
 /// A SPIFFE ID without the scheme's name.

@@ -15,7 +15,7 @@ use crate::config;
 use crate::domain::case::EventKind;
 use crate::domain::ids::ReferralId;
 use crate::party::begin::begin;
-use crate::party::look::look;
+use crate::party::look::{State, look};
 use crate::party::member::Member;
 use crate::party::say::{Said, Saying, say};
 
@@ -89,14 +89,7 @@ impl Story {
             say_one(school, id, read).await?;
         }
         let state = look(school, id).await.map_err(crate::cli::say::not_seen)?;
-        println!("\nWhat the school sees of it (ecaf status {id}):\n");
-        for line in standing(&state) {
-            println!("    {}", plain(&line));
-        }
-        for line in timeline(school, &state).await.map_err(crate::cli::say::not_seen)? {
-            println!("      {}", plain(&line));
-        }
-        Ok(())
+        show(school, id, &state, standing(&state)).await
     }
 }
 
@@ -123,13 +116,8 @@ impl Story {
             tokio::time::sleep(Duration::from_millis(200)).await;
         };
         self.say("it is overdue, and the exchange has put that on record");
-        println!("\nWhat the school sees of it (ecaf status {id}):\n");
-        for line in standing(&state).into_iter().chain(clocks(&state)) {
-            println!("    {}", plain(&line));
-        }
-        for line in timeline(school, &state).await.map_err(crate::cli::say::not_seen)? {
-            println!("      {}", plain(&line));
-        }
+        let head = standing(&state).into_iter().chain(clocks(&state));
+        show(school, id, &state, head).await?;
         println!();
         Ok(())
     }
@@ -160,15 +148,25 @@ impl Story {
         let read = Saying { answers: Some(notice.position), ..Saying::of(EventKind::Read) };
         say_one(school, id, read).await?;
         let state = look(school, id).await.map_err(crate::cli::say::not_seen)?;
-        println!("\nWhat the school sees of it (ecaf status {id}):\n");
-        for line in standing(&state) {
-            println!("    {}", plain(&line));
-        }
-        for line in timeline(school, &state).await.map_err(crate::cli::say::not_seen)? {
-            println!("      {}", plain(&line));
-        }
-        Ok(())
+        show(school, id, &state, standing(&state)).await
     }
+}
+
+/// What the school sees of a referral: where it stands, and its story.
+async fn show(
+    school: &Member,
+    id: ReferralId,
+    state: &State,
+    head: impl IntoIterator<Item = String>,
+) -> Result<(), Failure> {
+    println!("\nWhat the school sees of it (ecaf status {id}):\n");
+    for line in head {
+        println!("    {}", plain(&line));
+    }
+    for line in timeline(school, state).await.map_err(crate::cli::say::not_seen)? {
+        println!("      {}", plain(&line));
+    }
+    Ok(())
 }
 
 async fn worker(world: &World, index: usize) -> Result<Member, Failure> {

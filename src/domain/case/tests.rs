@@ -228,18 +228,13 @@ fn every_row_is_reached_and_every_rule_refuses() {
     assert_eq!(missing, Vec::<&EventKind>::new(), "a rule that never refuses");
 }
 
-fn judged(
-    case: &Case,
-    change: impl FnOnce(&mut Statement<'_>),
-    author: &str,
-    kind: EventKind,
-) -> Result<(), Illegal> {
-    let author = party(author);
-    let mut statement = Statement {
+/// A statement of this kind, with a document if it must have one and nothing else.
+fn statement(author: &Party, kind: EventKind) -> Statement<'_> {
+    Statement {
         digest: Digest::from_bytes([9; 32]),
         position: 2,
         kind,
-        author: &author,
+        author,
         children: &[],
         code: None,
         answers: None,
@@ -248,7 +243,17 @@ fn judged(
         school: None,
         stage: None,
         detailed: kind.detail() == Detail::Required,
-    };
+    }
+}
+
+fn judged(
+    case: &Case,
+    change: impl FnOnce(&mut Statement<'_>),
+    author: &str,
+    kind: EventKind,
+) -> Result<(), Illegal> {
+    let author = party(author);
+    let mut statement = statement(&author, kind);
     change(&mut statement);
     case.judge(&statement)
 }
@@ -304,20 +309,9 @@ fn who_repeats_itself_without_end_stops_only_itself() {
     let school = party("school/900001/person/p1");
     for position in 2..2 + MOST_STATEMENTS {
         assert_eq!(calls(&case, "school/900001"), Ok(()));
-        case.apply(&Statement {
-            digest: Digest::from_bytes([9; 32]),
-            position,
-            kind: EventKind::CallRecorded,
-            author: &school,
-            children: &[],
-            code: Some("front_door"),
-            answers: None,
-            answered: None,
-            to: None,
-            school: None,
-            stage: None,
-            detailed: true,
-        });
+        let mut said = statement(&school, EventKind::CallRecorded);
+        call(&mut said);
+        case.apply(&Statement { position, ..said });
     }
     assert_eq!(calls(&case, "school/900001"), Err(Illegal::TooMuch));
     assert_eq!(calls(&case, "school/900001/person/p2"), Err(Illegal::TooMuch), "one organisation");
@@ -331,20 +325,7 @@ fn a_referral_about_no_child_is_decided_as_a_whole() {
     let mut case = Case::begin("900001".parse().unwrap(), code(0), 0);
     case.delivered(code(0), 1);
     let person = party("authority/204/person/w7");
-    let statement = Statement {
-        digest: Digest::from_bytes([1; 32]),
-        position: 2,
-        kind: EventKind::Acknowledged,
-        author: &person,
-        children: &[],
-        code: None,
-        answers: None,
-        answered: None,
-        to: None,
-        school: None,
-        stage: None,
-        detailed: true,
-    };
+    let statement = statement(&person, EventKind::Acknowledged);
     case.apply(&statement);
     let decided =
         Statement { kind: EventKind::Decided, code: Some("designated_officer"), ..statement };

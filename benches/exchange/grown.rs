@@ -42,14 +42,15 @@ pub fn multiply(path: &Path, copies: u64, documents: Documents) -> Result<(), St
         let n = format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {copies})"
         );
-        for (table, key, columns) in TABLES {
+        for (table, key) in TABLES {
             // The log begins at 0.
             let step = greatest(table, key)? + i64::from(*table == "log");
-            let columns = columns
-                .replace("STEP", &step.to_string())
-                .replace("REFS", &refs.to_string())
-                .replace("DOCUMENTS", &documents.to_string())
-                .replace("TOKENS", &tokens.to_string());
+            let columns: Vec<String> = conn
+                .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))?
+                .query_map([], |row| row.get::<_, String>(0))?
+                .map(|name| Ok(copied(key, &name?, step, [refs, documents, tokens])))
+                .collect::<rusqlite::Result<_>>()?;
+            let columns = columns.join(", ");
             conn.execute_batch(&format!(
                 "{n} INSERT INTO {table} SELECT {columns} FROM n CROSS JOIN {table} t ORDER BY n.i, t.{key};"
             ))?;
@@ -80,28 +81,29 @@ pub fn settled(path: &Path) -> rusqlite::Result<bool> {
     )
 }
 
-/// Tables, what numbers their rows, and a copy's columns: `t` is the row, `n.i` the number of the copy.
-const TABLES: &[(&str, &str, &str)] = &[
-    ("referrals", "ref", "t.ref + n.i * REFS, randomblob(16), t.sender, t.head_position, t.head_digest"),
-    (
-        "tokens",
-        "id",
-        "t.id + n.i * STEP, t.owner + n.i * REFS, t.kind, t.position, t.sha256, t.jws, t.issuer, t.x5t, t.crls,
-         t.recorded_at",
-    ),
-    ("documents", "id", "t.id + n.i * DOCUMENTS, t.key_id, t.wrapped, t.body"),
-    (
-        "versions",
-        "ref",
-        "t.ref + n.i * REFS, t.version, t.payload_sha256, t.document + n.i * DOCUMENTS, t.request_type, t.urgency, t.authority,
-         t.submission + n.i * TOKENS, t.accepted + n.i * TOKENS, t.recorded_at, t.erased_at, t.erased_why",
-    ),
-    (
-        "deliveries",
-        "id",
-        "t.id + n.i * STEP, t.ref + n.i * REFS, t.version, t.authority, t.purpose, t.urgency, t.state, t.due_at,
-         t.attempts, t.lease_token, t.lease_holder, t.first_tried_at, t.reason, t.recorded_at, t.settled_at,
-         t.note + n.i * TOKENS, t.delivered + n.i * TOKENS, t.recorded + n.i * TOKENS",
-    ),
-    ("log", "idx", "t.idx + n.i * STEP, t.token + n.i * TOKENS, t.sha256"),
+/// Tables, and what numbers their rows.
+const TABLES: &[(&str, &str)] = &[
+    ("referrals", "ref"),
+    ("tokens", "id"),
+    ("documents", "id"),
+    ("versions", "ref"),
+    ("deliveries", "id"),
+    ("log", "idx"),
 ];
+
+/// A column of a copy: `t` is the row, `n.i` the number of the copy. Rows are `step` apart, and what they
+/// refer to as far as there are `refs`, `documents` and `tokens`.
+fn copied(key: &str, name: &str, step: i64, [refs, documents, tokens]: [i64; 3]) -> String {
+    match name {
+        "ref" | "owner" => format!("t.{name} + n.i * {refs}"),
+        "document" => format!("t.{name} + n.i * {documents}"),
+        "submission" | "accepted" | "note" | "delivered" | "recorded" | "token" => {
+            format!("t.{name} + n.i * {tokens}")
+        }
+        "referral_id" => "randomblob(16)".to_owned(),
+        // Nothing more will be due: the case is closed.
+        "wake_at" => "NULL".to_owned(),
+        _ if name == key => format!("t.{name} + n.i * {step}"),
+        _ => format!("t.{name}"),
+    }
+}

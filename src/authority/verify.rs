@@ -57,8 +57,8 @@ pub struct Noted {
 }
 
 /// A dispatch in which everything verified.
-pub struct Verified {
-    pub(super) noted: Noted,
+pub struct Verified<'n> {
+    pub(super) noted: &'n Noted,
     pub(super) submission_token: VerifiedToken,
     pub(super) accepted_token: VerifiedToken,
     /// The holder's proposal, for a transfer.
@@ -72,17 +72,20 @@ impl Noted {
         let token = Unverified::parse(&received.note)?;
         // Read before it is believed, only to know at which time the signature is to be judged.
         let claimed = token.peek::<SecurityEvent<DispatchNote>>();
-        let at = claimed.ok_or_else(|| forbid(tokens::CLAIMS))?.event.judged_at();
+        let claimed = claimed.ok_or_else(|| forbid(tokens::CLAIMS))?;
+        let at = claimed.event.judged_at();
         if at.since(station.now()) > 5 * MINUTE {
             return Err(forbid(FROM_THE_FUTURE));
         }
-        let token = verified(station, &received.note, &received.note_chain, SET_TYPE, at)?;
+        let trust = station.trust.store();
+        let token =
+            token.verify_beside(&received.note_chain, SET_TYPE, (&trust, &station.cache), at)?;
         match &token.signer().party().organisation {
             Organisation::Gateway(name) if received.directory.gateway(name).is_some() => {}
             _ => return Err(forbid(NOTE_SIGNER)),
         }
         let me = station.signing.load().party().clone();
-        let said = SecurityEvent::<DispatchNote>::read(&token, Some(&me))?;
+        let said = claimed.confirm(&token, Some(&me))?;
         // One authority, one purpose: a note to several, or to everybody, is not a note.
         if said.aud != [Audience::Party(me)] {
             return Err(forbid(tokens::AUDIENCE));
@@ -99,15 +102,13 @@ impl Noted {
     }
 }
 
-impl Verified {
+impl<'n> Verified<'n> {
     /// Verifies submission, acceptance, the school's standing and the document.
-    pub fn check(noted: Noted, station: &Station) -> Result<Self, Refusal> {
-        let (accepted_token, gateway) = accepted(&noted, station)?;
-        let submission_token = submission(&noted, &gateway, station)?;
-        let scheme = &submission_token.signer().party().trust_domain;
-        let claims = Submission::read(&submission_token, scheme)?;
-        let checked = document(&noted, &claims)?;
-        let proposal_token = proposal(&noted, station)?;
+    pub fn check(noted: &'n Noted, station: &Station) -> Result<Self, Refusal> {
+        let (accepted_token, gateway) = accepted(noted, station)?;
+        let (submission_token, claims) = submission(noted, &gateway, station)?;
+        let checked = document(noted, &claims)?;
+        let proposal_token = proposal(noted, station)?;
         Ok(Self { noted, submission_token, accepted_token, proposal_token, checked })
     }
 }
@@ -138,7 +139,7 @@ fn submission(
     noted: &Noted,
     accepted_by: &Name,
     station: &Station,
-) -> Result<VerifiedToken, Refusal> {
+) -> Result<(VerifiedToken, Submission), Refusal> {
     let (received, note) = (&noted.received, &noted.note);
     let typ = match note.sender_kind {
         SenderKind::Signed => SUBMISSION_TYPE,
@@ -162,7 +163,7 @@ fn submission(
         }
         _ => false,
     };
-    if allowed { Ok(token) } else { Err(forbid(NOT_ALLOWED)) }
+    if allowed { Ok((token, claims)) } else { Err(forbid(NOT_ALLOWED)) }
 }
 
 /// The gateway's acceptance, and the gateway that signed it.

@@ -164,7 +164,7 @@ async fn store(
         Organisation::Gateway(_) => TokenKind::Attested,
         _ => TokenKind::Submission,
     };
-    let header = verified.checked.header();
+    let header = &verified.header;
     let dispatch = Dispatch {
         sender: noted.note.sender.organisation.clone(),
         request_type: header.request_type.as_str().into(),
@@ -253,6 +253,7 @@ async fn before(
     noted: &Noted,
     stored: StoredDispatch,
 ) -> Result<Receipt, Trouble> {
+    noted.names_the_rest()?;
     let same = stored.note_sha256 == noted.note_token.digest()
         && stored.payload_sha256 == noted.received.payload_sha256;
     if !same {

@@ -7,12 +7,13 @@ use crate::domain::case::EventKind;
 use crate::domain::directory::Signing;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{Name, Organisation};
+use crate::domain::referral::Header;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::{MINUTE, Timestamp};
 use crate::protocol::hash::sha256;
 use crate::protocol::json;
 use crate::protocol::jws::{self, Unverified, Verified as VerifiedToken};
-use crate::protocol::schema::{self, Checked};
+use crate::protocol::schema;
 use crate::protocol::tokens::{
     self, ATTESTED_TYPE, Accepted, Attested, Audience, CaseEvent, DispatchNote, SET_TYPE,
     SUBMISSION_TYPE, SecurityEvent, SenderKind, Submission, one_school,
@@ -48,6 +49,10 @@ pub const NOT_PROPOSED: Rule = Rule {
     action: "Bring the proposal that the note names, and the chain of its signer.",
 };
 
+/// What the note says of the tokens beside it.
+const SUBMISSION_SHA256: &str = "submission_sha256";
+const ACCEPTED_SHA256: &str = "accepted_sha256";
+
 /// A dispatch whose note is genuine and addressed to this authority.
 pub struct Noted {
     pub(super) received: Received,
@@ -63,7 +68,8 @@ pub struct Verified<'n> {
     pub(super) accepted_token: VerifiedToken,
     /// The holder's proposal, for a transfer.
     pub(super) proposal_token: Option<VerifiedToken>,
-    pub(super) checked: Checked,
+    /// What the document says of itself.
+    pub(super) header: Header,
 }
 
 impl Noted {
@@ -93,12 +99,14 @@ impl Noted {
         let referral_id = said.sub_id.ok_or_else(|| forbid(tokens::CLAIMS))?.0;
         let note = said.event;
         same("payload_sha256 and the body", note.payload_sha256 == received.payload_sha256)?;
-        same(
-            "submission_sha256",
-            note.submission_sha256 == sha256(received.submission.as_bytes()),
-        )?;
-        same("accepted_sha256", note.accepted_sha256 == sha256(received.accepted.as_bytes()))?;
         Ok(Self { received, referral_id, note, note_token: token })
+    }
+
+    /// Checks that the tokens that came along are those that the note names, where they are not verified.
+    pub(super) fn names_the_rest(&self) -> Result<(), Refusal> {
+        let (received, note) = (&self.received, &self.note);
+        same(SUBMISSION_SHA256, note.submission_sha256 == sha256(received.submission.as_bytes()))?;
+        same(ACCEPTED_SHA256, note.accepted_sha256 == sha256(received.accepted.as_bytes()))
     }
 }
 
@@ -107,9 +115,9 @@ impl<'n> Verified<'n> {
     pub fn check(noted: &'n Noted, station: &Station) -> Result<Self, Refusal> {
         let (accepted_token, gateway) = accepted(noted, station)?;
         let (submission_token, claims) = submission(noted, &gateway, station)?;
-        let checked = document(noted, &claims)?;
+        let header = document(noted, &claims)?;
         let proposal_token = proposal(noted, station)?;
-        Ok(Self { noted, submission_token, accepted_token, proposal_token, checked })
+        Ok(Self { noted, submission_token, accepted_token, proposal_token, header })
     }
 }
 
@@ -147,6 +155,7 @@ fn submission(
     };
     let token =
         verified(station, &received.submission, &received.submission_chain, typ, note.recorded_at)?;
+    same(SUBMISSION_SHA256, note.submission_sha256 == token.digest())?;
     let claims = Submission::read(&token, &token.signer().party().trust_domain)?;
     same("sender", *claims.sender() == note.sender)?;
     same("sub_id", claims.sub_id.0 == noted.referral_id)?;
@@ -176,6 +185,7 @@ fn accepted(noted: &Noted, station: &Station) -> Result<(VerifiedToken, Name), R
         SET_TYPE,
         note.recorded_at,
     )?;
+    same(ACCEPTED_SHA256, note.accepted_sha256 == token.digest())?;
     let name = match &token.signer().party().organisation {
         Organisation::Gateway(name) if received.directory.gateway(name).is_some() => name.clone(),
         _ => return Err(forbid(NOTE_SIGNER)),
@@ -186,19 +196,18 @@ fn accepted(noted: &Noted, station: &Station) -> Result<(VerifiedToken, Name), R
     Ok((token, name))
 }
 
-fn document(noted: &Noted, claims: &Submission) -> Result<Checked, Refusal> {
+fn document(noted: &Noted, claims: &Submission) -> Result<Header, Refusal> {
     let bytes = &noted.received.document;
     // What a gateway let through and we do not is the gateway's to mend.
     let gateway = |class, violations| Refusal { class, culprit: Culprit::Gateway, violations };
     let read = json::read(bytes, bytes.len()).map_err(|v| gateway(Class::Malformed, vec![v]))?;
-    let day = noted.note.recorded_at.in_england().0;
-    let checked = schema::check_read(read.root(), day);
-    let checked = checked.map_err(|all| gateway(Class::Invalid, all))?;
-    claims.agrees_with(checked.header())?;
+    let header = schema::check_header(read.root());
+    let header = header.map_err(|all| gateway(Class::Invalid, all))?;
+    claims.agrees_with(&header)?;
     if let Some(school) = claims.school() {
-        one_school(checked.header(), school)?;
+        one_school(&header, school)?;
     }
-    Ok(checked)
+    Ok(header)
 }
 
 fn verified(

@@ -183,6 +183,8 @@ async fn a_purged_document_is_erased_and_nothing_else_is(store: Arc<dyn Gateway>
     assert_eq!(timeline.versions[0].erased, Some(ERASED));
     let row = &timeline.deliveries[0];
     assert_eq!((row.state.as_str(), row.reason.as_deref()), ("undeliverable", Some("erased")));
+    let given_up = store.counts(at(300)).await.unwrap().undeliverable;
+    assert_eq!(given_up, 0, "there is nothing that a person could do about it");
     assert_eq!(store.replay(DeliverySelector::All, at(400)).await, Ok(0));
     // What it was stays: the same submission gets its receipt.
     let seen = store.look_up(&a.sender, a.referral_id, 1).await.unwrap();

@@ -8,7 +8,7 @@ use crate::domain::refusal::{Class, Refusal, Rule, Violation};
 use crate::domain::time::Timestamp;
 use crate::http::Request;
 use crate::protocol::evidence::unverified_claims;
-use crate::protocol::tokens::{Accepted, Event};
+use crate::protocol::tokens::{Accepted, Event, says_urgent};
 use crate::protocol::trust::{Chain, TrustStore};
 use crate::store::{AcceptOutcome, Seen, StoreFault, StoredAcceptance};
 
@@ -52,6 +52,8 @@ pub struct Receipt {
     pub signers: Option<[Chain; 2]>,
     /// The accountable authority.
     pub authority: DfeCode,
+    /// Whether it says that somebody must act today.
+    pub urgent: bool,
     /// Whether it was accepted by this very request.
     pub new: bool,
     /// Advice and warnings, for a submission accepted now.
@@ -177,6 +179,7 @@ pub(super) async fn commit(
     id: ReferralId,
 ) -> Result<Committed, Trouble> {
     let advice = noted.routed.advice();
+    let urgent = noted.routed.validated.checked.header().urgency.is_urgent();
     let authority = noted.acceptance.authority;
     let accepted = noted.acceptance.accepted.token.jws.clone();
     let submission = noted.acceptance.submission.token.jws.clone();
@@ -189,8 +192,16 @@ pub(super) async fn commit(
             exchange.new_tokens.notify_one();
             let signers = Some(noted.signers);
             let (referral_id, new) = (id, true);
-            let receipt =
-                Receipt { referral_id, accepted, submission, signers, authority, new, advice };
+            let receipt = Receipt {
+                referral_id,
+                accepted,
+                submission,
+                signers,
+                authority,
+                urgent,
+                new,
+                advice,
+            };
             Ok(Committed::Receipt(receipt))
         }
         // A twin of this request, a moment ago or long before.
@@ -225,9 +236,12 @@ async fn before(
     exchange.recent.add(referral_id);
     let submission = exchange.store.token(referral_id, stored.submission_sha256).await?;
     let accepted = stored.accepted;
+    let submission = submission.ok_or(StoreFault::Corrupt)?.token.jws;
     Ok(Receipt {
         referral_id,
-        submission: submission.ok_or(StoreFault::Corrupt)?.token.jws,
+        // Stored only after verification, so what it says may be believed.
+        urgent: says_urgent(&submission),
+        submission,
         signers: None,
         authority: stored.authority,
         new: false,

@@ -1,12 +1,11 @@
 //! The gateway's interface: which call is which step.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::exchange::Exchange;
 use super::respond::{JSON, json_response};
@@ -14,12 +13,11 @@ use super::trouble::Trouble;
 use super::{accept, check, feedback, inbox, poll, versions};
 use crate::domain::delivery::RetryPolicy;
 use crate::domain::ids::Digest;
-use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Refusal, Violation};
 use crate::http::{Answer, Handler, Request, Response};
-use crate::protocol::jws::Unverified;
 use crate::protocol::message::TOKEN;
 use crate::protocol::schema::{LARGEST_DETAIL, Schema, resources};
+use crate::protocol::tokens::says_urgent;
 use crate::protocol::trust::Purpose;
 use crate::telemetry::metric;
 
@@ -249,54 +247,10 @@ impl Handler for Api {
     }
 }
 
-/// Whether a token, not to be believed, says that somebody must act today.
-fn says_urgent(token: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Claims<'a> {
-        #[serde(borrow)]
-        urgency: Cow<'a, str>,
-    }
-    let token = Unverified::parse(token).ok();
-    let claims = token.as_ref().and_then(|token| token.peek::<Claims<'_>>());
-    claims.and_then(|c| Urgency::from_code(&c.urgency)).is_some_and(Urgency::is_urgent)
-}
-
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Trouble> {
     text.parse().map_err(|_| no_such_thing())
 }
 
 fn no_such_thing() -> Trouble {
     Refusal::new(Class::NotFound, Violation::whole(super::read::NOTHING_HERE)).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-    use super::*;
-
-    #[test]
-    fn what_says_that_it_is_urgent_goes_first() {
-        let token = |claims: &str| {
-            let x5t = URL_SAFE_NO_PAD.encode([7; 32]);
-            let header = format!(r#"{{"alg":"ES256","typ":"x","x5t#S256":"{x5t}"}}"#);
-            [header.as_bytes(), claims.as_bytes(), &[0; 64]]
-                .map(|p| URL_SAFE_NO_PAD.encode(p))
-                .join(".")
-        };
-        for (urgency, first) in
-            [("U0", true), ("U1", true), ("U2", false), ("U3", false), ("", false)]
-        {
-            assert_eq!(
-                says_urgent(&token(&format!(r#"{{"urgency":"{urgency}"}}"#))),
-                first,
-                "{urgency}"
-            );
-        }
-        for not_a_claim in ["[]", "{}", r#"{"urgency":0}"#, "x"] {
-            assert!(!says_urgent(&token(not_a_claim)), "{not_a_claim}");
-        }
-        assert!(!says_urgent("not a token"));
-    }
 }

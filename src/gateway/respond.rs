@@ -17,10 +17,8 @@ use super::trouble::{Fault, Refused, Trouble};
 use crate::domain::directory::GENERAL_ADVICE;
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::DfeCode;
-use crate::domain::referral::Urgency;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::http::{Request, Response};
-use crate::protocol::evidence::unverified_claims;
 use crate::protocol::hash::sha256;
 use crate::protocol::message::{STATEMENT, TOKEN};
 use crate::protocol::problem::{PROBLEM_TYPE, ProblemDocument, ProblemViolation, status};
@@ -101,10 +99,10 @@ impl Exchange {
         let now = self.now();
         let directory = self.directory.last_good();
         let contacts = directory.map(|d| of_authority(d.directory(), receipt.authority, now));
-        let unattended = self.unattended(receipt.authority, now);
+        let unattended = receipt.urgent.then(|| self.unattended(receipt.authority, now)).flatten();
         let answer = ReceiptAnswer {
             contacts: contacts.unwrap_or_default(),
-            unattended: unattended.filter(|_| is_urgent(&receipt.submission)),
+            unattended,
             accepted: &receipt.accepted,
             certificates,
             submission: &receipt.submission,
@@ -202,13 +200,6 @@ fn digest_of(request: &Request) -> Digest {
         Some(said) => sha256(said.as_bytes()),
         None => sha256(&request.body),
     }
-}
-
-/// Whether a submission says that it is urgent. Stored only after verification, so its claims may be
-/// believed.
-fn is_urgent(submission: &str) -> bool {
-    let claims = unverified_claims(submission).unwrap_or_default();
-    claims["urgency"].as_str().and_then(Urgency::from_code).is_some_and(Urgency::is_urgent)
 }
 
 /// A JSON answer.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ecaf::domain::delivery::State;
 use ecaf::effects::Clock;
-use ecaf::store::{DeliveryFilter, DeliveryRow, DeliverySelector, GatewayStore};
+use ecaf::store::{DeliverySelector, GatewayStore};
 
 use super::days;
 use super::run::World;
@@ -33,7 +32,7 @@ pub async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
         let counts = to_its_end(store.counts(now)).unwrap();
         let open = counts.held + counts.leased;
         if waiting == 0 && open == 0 && counts.unsequenced == 0 {
-            if counts.undeliverable == ended_by_erasure(&*store) && days::nothing_is_due(world) {
+            if counts.undeliverable == 0 && days::nothing_is_due(world) {
                 world.rested_at.store(world.scheduler.elapsed_ms(), Ordering::SeqCst);
                 return Vec::new();
             }
@@ -53,18 +52,6 @@ pub async fn come_to_rest(world: &Arc<World>) -> Vec<String> {
             )];
         }
     }
-}
-
-/// Deliveries that ended, or were given up before, and of which there is nothing left to deliver.
-fn ended_by_erasure(store: &dyn GatewayStore) -> u64 {
-    let state = Some(State::Undeliverable);
-    let rows =
-        to_its_end(store.deliveries(DeliveryFilter { state, ..Default::default() })).unwrap();
-    let erased = |row: &&DeliveryRow| {
-        let timeline = to_its_end(store.timeline(row.referral_id)).unwrap().unwrap();
-        timeline.versions.iter().all(|version| version.erased.is_some())
-    };
-    rows.iter().filter(erased).count() as u64
 }
 
 /// In quiet times, everything that has a receipt gets the same one again, and can be followed.

@@ -37,7 +37,7 @@ const fn malformed(rule: Rule) -> EdgeRefusal {
 /// repeated length even if equal, no other transfer coding than `chunked`.
 pub(in crate::http) fn parse(raw: &[u8], limits: &Limits) -> Result<Parsed, EdgeRefusal> {
     let text = std::str::from_utf8(raw).map_err(|_| malformed(rules::SYNTAX))?;
-    let mut lines = text.split("\r\n");
+    let mut lines = lines(text);
     let (method, path, query) = request_line(lines.next().unwrap_or_default(), limits)?;
     let headers = fields(lines, limits)?;
 
@@ -63,6 +63,19 @@ pub(in crate::http) fn parse(raw: &[u8], limits: &Limits) -> Result<Parsed, Edge
     };
     let keep_alive = !connection("close");
     Ok(Parsed { head: Head { method, path, query, headers, length }, framing, keep_alive })
+}
+
+/// As `split("\r\n")`, in long steps. A line feed without its CR stays in its line, where no name, no value and
+/// no version may have one.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = text.find('\n');
+        rest = end.map(|end| &text[end + 1..]);
+        let line = &text[..end.map_or(text.len(), |end| end + 1)];
+        Some(line.strip_suffix("\r\n").unwrap_or(line))
+    })
 }
 
 fn request_line(
@@ -100,7 +113,9 @@ fn fields<'a>(
         let (name, value) = line.split_once(':').ok_or(malformed(rules::SYNTAX))?;
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(rules::SYNTAX))?;
         let value = value.trim_matches([' ', '\t']);
-        if !value.bytes().all(|c| c == b'\t' || (b' '..=b'~').contains(&c)) {
+        // All of them, whatever was found: so the compiler looks at many at once.
+        let visible = |c: u8| c == b'\t' || (b' '..=b'~').contains(&c);
+        if !value.bytes().fold(true, |all, c| all & visible(c)) {
             return Err(malformed(rules::SYNTAX));
         }
         let value = HeaderValue::from_str(value).map_err(|_| malformed(rules::SYNTAX))?;

@@ -22,7 +22,7 @@ pub use recorded::Recorded;
 pub use refused::{BrokenRule, Refused};
 pub use security_event::{Audience, Event, SET_TYPE, SecurityEvent, Subject};
 pub use submission::{
-    ATTESTED_TYPE, Attestation, Attested, SUBMISSION_TYPE, Submission, one_school,
+    ATTESTED_TYPE, Attestation, Attested, SUBMISSION_TYPE, Submission, one_school, says_urgent,
 };
 
 use serde::Serialize;

@@ -1,5 +1,6 @@
 //! Security Event Tokens (RFC 8417): the envelope of every statement but the submission.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -30,14 +31,16 @@ pub struct Subject(pub ReferralId);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WireSubject {
-    format: String,
-    uri: String,
+struct WireSubject<'a> {
+    #[serde(borrow)]
+    format: Cow<'a, str>,
+    #[serde(borrow)]
+    uri: Cow<'a, str>,
 }
 
 impl Serialize for Subject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        WireSubject { format: "uri".into(), uri: self.0.urn() }.serialize(serializer)
+        WireSubject { format: "uri".into(), uri: self.0.urn().into() }.serialize(serializer)
     }
 }
 

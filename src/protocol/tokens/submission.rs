@@ -1,6 +1,8 @@
 //! The submission: a school's signed statement "this document is our referral", or a gateway's
 //! statement that a school proved itself by its certificate and sent it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{AUDIENCE, Subject, claims, refuse, security_event::Audience, text};
@@ -155,4 +157,48 @@ impl Submission {
 /// The document's school is the one that signed or is connected.
 pub fn one_school(header: &Header, school: &SchoolId) -> Result<(), Refusal> {
     if header.school == *school { Ok(()) } else { Err(super::mismatch("/referrer/school/id")) }
+}
+
+/// Whether a submission says that somebody must act today. Not to be believed before it is verified.
+pub fn says_urgent(token: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Claims<'a> {
+        #[serde(borrow)]
+        urgency: Cow<'a, str>,
+    }
+    let token = jws::Unverified::parse(token).ok();
+    let claims = token.as_ref().and_then(|token| token.peek::<Claims<'_>>());
+    claims.and_then(|c| Urgency::from_code(&c.urgency)).is_some_and(Urgency::is_urgent)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn what_says_that_it_is_urgent_goes_first() {
+        let token = |claims: &str| {
+            let x5t = URL_SAFE_NO_PAD.encode([7; 32]);
+            let header = format!(r#"{{"alg":"ES256","typ":"x","x5t#S256":"{x5t}"}}"#);
+            [header.as_bytes(), claims.as_bytes(), &[0; 64]]
+                .map(|p| URL_SAFE_NO_PAD.encode(p))
+                .join(".")
+        };
+        for (urgency, first) in
+            [("U0", true), ("U1", true), ("U2", false), ("U3", false), ("", false)]
+        {
+            assert_eq!(
+                says_urgent(&token(&format!(r#"{{"urgency":"{urgency}"}}"#))),
+                first,
+                "{urgency}"
+            );
+        }
+        for not_a_claim in ["[]", "{}", r#"{"urgency":0}"#, "x"] {
+            assert!(!says_urgent(&token(not_a_claim)), "{not_a_claim}");
+        }
+        assert!(!says_urgent("not a token"));
+    }
 }

@@ -80,7 +80,7 @@ pub struct Counts {
     pub held: u64,
     /// Deliveries being worked on.
     pub leased: u64,
-    /// Deliveries given up, waiting for an operator.
+    /// Deliveries given up, waiting for an operator. What is erased waits for nobody.
     pub undeliverable: u64,
     /// Of held and leased: recorded five minutes ago or more
     /// ([`crate::domain::delivery::DELAYED_AFTER_MS`]).

@@ -369,7 +369,8 @@ pub(super) async fn token(
 /// Counts within the index of open deliveries; settled ones cost nothing.
 pub(super) async fn counts(session: &Session, now: Timestamp) -> Result<Counts, Trouble> {
     const COUNT: &str = "
-        SELECT o.*, (SELECT count(*) FROM deliveries WHERE state = 'undeliverable'),
+        SELECT o.*, (SELECT count(*) FROM deliveries d JOIN versions v USING (ref, version)
+                     WHERE d.state = 'undeliverable' AND v.document IS NOT NULL),
                (SELECT count(*) FROM unsequenced), (SELECT coalesce(max(idx) + 1, 0) FROM log)
         FROM (SELECT count(*) FILTER (WHERE state = 'held'),
                      count(*) FILTER (WHERE state = 'leased'),

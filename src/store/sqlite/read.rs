@@ -320,7 +320,8 @@ pub(super) fn counts(conn: &Connection, now: Timestamp) -> Result<Counts, StoreF
         })
     })?;
     let mut rest = snapshot.prepare_cached(
-        "SELECT (SELECT count(*) FROM deliveries WHERE state = 'undeliverable'),
+        "SELECT (SELECT count(*) FROM deliveries d JOIN versions v USING (ref, version)
+                 WHERE d.state = 'undeliverable' AND v.document IS NOT NULL),
                 (SELECT count(*) FROM unsequenced),
                 (SELECT coalesce(max(idx) + 1, 0) FROM log)",
     )?;

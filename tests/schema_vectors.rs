@@ -9,7 +9,7 @@ use ecaf::domain::referral::{CaseKind, Residence};
 use ecaf::domain::time::{Date, Timestamp};
 use ecaf::protocol::document::readable;
 use ecaf::protocol::json;
-use ecaf::protocol::schema::{Schema, check, findings, minimal_from};
+use ecaf::protocol::schema::{Schema, check, check_header, findings, minimal_from};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -254,6 +254,12 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Whether the check without advice says the same as the one with it.
+fn agree(document: &Value) -> bool {
+    let whole = check(document, today()).map(|checked| checked.header().clone());
+    check_header(json::Tree::from(document).root()) == whole
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -266,7 +272,7 @@ proptest! {
         let mut places = Vec::new();
         leaves(&document, String::new(), &mut places);
         *document.pointer_mut(at.get(&places[..]).as_str()).unwrap() = value;
-        let _ = check(&document, today());
+        prop_assert!(agree(&document));
         let _ = readable(&document, "x").to_html();
         if let Some(bytes) = minimal_from(&document, [1; 16], Timestamp::from_millis(0)) {
             let minimal = json::parse(&bytes, json::DEFAULT_LIMIT).unwrap();
@@ -300,6 +306,7 @@ fn every_advice_vector_warns_and_refuses_as_it_says() {
         for case in suite["cases"].as_array().unwrap() {
             let base = bases[case["base"].as_str().unwrap()];
             let document = patched(base.clone(), &case["patch"]);
+            assert!(agree(&document), "{} {}", path.display(), case["id"]);
             let (broken, advice) =
                 findings(&document, case["today"].as_str().unwrap().parse().unwrap());
             let broken = broken.into_iter().map(|finding| finding.violation);

@@ -74,6 +74,7 @@ async fn open(settings: &AuthoritySettings, purposes: &[Purpose]) -> Result<Open
         store,
         clock: Arc::clone(&parts.clock),
         entropy: Arc::new(SystemEntropy::default()),
+        recent: Default::default(),
         broken: Notify::new(),
     });
     let collector = match &settings.gateway {

@@ -107,18 +107,30 @@ async fn take(station: &Station, received: Received) -> Result<Receipt, Trouble>
         version: noted.note.version,
         purpose: purpose_key(&noted.note),
     };
-    // Asked before the rest is verified: what was stored had passed, and a changed schema or
-    // directory does not change a receipt.
-    if let Some(stored) = station.store.received(key.clone()).await? {
+    // A repetition that follows soon costs next to nothing; of any other the storing transaction finds the
+    // receipt.
+    let asked = station.recent.has(noted.referral_id);
+    if asked && let Some(stored) = station.store.received(key.clone()).await? {
         return before(station, &noted, stored).await;
     }
-    let verified = Verified::check(noted, station)?;
-    store(station, verified, key).await
+    let taken = match Verified::check(&noted, station) {
+        Ok(verified) => store(station, verified, key.clone()).await,
+        Err(refusal) => Err(refusal.into()),
+    };
+    match taken {
+        // What was stored had passed: a changed schema or directory, or a key of ours that fails, takes
+        // no receipt away.
+        Err(trouble) if !asked => match station.store.received(key).await? {
+            Some(stored) => before(station, &noted, stored).await,
+            None => Err(trouble),
+        },
+        taken => taken,
+    }
 }
 
 async fn store(
     station: &Station,
-    verified: Verified,
+    verified: Verified<'_>,
     key: DispatchKey,
 ) -> Result<Receipt, Trouble> {
     let now = station.now();
@@ -129,7 +141,7 @@ async fn store(
     // A crash after this leaves a number unused, which harms nobody; so does losing a race below.
     let year = now.in_england().0.year();
     let reference = station.store.next_reference(station.reference_prefix.clone(), year).await?;
-    let noted = &verified.noted;
+    let noted = verified.noted;
     let signed = sign(station, noted, &identity, reference.clone(), now)?;
     let received = &noted.received;
     let own = Token {
@@ -152,7 +164,7 @@ async fn store(
         Organisation::Gateway(_) => TokenKind::Attested,
         _ => TokenKind::Submission,
     };
-    let header = verified.checked.header();
+    let header = &verified.header;
     let dispatch = Dispatch {
         sender: noted.note.sender.organisation.clone(),
         request_type: header.request_type.as_str().into(),
@@ -195,6 +207,7 @@ async fn store(
     match station.store.receive(dispatch).await? {
         ReceiveOutcome::Stored => {
             metrics::counter!(metric::DISPATCHES_STORED).increment(1);
+            station.recent.add(noted.referral_id);
             let certificates = identity.chain().to_header();
             Ok(Receipt { delivered: signed.jws, certificates, new: true })
         }
@@ -240,11 +253,13 @@ async fn before(
     noted: &Noted,
     stored: StoredDispatch,
 ) -> Result<Receipt, Trouble> {
+    noted.names_the_rest()?;
     let same = stored.note_sha256 == noted.note_token.digest()
         && stored.payload_sha256 == noted.received.payload_sha256;
     if !same {
         return Err(other_bytes());
     }
+    station.recent.add(noted.referral_id);
     let (identity, trust) = (station.signing.load_full(), station.trust.store());
     let stands = |chain: &Chain| {
         station.cache.verify(&trust, chain, Purpose::Signing, station.now()).is_ok()

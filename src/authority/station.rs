@@ -13,6 +13,7 @@ use crate::protocol::directory::DirectoryHolder;
 use crate::protocol::signing::SigningIdentity;
 use crate::protocol::trust::VerifiedCache;
 use crate::store::AuthorityStore;
+use crate::store::recent::Recent;
 
 /// One authority's endpoint.
 pub struct Station {
@@ -30,6 +31,8 @@ pub struct Station {
     pub directory: Arc<DirectoryHolder>,
     /// Everything durable.
     pub store: Arc<dyn AuthorityStore>,
+    /// Referrals received lately.
+    pub recent: Recent,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -7,12 +7,13 @@ use crate::domain::case::EventKind;
 use crate::domain::directory::Signing;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{Name, Organisation};
+use crate::domain::referral::Header;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
 use crate::domain::time::{MINUTE, Timestamp};
 use crate::protocol::hash::sha256;
 use crate::protocol::json;
 use crate::protocol::jws::{self, Unverified, Verified as VerifiedToken};
-use crate::protocol::schema::{self, Checked};
+use crate::protocol::schema;
 use crate::protocol::tokens::{
     self, ATTESTED_TYPE, Accepted, Attested, Audience, CaseEvent, DispatchNote, SET_TYPE,
     SUBMISSION_TYPE, SecurityEvent, SenderKind, Submission, one_school,
@@ -48,6 +49,10 @@ pub const NOT_PROPOSED: Rule = Rule {
     action: "Bring the proposal that the note names, and the chain of its signer.",
 };
 
+/// What the note says of the tokens beside it.
+const SUBMISSION_SHA256: &str = "submission_sha256";
+const ACCEPTED_SHA256: &str = "accepted_sha256";
+
 /// A dispatch whose note is genuine and addressed to this authority.
 pub struct Noted {
     pub(super) received: Received,
@@ -57,13 +62,14 @@ pub struct Noted {
 }
 
 /// A dispatch in which everything verified.
-pub struct Verified {
-    pub(super) noted: Noted,
+pub struct Verified<'n> {
+    pub(super) noted: &'n Noted,
     pub(super) submission_token: VerifiedToken,
     pub(super) accepted_token: VerifiedToken,
     /// The holder's proposal, for a transfer.
     pub(super) proposal_token: Option<VerifiedToken>,
-    pub(super) checked: Checked,
+    /// What the document says of itself.
+    pub(super) header: Header,
 }
 
 impl Noted {
@@ -72,17 +78,20 @@ impl Noted {
         let token = Unverified::parse(&received.note)?;
         // Read before it is believed, only to know at which time the signature is to be judged.
         let claimed = token.peek::<SecurityEvent<DispatchNote>>();
-        let at = claimed.ok_or_else(|| forbid(tokens::CLAIMS))?.event.judged_at();
+        let claimed = claimed.ok_or_else(|| forbid(tokens::CLAIMS))?;
+        let at = claimed.event.judged_at();
         if at.since(station.now()) > 5 * MINUTE {
             return Err(forbid(FROM_THE_FUTURE));
         }
-        let token = verified(station, &received.note, &received.note_chain, SET_TYPE, at)?;
+        let trust = station.trust.store();
+        let token =
+            token.verify_beside(&received.note_chain, SET_TYPE, (&trust, &station.cache), at)?;
         match &token.signer().party().organisation {
             Organisation::Gateway(name) if received.directory.gateway(name).is_some() => {}
             _ => return Err(forbid(NOTE_SIGNER)),
         }
         let me = station.signing.load().party().clone();
-        let said = SecurityEvent::<DispatchNote>::read(&token, Some(&me))?;
+        let said = claimed.confirm(&token, Some(&me))?;
         // One authority, one purpose: a note to several, or to everybody, is not a note.
         if said.aud != [Audience::Party(me)] {
             return Err(forbid(tokens::AUDIENCE));
@@ -90,25 +99,25 @@ impl Noted {
         let referral_id = said.sub_id.ok_or_else(|| forbid(tokens::CLAIMS))?.0;
         let note = said.event;
         same("payload_sha256 and the body", note.payload_sha256 == received.payload_sha256)?;
-        same(
-            "submission_sha256",
-            note.submission_sha256 == sha256(received.submission.as_bytes()),
-        )?;
-        same("accepted_sha256", note.accepted_sha256 == sha256(received.accepted.as_bytes()))?;
         Ok(Self { received, referral_id, note, note_token: token })
+    }
+
+    /// Checks that the tokens that came along are those that the note names, where they are not verified.
+    pub(super) fn names_the_rest(&self) -> Result<(), Refusal> {
+        let (received, note) = (&self.received, &self.note);
+        same(SUBMISSION_SHA256, note.submission_sha256 == sha256(received.submission.as_bytes()))?;
+        same(ACCEPTED_SHA256, note.accepted_sha256 == sha256(received.accepted.as_bytes()))
     }
 }
 
-impl Verified {
+impl<'n> Verified<'n> {
     /// Verifies submission, acceptance, the school's standing and the document.
-    pub fn check(noted: Noted, station: &Station) -> Result<Self, Refusal> {
-        let (accepted_token, gateway) = accepted(&noted, station)?;
-        let submission_token = submission(&noted, &gateway, station)?;
-        let scheme = &submission_token.signer().party().trust_domain;
-        let claims = Submission::read(&submission_token, scheme)?;
-        let checked = document(&noted, &claims)?;
-        let proposal_token = proposal(&noted, station)?;
-        Ok(Self { noted, submission_token, accepted_token, proposal_token, checked })
+    pub fn check(noted: &'n Noted, station: &Station) -> Result<Self, Refusal> {
+        let (accepted_token, gateway) = accepted(noted, station)?;
+        let (submission_token, claims) = submission(noted, &gateway, station)?;
+        let header = document(noted, &claims)?;
+        let proposal_token = proposal(noted, station)?;
+        Ok(Self { noted, submission_token, accepted_token, proposal_token, header })
     }
 }
 
@@ -138,7 +147,7 @@ fn submission(
     noted: &Noted,
     accepted_by: &Name,
     station: &Station,
-) -> Result<VerifiedToken, Refusal> {
+) -> Result<(VerifiedToken, Submission), Refusal> {
     let (received, note) = (&noted.received, &noted.note);
     let typ = match note.sender_kind {
         SenderKind::Signed => SUBMISSION_TYPE,
@@ -146,6 +155,7 @@ fn submission(
     };
     let token =
         verified(station, &received.submission, &received.submission_chain, typ, note.recorded_at)?;
+    same(SUBMISSION_SHA256, note.submission_sha256 == token.digest())?;
     let claims = Submission::read(&token, &token.signer().party().trust_domain)?;
     same("sender", *claims.sender() == note.sender)?;
     same("sub_id", claims.sub_id.0 == noted.referral_id)?;
@@ -162,7 +172,7 @@ fn submission(
         }
         _ => false,
     };
-    if allowed { Ok(token) } else { Err(forbid(NOT_ALLOWED)) }
+    if allowed { Ok((token, claims)) } else { Err(forbid(NOT_ALLOWED)) }
 }
 
 /// The gateway's acceptance, and the gateway that signed it.
@@ -175,6 +185,7 @@ fn accepted(noted: &Noted, station: &Station) -> Result<(VerifiedToken, Name), R
         SET_TYPE,
         note.recorded_at,
     )?;
+    same(ACCEPTED_SHA256, note.accepted_sha256 == token.digest())?;
     let name = match &token.signer().party().organisation {
         Organisation::Gateway(name) if received.directory.gateway(name).is_some() => name.clone(),
         _ => return Err(forbid(NOTE_SIGNER)),
@@ -185,19 +196,18 @@ fn accepted(noted: &Noted, station: &Station) -> Result<(VerifiedToken, Name), R
     Ok((token, name))
 }
 
-fn document(noted: &Noted, claims: &Submission) -> Result<Checked, Refusal> {
+fn document(noted: &Noted, claims: &Submission) -> Result<Header, Refusal> {
     let bytes = &noted.received.document;
     // What a gateway let through and we do not is the gateway's to mend.
     let gateway = |class, violations| Refusal { class, culprit: Culprit::Gateway, violations };
     let read = json::read(bytes, bytes.len()).map_err(|v| gateway(Class::Malformed, vec![v]))?;
-    let day = noted.note.recorded_at.in_england().0;
-    let checked = schema::check_read(read.root(), day);
-    let checked = checked.map_err(|all| gateway(Class::Invalid, all))?;
-    claims.agrees_with(checked.header())?;
+    let header = schema::check_header(read.root());
+    let header = header.map_err(|all| gateway(Class::Invalid, all))?;
+    claims.agrees_with(&header)?;
     if let Some(school) = claims.school() {
-        one_school(checked.header(), school)?;
+        one_school(&header, school)?;
     }
-    Ok(checked)
+    Ok(header)
 }
 
 fn verified(

@@ -118,20 +118,27 @@ impl MutualTlsCourier {
     }
 
     fn headers(&self, delivery: &LeasedDelivery) -> Option<Vec<(HeaderName, HeaderValue)>> {
-        let value = |text: &str| HeaderValue::from_str(text).ok();
-        let chain = |x5t| self.chain(delivery.chains.iter().find(|c| c.x5t == x5t)?);
+        // Of all fields only our own chain comes again and again: the others must not push it out of the
+        // compression's table of 4 KB.
+        let once = |mut value: HeaderValue| {
+            value.set_sensitive(true);
+            Some(value)
+        };
+        let token = |text: &str| once(HeaderValue::from_str(text).ok()?);
+        let ours = |x5t| self.chain(delivery.chains.iter().find(|c| c.x5t == x5t)?);
+        let chain = |x5t| once(ours(x5t)?);
         let mut headers = vec![
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (TOKEN, value(&delivery.note.token.jws)?),
-            (CERTIFICATES, chain(delivery.note.token.x5t)?),
-            (SUBMISSION, value(&delivery.submission.token.jws)?),
+            (TOKEN, token(&delivery.note.token.jws)?),
+            (CERTIFICATES, ours(delivery.note.token.x5t)?),
+            (SUBMISSION, token(&delivery.submission.token.jws)?),
             (SUBMISSION_CERTIFICATES, chain(delivery.submission.token.x5t)?),
-            (ACCEPTED, value(&delivery.accepted.token.jws)?),
+            (ACCEPTED, token(&delivery.accepted.token.jws)?),
         ];
         if let Some(cause) = &delivery.cause {
             headers.extend([
                 (ACCEPTED_CERTIFICATES, chain(delivery.accepted.token.x5t)?),
-                (PROPOSAL, value(&cause.event.token.jws)?),
+                (PROPOSAL, token(&cause.event.token.jws)?),
                 (PROPOSAL_CERTIFICATES, chain(cause.event.token.x5t)?),
             ]);
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use super::recent::Recent;
 use super::trouble::Fault;
 use super::waiting::Waiting;
 use crate::domain::ids::{Digest, ReferralId};
@@ -20,6 +19,7 @@ use crate::protocol::tokens::{Audience, Event, Recorded};
 use crate::protocol::trust::{
     Chain, Purpose, Revocation, TrustStore, VerifiedCache, VerifiedChain,
 };
+use crate::store::recent::Recent;
 use crate::store::{GatewayStore, Head, NewToken, SeenChain, SeenCrl, Token, TokenKind};
 
 /// One gateway of the exchange.

@@ -47,7 +47,6 @@ pub mod publish;
 pub mod push;
 pub mod read;
 pub mod receive;
-pub mod recent;
 pub mod remind;
 pub mod respond;
 pub mod route;

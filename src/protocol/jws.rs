@@ -161,6 +161,21 @@ impl<'a> Unverified<'a> {
         serde_json::from_slice(&self.payload).ok()
     }
 
+    /// Verifies it with the chain that came beside it, judged at `at`.
+    pub fn verify_beside(
+        self,
+        chain: &Chain,
+        typ: &str,
+        (trust, cache): (&TrustStore, &VerifiedCache),
+        at: Timestamp,
+    ) -> Result<Verified, Refusal> {
+        if self.x5t != chain.x5t() {
+            return Err(refuse(CERTIFICATE_MISMATCH));
+        }
+        let signer = cache.verify(trust, chain, Purpose::Signing, at);
+        self.verify(typ, &signer.map_err(|refusal| refuse(refusal.0))?)
+    }
+
     /// Checks kind, certificate, algorithm and signature.
     pub fn verify(self, typ: &str, chain: &VerifiedChain) -> Result<Verified, Refusal> {
         if self.typ != typ {
@@ -198,15 +213,10 @@ pub fn verify_beside(
     text: &str,
     chain: &Chain,
     typ: &str,
-    (trust, cache): (&TrustStore, &VerifiedCache),
+    trust: (&TrustStore, &VerifiedCache),
     at: Timestamp,
 ) -> Result<Verified, Refusal> {
-    let token = Unverified::parse(text)?;
-    if token.x5t() != chain.x5t() {
-        return Err(refuse(CERTIFICATE_MISMATCH));
-    }
-    let signer = cache.verify(trust, chain, Purpose::Signing, at);
-    token.verify(typ, &signer.map_err(|refusal| refuse(refusal.0))?)
+    Unverified::parse(text)?.verify_beside(chain, typ, trust, at)
 }
 
 impl Verified {

@@ -79,7 +79,11 @@ pub fn optional_field<'a>(
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| missing(name)),
+        // As `to_str`, which looks at one byte after the other: a field has no control characters.
+        (Some(value), None) => match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) if text.is_ascii() => Ok(Some(text)),
+            _ => Err(missing(name)),
+        },
         _ => Err(missing(name)),
     }
 }

@@ -11,6 +11,7 @@
 pub mod contract;
 pub mod copy;
 pub mod postgres;
+pub mod recent;
 pub mod sealing;
 pub mod sqlite;
 

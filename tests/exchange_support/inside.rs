@@ -369,6 +369,7 @@ async fn station(
         },
         clock: Arc::clone(clock),
         entropy,
+        recent: Default::default(),
         broken: Notify::new(),
     });
     (station, settings)

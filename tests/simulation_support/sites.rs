@@ -291,6 +291,7 @@ impl Site {
             store: Arc::new(store),
             clock: clock.clone(),
             entropy,
+            recent: Default::default(),
             broken: Notify::new(),
         });
         let api = ecaf::authority::api::Api::new(Arc::clone(&station), 1_048_576);

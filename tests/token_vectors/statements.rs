@@ -813,6 +813,7 @@ pub fn station(
         store: Arc::new(SqliteAuthority::open(&store, vault()).unwrap()),
         clock: Arc::new(clock),
         entropy: Arc::new(SeededEntropy::new(2)),
+        recent: Default::default(),
         broken: tokio::sync::Notify::new(),
     }
 }
@@ -861,7 +862,7 @@ pub fn dispatch_outcomes(world: &World) -> impl Fn(&Value, &Value) -> String {
             let directory = directory_of(file);
             let received = incoming::Received::take(&request, directory, &station.cache)?;
             let noted = dispatch::Noted::verify(received, &station)?;
-            dispatch::Verified::check(noted, &station).map(drop)
+            dispatch::Verified::check(&noted, &station).map(drop)
         };
         judge().map_or_else(|refusal| words(&refusal), |()| "ok".into())
     }

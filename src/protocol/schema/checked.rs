@@ -51,6 +51,19 @@ pub fn check_read(document: Json<'_>, today: Date) -> Result<Checked, Vec<Violat
     Ok(Checked { header, facts, advice })
 }
 
+/// The same for a reader who gives no advice and does not route: what its token repeats.
+pub fn check_header(document: Json<'_>) -> Result<Header, Vec<Violation>> {
+    let broken = Schema::referral_v1().findings_in(document);
+    let mut broken: Vec<_> = broken.into_iter().map(|finding| finding.violation).collect();
+    if broken.is_empty() && !is_urgent(document) {
+        broken = references::violations(document);
+    }
+    if !broken.is_empty() {
+        return Err(broken);
+    }
+    facts::header(document).ok_or_else(|| vec![Violation::whole(super::violations::ANY_OF)])
+}
+
 /// Violations, with their exact places, and advice. Advice is given only on a document that fits
 /// the schema: before that it would be noise.
 pub fn findings(document: &Value, today: Date) -> (Vec<Finding>, Vec<Violation>) {
@@ -64,10 +77,14 @@ fn findings_in(document: Json<'_>, today: Date) -> (Vec<Finding>, Vec<Violation>
     }
     let references = references::violations(document);
     let mut advice = advice::advice(document, today);
-    // An urgent referral is never stopped by a slip in its cross-references.
-    if matches!(document.at("urgency").as_str(), Some("U0" | "U1")) {
+    if is_urgent(document) {
         advice.extend(references);
         return (Vec::new(), advice);
     }
     (references.into_iter().map(Finding::plain).collect(), advice)
+}
+
+/// An urgent referral is never stopped by a slip in its cross-references.
+fn is_urgent(document: Json<'_>) -> bool {
+    matches!(document.at("urgency").as_str(), Some("U0" | "U1"))
 }

@@ -25,7 +25,7 @@ use crate::domain::refusal::Violation;
 use crate::protocol::hash::sha256;
 use crate::protocol::json::Json;
 
-pub use checked::{Checked, check, check_read, findings};
+pub use checked::{Checked, check, check_header, check_read, findings};
 pub use codes::{CodeList, label, list, list_of_system};
 pub use detail::{DETAIL_COMMON, LARGEST_DETAIL, OTHER_EVENT, check_detail};
 pub use draft::Draft;

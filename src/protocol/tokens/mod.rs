@@ -80,8 +80,18 @@ fn claims<T: Serialize + DeserializeOwned>(
     verified: &Verified,
     issuer: impl Fn(&T) -> &Party,
 ) -> Result<T, Refusal> {
+    let claims = serde_json::from_slice(verified.payload()).map_err(|_| refuse(CLAIMS))?;
+    confirmed(claims, verified, issuer)
+}
+
+/// Checks that claims, read before or after it was verified, are exactly what the token says, and that
+/// the issuer is who signed.
+fn confirmed<T: Serialize>(
+    claims: T,
+    verified: &Verified,
+    issuer: impl Fn(&T) -> &Party,
+) -> Result<T, Refusal> {
     let payload = verified.payload();
-    let claims: T = serde_json::from_slice(payload).map_err(|_| refuse(CLAIMS))?;
     // serde also reads an array where an object stands, and null where a member may be absent;
     // other readers do not. What is read must be what would be written: byte for byte, as nearly
     // everybody writes it, or else with members in another order.

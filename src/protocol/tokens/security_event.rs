@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AUDIENCE, claims, refuse, text};
+use super::{AUDIENCE, claims, confirmed, refuse, text};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::Party;
 use crate::domain::refusal::Refusal;
@@ -112,16 +112,24 @@ impl<E: Event> SecurityEvent<E> {
     /// The claims of a verified token, for one reader: the issuer is who signed, and `reader`, if
     /// given, is among the audience.
     pub fn read(token: &jws::Verified, reader: Option<&Party>) -> Result<Self, Refusal> {
-        let claims: Self = claims(token, |c: &Self| &c.iss)?;
+        claims(token, |c: &Self| &c.iss)?.meant_for(reader)
+    }
+
+    /// The same of claims that were read from `token` before it was verified, so that they are read once.
+    pub fn confirm(self, token: &jws::Verified, reader: Option<&Party>) -> Result<Self, Refusal> {
+        confirmed(self, token, |c: &Self| &c.iss)?.meant_for(reader)
+    }
+
+    fn meant_for(self, reader: Option<&Party>) -> Result<Self, Refusal> {
         let meant = |reader: &Party| {
-            claims.aud.iter().any(|a| match a {
+            self.aud.iter().any(|a| match a {
                 Audience::Party(party) => party == reader,
                 Audience::Scheme(domain) => *domain == reader.trust_domain,
             })
         };
         match reader {
             Some(reader) if !meant(reader) => Err(refuse(AUDIENCE)),
-            _ => Ok(claims),
+            _ => Ok(self),
         }
     }
 

@@ -180,8 +180,7 @@ impl fmt::Debug for InboxItem {
 
 /// The store of a receiving authority.
 pub trait AuthorityStore: Send + Sync + 'static {
-    /// What is stored under a key: asked before any work on a dispatch, so that a repetition costs
-    /// nothing and gets the same receipt.
+    /// What is stored under a key: asked for what may be a repetition, which gets the same receipt.
     fn received(&self, key: DispatchKey) -> Pending<'_, Option<StoredDispatch>>;
 
     /// A reference of the authority's own that was never given out before: `prefix`, `year` and a

@@ -1,7 +1,7 @@
-//! Which referrals were accepted lately: a hint where to look first, never an answer.
+//! Which referrals were stored lately: a hint where to look first, never an answer.
 //!
-//! Nearly every submission is new, and the accept transaction finds out for itself if one is not. Only
-//! one that this hint knows, or that is refused, is looked up before.
+//! Nearly every submission and every dispatch is new, and the transaction that stores it finds out for itself
+//! if one is not. Only one that this hint knows, or that is refused, is looked up.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -22,13 +22,20 @@ pub fn position_of(bytes: &[u8], pointer: &str) -> Option<Position> {
         }
         found = scan.at;
     }
-    let before = bytes.get(..found).filter(|_| found < bytes.len())?;
-    let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
-    Some(Position {
-        line: before.iter().filter(|&&b| b == b'\n').count() + 1,
-        // Continuation bytes of UTF-8 are not characters of their own.
-        column: before[line_start..].iter().filter(|&&b| b & 0xc0 != 0x80).count() + 1,
-    })
+    (found < bytes.len()).then(|| Position::of(bytes, found))
+}
+
+impl Position {
+    /// Of the byte at `at`, or of the end.
+    pub(super) fn of(bytes: &[u8], at: usize) -> Self {
+        let before = bytes.get(..at).unwrap_or(bytes);
+        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        Self {
+            line: before.iter().filter(|&&b| b == b'\n').count() + 1,
+            // Continuation bytes of UTF-8 are not characters of their own.
+            column: before[line_start..].iter().filter(|&&b| b & 0xc0 != 0x80).count() + 1,
+        }
+    }
 }
 
 struct Scan<'a> {

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::resources::resources;
+use super::table::Table;
+use crate::protocol::json::Mark;
 
 /// A code list of the scheme.
 pub struct CodeList {
@@ -32,8 +34,12 @@ static LISTS: LazyLock<HashMap<&'static str, CodeList>> = LazyLock::new(|| {
     lists.collect()
 });
 
-static BY_SYSTEM: LazyLock<HashMap<&'static str, &'static CodeList>> =
-    LazyLock::new(|| LISTS.values().map(|list| (list.system.as_str(), list)).collect());
+static BY_SYSTEM: LazyLock<Table<&'static CodeList>> = LazyLock::new(|| {
+    let lists = LISTS.values().map(|list| (list.system.clone(), list));
+    // The lists are part of the program: what fails here fails in every test run.
+    #[allow(clippy::expect_used, reason = "embedded constants, proved by the test of this module")]
+    Table::new(lists).expect("fewer than 65,535 lists")
+});
 
 /// The list of that name (`urgency`).
 pub fn list(name: &str) -> Option<&'static CodeList> {
@@ -42,7 +48,7 @@ pub fn list(name: &str) -> Option<&'static CodeList> {
 
 /// The list of a code system.
 pub fn list_of_system(system: &str) -> Option<&'static CodeList> {
-    BY_SYSTEM.get(system).copied()
+    BY_SYSTEM.find(Mark::of(system), system).copied()
 }
 
 /// What a code means, if this version of the list has it.

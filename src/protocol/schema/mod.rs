@@ -12,6 +12,7 @@ mod quick;
 mod references;
 mod resources;
 mod shape;
+mod table;
 mod texts;
 mod violations;
 

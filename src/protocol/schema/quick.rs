@@ -12,67 +12,95 @@ use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use super::resources::Resource;
+use super::table::Table;
 use super::texts::Form;
-use crate::protocol::json::{Json, Kind};
+use crate::protocol::json::{Json, Kind, Mark};
 
 /// The compiled schema: rules that name each other by their places.
 pub(super) struct Quick {
     rules: Vec<Rules>,
-    root: usize,
+    root: Place,
 }
 
-/// What one schema object says. A part is missing where it says nothing.
+type Place = u32;
+
+/// What one schema object says. A part is missing where it says nothing; a walk touches hundreds of
+/// these, so that they are kept small.
 #[derive(Default)]
 struct Rules {
-    kinds: Option<Kinds>,
-    same_as: Option<usize>,
-    one_of: Option<Vec<Constant>>,
-    longest: Option<usize>,
-    forms: Vec<Arc<Form>>,
-    least: Option<i64>,
-    most: Option<i64>,
+    kinds: Kinds,
+    text: Option<Box<TextRules>>,
+    number: Option<Box<NumberRules>>,
     list: Option<Box<ListRules>>,
     object: Option<Box<ObjectRules>>,
-    all_of: Vec<usize>,
-    not: Option<usize>,
-    condition: Option<Condition>,
+    one_of: Option<Box<Constants>>,
+    more: Option<Box<More>>,
 }
 
 /// The kinds of value that are allowed.
 #[derive(Clone, Copy)]
 struct Kinds(u8);
 
-#[derive(PartialEq)]
-enum Constant {
-    Text(String),
-    Bool(bool),
+#[derive(Default)]
+struct TextRules {
+    longest: Option<usize>,
+    forms: Vec<Arc<Form>>,
+}
+
+#[derive(Default)]
+struct NumberRules {
+    least: Option<i64>,
+    most: Option<i64>,
 }
 
 #[derive(Default)]
 struct ListRules {
-    items: Option<usize>,
+    items: Option<Place>,
     least: usize,
     most: Option<usize>,
     unique: bool,
 }
 
-#[derive(Default)]
 struct ObjectRules {
-    members: Members,
+    members: Table<Member>,
+    required: usize,
     closed: bool,
     least: usize,
     most: Option<usize>,
+    /// So few that each is looked for in the object, and not each of the object's in the table.
+    few: bool,
+}
+
+struct Member {
+    rules: Option<Place>,
+    required: bool,
+}
+
+/// Texts, and which of false and true.
+struct Constants {
+    texts: Table<()>,
+    bools: [bool; 2],
+}
+
+/// What the same value must fit besides.
+#[derive(Default)]
+struct More {
+    all_of: Vec<Place>,
+    not: Option<Place>,
+    condition: Option<Condition>,
 }
 
 #[derive(Clone, Copy)]
 struct Condition {
-    condition: usize,
-    then: Option<usize>,
-    otherwise: Option<usize>,
+    condition: Place,
+    then: Option<Place>,
+    otherwise: Option<Place>,
 }
 
 /// More entries than this are not compared each with each.
 const FEW: usize = 64;
+/// More members than this are not each looked for.
+const FEW_MEMBERS: usize = 8;
 
 impl Quick {
     /// Compiles the schema with the id `root`. The library's validator for one keyword is made by
@@ -98,24 +126,25 @@ impl Quick {
         self.holds(self.root, document)
     }
 
-    fn holds(&self, at: usize, value: Json<'_>) -> bool {
-        let Some(rules) = self.rules.get(at) else { return false };
+    fn holds(&self, at: Place, value: Json<'_>) -> bool {
+        let Some(rules) = self.rules.get(at as usize) else { return false };
         let kind = value.kind();
-        if rules.kinds.is_some_and(|kinds| !kinds.allow(kind)) {
-            return false;
-        }
-        let fits = match kind {
-            Kind::Text => rules.text(value.as_str().unwrap_or_default()),
-            Kind::Number => rules.number(value.as_i64().unwrap_or_default()),
-            Kind::List => rules.list.as_ref().is_none_or(|list| self.list(list, value)),
-            Kind::Object => rules.object.as_ref().is_none_or(|object| self.object(object, value)),
-            Kind::Bool | Kind::Null => true,
-        };
-        fits && rules.one_of.as_ref().is_none_or(|all| all.iter().any(|one| one.is(value)))
-            && rules.same_as.is_none_or(|at| self.holds(at, value))
-            && rules.all_of.iter().all(|at| self.holds(*at, value))
-            && rules.not.is_none_or(|at| !self.holds(at, value))
-            && rules.condition.is_none_or(|c| {
+        rules.kinds.allow(kind)
+            && match kind {
+                Kind::Text => rules.text.as_ref().is_none_or(|text| text.hold(value)),
+                Kind::Number => rules.number.as_ref().is_none_or(|number| number.hold(value)),
+                Kind::List => rules.list.as_ref().is_none_or(|list| self.list(list, value)),
+                Kind::Object => rules.object.as_ref().is_none_or(|rules| self.object(rules, value)),
+                Kind::Bool | Kind::Null => true,
+            }
+            && rules.one_of.as_ref().is_none_or(|constants| constants.have(value))
+            && rules.more.as_ref().is_none_or(|more| self.more(more, value))
+    }
+
+    fn more(&self, more: &More, value: Json<'_>) -> bool {
+        more.all_of.iter().all(|at| self.holds(*at, value))
+            && more.not.is_none_or(|at| !self.holds(at, value))
+            && more.condition.is_none_or(|c| {
                 let branch = if self.holds(c.condition, value) { c.then } else { c.otherwise };
                 branch.is_none_or(|at| self.holds(at, value))
             })
@@ -135,17 +164,18 @@ impl Quick {
     }
 
     fn object(&self, rules: &ObjectRules, object: Json<'_>) -> bool {
-        let members = &rules.members;
-        if members.few && !rules.closed && rules.least == 0 && rules.most.is_none() {
-            return members.list.iter().all(|member| match object.get(&member.name) {
-                Some(value) => member.rules.is_none_or(|at| self.holds(at, value)),
-                None => !member.required,
+        if rules.few {
+            return rules.members.entries().iter().all(|entry| {
+                match object.find(entry.mark, &entry.name) {
+                    Some(value) => entry.about.rules.is_none_or(|at| self.holds(at, value)),
+                    None => !entry.about.required,
+                }
             });
         }
         let (mut count, mut required) = (0, 0);
         for (name, value) in object.members() {
             count += 1;
-            let Some(member) = members.find(name) else {
+            let Some(member) = rules.members.find(value.mark(), name) else {
                 if rules.closed {
                     return false;
                 }
@@ -159,7 +189,7 @@ impl Quick {
                 return false;
             }
         }
-        required == members.required
+        required == rules.required
             && count >= rules.least
             && rules.most.is_none_or(|most| count <= most)
     }
@@ -173,15 +203,25 @@ fn has_twice(list: Json<'_>, count: usize) -> bool {
             .any(|(one, mut others)| others.any(|other| other == one))
 }
 
-impl Rules {
-    fn text(&self, text: &str) -> bool {
+impl TextRules {
+    fn hold(&self, value: Json<'_>) -> bool {
+        let text = value.as_str().unwrap_or_default();
         let fits = |most| text.len() <= most || text.chars().count() <= most;
         self.longest.is_none_or(fits) && self.forms.iter().all(|form| form.holds(text))
     }
+}
 
-    fn number(&self, number: i64) -> bool {
+impl NumberRules {
+    fn hold(&self, value: Json<'_>) -> bool {
+        let number = value.as_i64().unwrap_or_default();
         self.least.is_none_or(|least| number >= least)
             && self.most.is_none_or(|most| number <= most)
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self(u8::MAX)
     }
 }
 
@@ -195,101 +235,70 @@ impl Kinds {
     }
 }
 
-impl Constant {
-    fn is(&self, value: Json<'_>) -> bool {
-        match self {
-            Constant::Text(text) => value == text.as_str(),
-            Constant::Bool(one) => value.as_bool() == Some(*one),
-        }
-    }
-}
-
-/// The members that an object is asked about.
-#[derive(Default)]
-struct Members {
-    list: Vec<Member>,
-    /// Hash of a name -> 1 + its place in `list`; 0: none. Twice as long as the list at least.
-    table: Vec<u16>,
-    required: usize,
-    /// So few that each is looked for in the object, and not each of the object's in the table.
-    few: bool,
-}
-
-struct Member {
-    name: String,
-    rules: Option<usize>,
-    required: bool,
-}
-
-impl Members {
-    fn new(list: Vec<Member>) -> Result<Self, String> {
-        let mut table = vec![0; (list.len() * 2 + 1).next_power_of_two()];
-        for (place, member) in list.iter().enumerate() {
-            let mut at = hash(&member.name) % table.len();
-            while table[at] != 0 {
-                at = (at + 1) % table.len();
+impl Constants {
+    fn new<'v>(values: impl IntoIterator<Item = &'v Value>) -> Result<Self, String> {
+        let (mut texts, mut bools) = (Vec::new(), [false; 2]);
+        for value in values {
+            match value {
+                Value::String(text) => texts.push((text.clone(), ())),
+                Value::Bool(value) => bools[usize::from(*value)] = true,
+                _ => return Err("a constant that is neither text nor true or false".into()),
             }
-            table[at] = u16::try_from(place + 1).map_err(|_| "too many members")?;
         }
-        let required = list.iter().filter(|member| member.required).count();
-        Ok(Self { few: list.len() <= 4, list, table, required })
+        Ok(Self { texts: Table::new(texts)?, bools })
     }
 
-    fn find(&self, name: &str) -> Option<&Member> {
-        // The table always has a free place, so this ends.
-        let mask = self.table.len().checked_sub(1)?;
-        let mut at = hash(name) & mask;
-        loop {
-            let place = usize::from(*self.table.get(at)?).checked_sub(1)?;
-            let member = self.list.get(place)?;
-            if member.name == name {
-                return Some(member);
-            }
-            at = (at + 1) & mask;
+    fn have(&self, value: Json<'_>) -> bool {
+        match value.as_str() {
+            Some(text) => self.texts.find(Mark::of(text), text).is_some(),
+            None => value.as_bool().is_some_and(|value| self.bools[usize::from(value)]),
         }
     }
-}
-
-/// Of length, first, middle and last byte: names of members are short and few.
-fn hash(name: &str) -> usize {
-    let raw = name.as_bytes();
-    let byte = |at: usize| usize::from(raw.get(at).copied().unwrap_or(0));
-    let middle = byte(raw.len() / 2);
-    raw.len() ^ byte(0) << 2 ^ middle << 4 ^ byte(raw.len().wrapping_sub(1)) << 6
 }
 
 struct Compiler<'c> {
     schemas: HashMap<&'static str, Value>,
     library: &'c dyn Fn(&Value) -> Result<Validator, String>,
-    files: HashMap<String, usize>,
+    files: HashMap<String, Place>,
     forms: HashMap<(String, String), Arc<Form>>,
     rules: Vec<Rules>,
 }
 
-/// Keywords that only describe.
-const ANNOTATIONS: [&str; 4] = ["$schema", "$id", "title", "description"];
+/// Whether a keyword only describes.
+fn describes(keyword: &str) -> bool {
+    ["$schema", "$id", "title", "description"].contains(&keyword) || keyword.starts_with("x-")
+}
 
 impl Compiler<'_> {
     /// The rules of a whole file, which may refer to itself.
-    fn file(&mut self, id: &str) -> Result<usize, String> {
+    fn file(&mut self, id: &str) -> Result<Place, String> {
         if let Some(at) = self.files.get(id) {
             return Ok(*at);
         }
         let schema = self.schemas.get(id).cloned().ok_or_else(|| format!("no schema {id}"))?;
-        let at = self.place();
+        let at = self.place()?;
         self.files.insert(id.to_owned(), at);
-        self.rules[at] = self.schema(&schema, id)?;
+        self.fill(at, &schema, id)?;
         Ok(at)
     }
 
-    fn place(&mut self) -> usize {
+    fn place(&mut self) -> Result<Place, String> {
         self.rules.push(Rules::default());
-        self.rules.len() - 1
+        Place::try_from(self.rules.len() - 1).map_err(|e| e.to_string())
     }
 
-    fn inner(&mut self, schema: &Value, base: &str) -> Result<usize, String> {
-        let at = self.place();
-        self.rules[at] = self.schema(schema, base)?;
+    fn fill(&mut self, at: Place, schema: &Value, base: &str) -> Result<(), String> {
+        self.rules[at as usize] = self.schema(schema, base)?;
+        Ok(())
+    }
+
+    fn inner(&mut self, schema: &Value, base: &str) -> Result<Place, String> {
+        let says = |schema: &Map<String, Value>| schema.keys().filter(|k| !describes(k)).count();
+        if let (Some(file), Some(1)) = (schema.get("$ref"), schema.as_object().map(says)) {
+            return self.file(&absolute(base, file)?);
+        }
+        let at = self.place()?;
+        self.fill(at, schema, base)?;
         Ok(at)
     }
 
@@ -298,19 +307,29 @@ impl Compiler<'_> {
         let (mut rules, mut object) = (Rules::default(), false);
         for (keyword, value) in keywords {
             match keyword.as_str() {
-                "type" => rules.kinds = Some(kinds(value)?),
-                "$ref" => rules.same_as = Some(self.file(&absolute(base, value)?)?),
-                "const" => rules.one_of = Some(vec![constant(value)?]),
+                "type" => rules.kinds = kinds(value)?,
+                "$ref" => {
+                    let file = self.file(&absolute(base, value)?)?;
+                    rules.more.get_or_insert_default().all_of.push(file);
+                }
+                "const" => rules.one_of = Some(Box::new(Constants::new([value])?)),
                 "enum" => {
                     let all = value.as_array().ok_or("enum")?;
-                    rules.one_of = Some(all.iter().map(constant).collect::<Result<_, _>>()?);
+                    rules.one_of = Some(Box::new(Constants::new(all)?));
                 }
-                "maxLength" => rules.longest = Some(size(value)?),
+                "maxLength" => rules.text.get_or_insert_default().longest = Some(size(value)?),
                 "pattern" | "format" => {
-                    rules.forms.push(self.form(keyword, value)?);
+                    let form = self.form(keyword, value)?;
+                    rules.text.get_or_insert_default().forms.push(form);
                 }
-                "minimum" => rules.least = Some(value.as_i64().ok_or("minimum")?),
-                "maximum" => rules.most = Some(value.as_i64().ok_or("maximum")?),
+                "minimum" => {
+                    rules.number.get_or_insert_default().least =
+                        Some(value.as_i64().ok_or("minimum")?)
+                }
+                "maximum" => {
+                    rules.number.get_or_insert_default().most =
+                        Some(value.as_i64().ok_or("maximum")?)
+                }
                 "items" => {
                     rules.list.get_or_insert_default().items = Some(self.inner(value, base)?)
                 }
@@ -328,14 +347,17 @@ impl Compiler<'_> {
                 "allOf" => {
                     for one in value.as_array().ok_or("allOf")? {
                         let at = self.inner(one, base)?;
-                        rules.all_of.push(at);
+                        rules.more.get_or_insert_default().all_of.push(at);
                     }
                 }
-                "not" => rules.not = Some(self.inner(value, base)?),
-                "if" => rules.condition = Some(self.condition(keywords, value, base)?),
+                "not" => rules.more.get_or_insert_default().not = Some(self.inner(value, base)?),
+                "if" => {
+                    rules.more.get_or_insert_default().condition =
+                        Some(self.condition(keywords, value, base)?)
+                }
                 // Read with "if"; without one they say nothing.
                 "then" | "else" => {}
-                known if ANNOTATIONS.contains(&known) || known.starts_with("x-") => {}
+                known if describes(known) => {}
                 other => return Err(format!("keyword {other}")),
             }
         }
@@ -376,17 +398,17 @@ impl Compiler<'_> {
         if let Some(properties) = keywords.get("properties") {
             for (name, schema) in properties.as_object().ok_or("properties")? {
                 let rules = Some(self.inner(schema, base)?);
-                members.push(Member { name: name.clone(), rules, required: false });
+                members.push((name.clone(), Member { rules, required: false }));
             }
         }
-        if let Some(required) = keywords.get("required") {
-            for name in required.as_array().ok_or("required")? {
+        let mut required = 0;
+        if let Some(names) = keywords.get("required") {
+            for name in names.as_array().ok_or("required")? {
                 let name = name.as_str().ok_or("required")?;
-                match members.iter_mut().find(|member| member.name == name) {
-                    Some(member) => member.required = true,
-                    None => {
-                        members.push(Member { name: name.into(), rules: None, required: true });
-                    }
+                required += 1;
+                match members.iter_mut().find(|(member, _)| member == name) {
+                    Some((_, member)) => member.required = true,
+                    None => members.push((name.into(), Member { rules: None, required: true })),
                 }
             }
         }
@@ -397,7 +419,8 @@ impl Compiler<'_> {
         };
         let limit = |name: &str| keywords.get(name).map(size).transpose();
         let (least, most) = (limit("minProperties")?.unwrap_or(0), limit("maxProperties")?);
-        Ok(ObjectRules { members: Members::new(members)?, closed, least, most })
+        let few = members.len() <= FEW_MEMBERS && !closed && least == 0 && most.is_none();
+        Ok(ObjectRules { members: Table::new(members)?, required, closed, least, most, few })
     }
 }
 
@@ -417,14 +440,6 @@ fn kinds(value: &Value) -> Result<Kinds, String> {
     match value {
         Value::Array(all) => all.iter().try_fold(Kinds(0), |k, v| Ok(Kinds(k.0 | one(v)?.0))),
         value => one(value),
-    }
-}
-
-fn constant(value: &Value) -> Result<Constant, String> {
-    match value {
-        Value::String(text) => Ok(Constant::Text(text.clone())),
-        Value::Bool(value) => Ok(Constant::Bool(*value)),
-        _ => Err("a constant that is neither text nor true or false".into()),
     }
 }
 

@@ -1,8 +1,5 @@
 //! Local ids: each stands for one thing, and whatever is named exists.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use crate::domain::refusal::{Rule, Violation};
 use crate::protocol::json::Json;
 
@@ -58,10 +55,13 @@ impl Naming {
     }
 }
 
+type Ids<'d> = Vec<(&'d str, Naming)>;
+
 /// Every broken reference of a document that fits the schema, in the order of the document.
 pub(super) fn violations(document: Json<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut ids: HashMap<&str, Naming> = HashMap::new();
+    // Sorted; the schema allows a few hundred at most.
+    let mut ids: Ids<'_> = Vec::new();
     for (list, kind) in [
         ("children", Naming::Child),
         ("people", Naming::Person),
@@ -71,11 +71,9 @@ pub(super) fn violations(document: Json<'_>) -> Vec<Violation> {
         for (at, entry) in document.at(list).items().enumerate() {
             let Some(id) = entry.at("id").as_str() else { continue };
             // The first one keeps the id, so that one slip is told once.
-            match ids.entry(id) {
-                Entry::Vacant(free) => drop(free.insert(kind)),
-                Entry::Occupied(_) => {
-                    found.push(Violation::at(DUPLICATE_ID, format!("/{list}/{at}/id")));
-                }
+            match ids.binary_search_by_key(&id, |entry| entry.0) {
+                Err(free) => ids.insert(free, (id, kind)),
+                Ok(_) => found.push(Violation::at(DUPLICATE_ID, format!("/{list}/{at}/id"))),
             }
         }
     }
@@ -104,8 +102,10 @@ pub(super) fn violations(document: Json<'_>) -> Vec<Violation> {
 }
 
 /// Which rule a value breaks that should be the id of something `wanted`; none if it is no text.
-fn broken(ids: &HashMap<&str, Naming>, value: Json<'_>, wanted: Naming) -> Option<Rule> {
-    match (ids.get(value.as_str()?), wanted) {
+fn broken(ids: &Ids<'_>, value: Json<'_>, wanted: Naming) -> Option<Rule> {
+    let id = value.as_str()?;
+    let found = ids.binary_search_by_key(&id, |entry| entry.0).ok().and_then(|at| ids.get(at));
+    match (found.map(|(_, naming)| naming), wanted) {
         (Some(Naming::Child), _) | (Some(Naming::Person), Naming::Person | Naming::Thing) => None,
         (Some(Naming::Person | Naming::Thing), Naming::Child) => Some(NOT_A_CHILD),
         (Some(Naming::Thing) | None, _) => Some(UNKNOWN_REFERENCE),

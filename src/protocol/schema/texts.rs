@@ -15,22 +15,25 @@ pub(super) struct Form {
 enum Plain {
     /// `\S`: a visible character of ASCII somewhere.
     Visible,
-    /// `^` classes with counts `$`, each taking all that it can.
-    Sequence(Vec<Part>),
+    /// A pattern whose pieces each take all that they can.
+    Sequence(Vec<Piece>),
     Date,
     Moment,
-    Link,
     Mail,
     /// None is certain.
     Never,
 }
 
-/// So many characters of a class.
-struct Part {
-    class: [bool; 128],
-    least: usize,
-    most: usize,
+/// A piece of a pattern.
+enum Piece {
+    /// So many bytes of a class, as a bit for each byte.
+    Class { class: [u64; 4], least: usize, most: usize },
+    /// The first of several sequences that fits, or perhaps nothing.
+    Group { options: Vec<Vec<Piece>>, optional: bool },
 }
+
+/// An address as we write them ourselves.
+const LINK: &str = "^https://[a-z][A-Za-z0-9./_-]*$";
 
 impl Form {
     /// Of a keyword and its value; `library` knows this one keyword.
@@ -40,7 +43,7 @@ impl Form {
             ("pattern", pattern) => sequence(pattern).map_or(Plain::Never, Plain::Sequence),
             ("format", "date") => Plain::Date,
             ("format", "date-time") => Plain::Moment,
-            ("format", "uri") => Plain::Link,
+            ("format", "uri") => sequence(LINK).map_or(Plain::Never, Plain::Sequence),
             ("format", "email") => Plain::Mail,
             _ => Plain::Never,
         };
@@ -57,24 +60,12 @@ impl Plain {
     fn certainly(&self, text: &str) -> bool {
         match self {
             Plain::Visible => text.bytes().any(|c| c.is_ascii_graphic()),
-            Plain::Sequence(parts) => {
-                let mut rest = text.as_bytes();
-                let all = parts.iter().all(|part| {
-                    let taken = rest.iter().take(part.most).take_while(|c| part.has(**c)).count();
-                    rest = rest.get(taken..).unwrap_or_default();
-                    taken >= part.least
-                });
-                all && rest.is_empty()
-            }
+            Plain::Sequence(pieces) => after(pieces, text.as_bytes()).is_some_and(<[u8]>::is_empty),
             Plain::Date => text.parse().is_ok_and(usual),
             Plain::Moment => {
                 text.parse::<Timestamp>().is_ok()
                     && text.get(..10).is_some_and(|date| date.parse().is_ok_and(usual))
             }
-            Plain::Link => text.strip_prefix("https://").is_some_and(|rest| {
-                rest.starts_with(|c: char| c.is_ascii_lowercase())
-                    && rest.bytes().all(|c| c.is_ascii_alphanumeric() || b"-./_".contains(&c))
-            }),
             Plain::Mail => text.split_once('@').is_some_and(|(name, host)| {
                 let words = |text: &str| {
                     text.split('.').all(|word| {
@@ -93,62 +84,105 @@ fn usual(date: Date) -> bool {
     (1900..2200).contains(&date.year())
 }
 
-impl Part {
-    fn has(&self, c: u8) -> bool {
-        self.class.get(usize::from(c)).copied().unwrap_or(false)
+/// What a sequence leaves of a text, if it fits so; it may fit otherwise.
+fn after<'t>(pieces: &[Piece], text: &'t [u8]) -> Option<&'t [u8]> {
+    pieces.iter().try_fold(text, |rest, piece| match piece {
+        Piece::Class { class, least, most } => {
+            let has = |c: u8| class[usize::from(c >> 6)] >> (c & 63) & 1 != 0;
+            let taken = rest.iter().take(*most).take_while(|c| has(**c)).count();
+            rest.get(taken..).filter(|_| taken >= *least)
+        }
+        Piece::Group { options, optional } => {
+            let fit = options.iter().find_map(|pieces| after(pieces, rest));
+            fit.or(optional.then_some(rest))
+        }
+    })
+}
+
+/// Reads a pattern of nothing but classes with counts and groups between `^` and `$`.
+fn sequence(pattern: &str) -> Option<Vec<Piece>> {
+    let mut rest = pattern.strip_prefix('^')?.strip_suffix('$')?.as_bytes();
+    let mut all = options(&mut rest)?;
+    // Alternatives outside of a group would not each be held by both ends.
+    all.pop().filter(|_| all.is_empty() && rest.is_empty())
+}
+
+/// Alternatives, up to the end of their group.
+fn options(rest: &mut &[u8]) -> Option<Vec<Vec<Piece>>> {
+    let (mut all, mut pieces) = (Vec::new(), Vec::new());
+    loop {
+        match *rest {
+            [] | [b')', ..] => {
+                all.push(pieces);
+                return Some(all);
+            }
+            [b'|', after @ ..] => {
+                *rest = after;
+                all.push(std::mem::take(&mut pieces));
+            }
+            [b'(', after @ ..] => {
+                *rest = after;
+                let options = options(rest)?;
+                *rest = rest.strip_prefix(b")")?;
+                let after = rest.strip_prefix(b"?");
+                *rest = after.unwrap_or(rest);
+                pieces.push(Piece::Group { options, optional: after.is_some() });
+            }
+            _ => {
+                let class = class(rest)?;
+                let (least, most) = count(rest)?;
+                pieces.push(Piece::Class { class, least, most });
+            }
+        }
     }
 }
 
-/// Reads a pattern of nothing but classes with counts between `^` and `$`.
-fn sequence(pattern: &str) -> Option<Vec<Part>> {
-    let mut rest = pattern.strip_prefix('^')?.strip_suffix('$')?;
-    let mut parts = Vec::new();
-    while !rest.is_empty() {
-        let mut class = [false; 128];
-        let after = match rest.strip_prefix('[') {
-            Some(inside) => {
-                let (members, after) = inside.split_once(']')?;
-                add(&mut class, members)?;
-                after
-            }
-            None => {
-                let c = rest.chars().next().filter(|c| c.is_ascii_alphanumeric() || *c == '-')?;
-                *class.get_mut(c as usize)? = true;
-                &rest[1..]
-            }
-        };
-        let (least, most, after) = match after.as_bytes().first() {
-            Some(b'+') => (1, usize::MAX, &after[1..]),
-            Some(b'{') => {
-                let (counts, after) = after[1..].split_once('}')?;
-                let (least, most) = counts.split_once(',').unwrap_or((counts, counts));
-                (least.parse().ok()?, most.parse().ok()?, after)
-            }
-            Some(b'*' | b'?') => return None,
-            _ => (1, 1, after),
-        };
-        parts.push(Part { class, least, most });
-        rest = after;
-    }
-    Some(parts)
-}
-
-/// Adds `a-z` and single characters to a class.
-fn add(class: &mut [bool; 128], members: &str) -> Option<()> {
-    let raw = members.as_bytes();
-    if raw.first() == Some(&b'^') || raw.iter().any(|c| !c.is_ascii() || *c == b'\\') {
-        return None;
-    }
+fn class(rest: &mut &[u8]) -> Option<[u64; 4]> {
+    let (members, after) = match *rest {
+        [b'[', b'^', ..] => return None,
+        [b'[', inside @ ..] => {
+            let (members, after) = inside.split_at(inside.iter().position(|c| *c == b']')?);
+            (members, after.get(1..)?)
+        }
+        [b'\\', c, after @ ..] if c.is_ascii_punctuation() => (std::slice::from_ref(c), after),
+        [c, after @ ..] if c.is_ascii_alphanumeric() || b"-:/ ".contains(c) => {
+            (std::slice::from_ref(c), after)
+        }
+        _ => return None,
+    };
+    *rest = after;
+    let mut class = [0; 4];
     let mut at = 0;
-    while let Some(&first) = raw.get(at) {
-        let last = match (raw.get(at + 1), raw.get(at + 2)) {
+    while let Some(&first) = members.get(at) {
+        // `a-z`, or a single character.
+        let last = match (members.get(at + 1), members.get(at + 2)) {
             (Some(b'-'), Some(&last)) => last,
             _ => first,
         };
-        class.get_mut(usize::from(first)..=usize::from(last))?.fill(true);
+        if !last.is_ascii() || first == b'\\' {
+            return None;
+        }
+        (first..=last).for_each(|c| class[usize::from(c >> 6)] |= 1 << (c & 63));
         at += if last == first { 1 } else { 3 };
     }
-    Some(())
+    Some(class)
+}
+
+fn count(rest: &mut &[u8]) -> Option<(usize, usize)> {
+    let (counts, after) = match *rest {
+        [b'+', after @ ..] => ((1, usize::MAX), after),
+        [b'*', after @ ..] => ((0, usize::MAX), after),
+        [b'?', after @ ..] => ((0, 1), after),
+        [b'{', inside @ ..] => {
+            let end = inside.iter().position(|c| *c == b'}')?;
+            let counts = std::str::from_utf8(inside.get(..end)?).ok()?;
+            let (least, most) = counts.split_once(',').unwrap_or((counts, counts));
+            ((least.parse().ok()?, most.parse().ok()?), inside.get(end + 1..)?)
+        }
+        after => ((1, 1), after),
+    };
+    *rest = after;
+    Some(counts)
 }
 
 #[cfg(test)]
@@ -177,6 +211,11 @@ mod tests {
             ("pattern", "^[a-z][a-z0-9_-]{0,39}$", "c1"),
             ("pattern", "^[0-9 ]+$", "999 000 0000"),
             ("pattern", "^[A-Za-z0-9_-]{21}[AQgw]$", "abcdefghijklmnopqrstuA"),
+            ("pattern", PARTIAL_DATE, "2019"),
+            ("pattern", PARTIAL_DATE, "2026-10"),
+            ("pattern", PARTIAL_DATE, "2026-10-31"),
+            ("pattern", PHONE, "020 7946 0101"),
+            ("pattern", PHONE, "+44 (0)20 7946 0101 ext 12"),
             ("format", "date", "2026-02-28"),
             ("format", "date-time", "2026-11-21T14:20:00.5+01:00"),
             ("format", "uri", "https://ecaf.example/codes/urgency"),
@@ -184,10 +223,35 @@ mod tests {
         ] {
             assert!(form(keyword, value).plain.certainly(text), "{value}");
         }
-        for pattern in ["^a(b)$", "^a|b$", "^[^a]$", r"^\d$", "^a?$", "^a*$", "a", "^.$"] {
+        for pattern in [
+            "^a|b$",
+            "^[^a]$",
+            "^[^]$",
+            r"^[\d]$",
+            r"^\d$",
+            "^(?:a)$",
+            "^(a)+$",
+            "^(a)*$",
+            "^a??$",
+            "^a+?$",
+            "^a++$",
+            "^a{2}{3}$",
+            "^(a$",
+            "^a)$",
+            "^a^b$",
+            "^a$b$",
+            "a",
+            "^.$",
+            "^[a$",
+            "^a{1$",
+            "^é$",
+        ] {
             assert!(sequence(pattern).is_none(), "{pattern}");
         }
     }
+
+    const PARTIAL_DATE: &str = "^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$";
+    const PHONE: &str = r"^[+(]?[0-9][0-9 ().-]{4,24}( ?(x|ext|ext\.|extension) ?[0-9]{1,6})?$";
 
     static FORMS: LazyLock<Vec<(&str, Form)>> = LazyLock::new(|| {
         let forms = [
@@ -197,6 +261,10 @@ mod tests {
             ("pattern", "^[0-9 ]+$"),
             ("pattern", "^[A-Za-z0-9_-]{21}[AQgw]$"),
             ("pattern", "^[0-9a-f]{8}-[0-9a-f]{4}$"),
+            ("pattern", "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"),
+            ("pattern", r"^a*(b|bc|[+]\.?)c*-{0,2}$"),
+            ("pattern", PARTIAL_DATE),
+            ("pattern", PHONE),
             ("format", "date"),
             ("format", "date-time"),
             ("format", "uri"),
@@ -216,6 +284,9 @@ mod tests {
                  (Z|[+-][0-2][0-9]:[0-6][0-9])",
                 "https://[a-z./:_@-]{0,20}",
                 "[a-z.]{1,9}@[a-z.-]{1,9}",
+                "[0-9]{4}(-[0-3][0-9]?){0,3}",
+                "[+(]?[0-9 ().-]{1,16}( ?(x|ext|ext\\.|extension) ?[0-9]{0,7})?",
+                "a{0,2}[bc+.]{0,3}c?-{0,3}",
                 "\\PC{0,10}",
             ]
         ) {

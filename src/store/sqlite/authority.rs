@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::engine::{Engine, Settings};
 use super::retention::{self, retention_store};
+use super::transaction::Tx;
 use super::{check, inbox, pushed, rows, schema};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::retention::Erasure;

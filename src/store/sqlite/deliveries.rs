@@ -1,10 +1,11 @@
 //! Leasing deliveries and ending their leases.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::accept::{insert_token, move_head};
 use super::read;
 use super::rows;
+use super::transaction::Tx;
 use crate::domain::time::Timestamp;
 use crate::effects::Entropy;
 use crate::store::contract::{
@@ -16,7 +17,7 @@ use crate::store::sealing::{Place, Vault};
 /// Picks due deliveries and marks them. Crash after the commit: nobody works on them until the
 /// leases expire, then they are due again.
 pub(super) fn lease(
-    conn: &Connection,
+    tx: &Tx<'_>,
     request: &LeaseRequest,
     entropy: &dyn Entropy,
 ) -> Result<Vec<Lease>, StoreFault> {
@@ -25,20 +26,17 @@ pub(super) fn lease(
     }
     let expires_at = request.now.plus(request.lease_ms);
     let mut leases = Vec::new();
-    for id in due(conn, request)? {
+    for Due { id, attempts, .. } in due(tx, request)? {
         let mut token = [0; 16];
         entropy.fill(&mut token).map_err(|_| StoreFault::NoEntropy)?;
-        let attempt = conn
-            .prepare_cached(
-                "UPDATE deliveries
-                 SET state = 'leased', due_at = ?2, attempts = attempts + 1, lease_token = ?3,
-                     lease_holder = ?4, first_tried_at = coalesce(first_tried_at, ?5)
-                 WHERE id = ?1 RETURNING attempts",
-            )?
-            .query_row(
-                params![id, expires_at.millis(), token, request.holder, request.now.millis()],
-                |row| row.get(0),
-            )?;
+        let attempt = attempts.checked_add(1).ok_or(StoreFault::Corrupt)?;
+        tx.execute(
+            "UPDATE deliveries
+             SET state = 'leased', due_at = ?2, attempts = ?3, lease_token = ?4, lease_holder = ?5,
+                 first_tried_at = coalesce(first_tried_at, ?6)
+             WHERE id = ?1",
+            params![id, expires_at.millis(), attempt, token, request.holder, request.now.millis()],
+        )?;
         leases.push(Lease { delivery: DeliveryId(id), token, attempt, expires_at });
     }
     Ok(leases)
@@ -68,33 +66,43 @@ pub(super) fn lease_again(
 
 /// Most urgent first, and among those the longest due: one range of the index per urgency and
 /// authority, so that what is held for an authority that is left alone costs one step.
-fn due(conn: &Connection, request: &LeaseRequest) -> Result<Vec<i64>, StoreFault> {
+fn due(conn: &Connection, request: &LeaseRequest) -> Result<Vec<Due>, StoreFault> {
     let mut find = conn.prepare_cached(
-        "SELECT due_at, id FROM deliveries INDEXED BY deliveries_due
+        "SELECT due_at, id, attempts FROM deliveries INDEXED BY deliveries_due
          WHERE urgency = ?1 AND authority = ?2 AND due_at <= ?3 ORDER BY due_at LIMIT ?4",
     )?;
     let limit = request.limit as usize;
-    let mut ids = Vec::new();
+    let mut all = Vec::new();
     for urgency in 0..=3u8 {
-        let left = limit - ids.len();
+        let left = limit - all.len();
         if left == 0 {
             break;
         }
-        let mut found: Vec<(i64, i64)> = Vec::new();
+        let mut found = Vec::new();
         let authorities = match request.only {
             Some(authority) => vec![authority],
             None => read::authorities_waited_for(conn, urgency, &request.excluded)?,
         };
         for authority in authorities {
             let asked = params![urgency, authority.as_str(), request.now.millis(), left as i64];
-            for row in find.query_map(asked, |row| Ok((row.get(0)?, row.get(1)?)))? {
+            let read =
+                |row: &Row<'_>| Ok(Due { at: row.get(0)?, id: row.get(1)?, attempts: row.get(2)? });
+            for row in find.query_map(asked, read)? {
                 found.push(row?);
             }
         }
         found.sort_unstable();
-        ids.extend(found.into_iter().take(left).map(|(_, id)| id));
+        all.extend(found.into_iter().take(left));
     }
-    Ok(ids)
+    Ok(all)
+}
+
+/// A delivery to be leased; sorted, the one longest due comes first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: i64,
+    id: i64,
+    attempts: u32,
 }
 
 /// Reads what is sent. Outside of the writer: a lease protects it, and the bytes never change.
@@ -205,38 +213,39 @@ fn token_by_row(conn: &Connection, id: i64) -> Result<StoredToken, StoreFault> {
 /// Stores the authority's receipt and settles the delivery. Crash before the commit: the lease
 /// expires, the authority is asked again and answers with the same receipt.
 pub(super) fn delivered(
-    conn: &Connection,
+    tx: &Tx<'_>,
     lease: Lease,
     tokens: &DeliveredTokens,
     now: Timestamp,
 ) -> Result<Settled, StoreFault> {
-    let owner = match holds(conn, lease, now)? {
+    let owner = match holds(tx, lease, now)? {
         Ok(owner) => owner,
         Err(settled) => return Ok(settled),
     };
-    let mut find =
-        conn.prepare_cached("SELECT head_position, head_digest FROM referrals WHERE ref = ?1")?;
-    let mut found = find.query([owner])?;
-    let row = found.next()?.ok_or(StoreFault::Corrupt)?;
-    let standing = Head { position: row.get(0)?, digest: rows::digest(row, 1)? };
+    let standing = tx.first(
+        "SELECT head_position, head_digest FROM referrals WHERE ref = ?1",
+        [owner],
+        |row| Ok(Head { position: row.get(0)?, digest: rows::digest(row, 1)? }),
+    )?;
+    let standing = standing.ok_or(StoreFault::Corrupt)?;
     if standing != tokens.after {
         return Ok(Settled::HeadMoved(standing));
     }
     let position = standing.position.checked_add(1).ok_or(StoreFault::Misuse)?;
     let new = [&tokens.delivered.token, &tokens.recorded.token];
-    rows::insert_evidence(conn, new, &tokens.chains, &tokens.crls)?;
+    rows::insert_evidence(tx, new, &tokens.chains, &tokens.crls)?;
     let at = tokens.recorded_at;
-    let delivered = insert_token(conn, owner, &tokens.delivered, None, at)?;
-    let recorded = insert_token(conn, owner, &tokens.recorded, Some(position), at)?;
+    let delivered = insert_token(tx, owner, &tokens.delivered, None, at)?;
+    let recorded = insert_token(tx, owner, &tokens.recorded, Some(position), at)?;
     let head = Head { position, digest: tokens.recorded.token.sha256 };
-    move_head(conn, owner, head, tokens.wake_at)?;
-    conn.prepare_cached(
+    move_head(tx, owner, head, tokens.wake_at)?;
+    tx.execute(
         "UPDATE deliveries
          SET state = 'delivered', due_at = NULL, lease_token = NULL, lease_holder = NULL,
              reason = NULL, settled_at = ?2, delivered = ?3, recorded = ?4
          WHERE id = ?1",
-    )?
-    .execute(params![lease.delivery.0, now.millis(), delivered, recorded])?;
+        params![lease.delivery.0, now.millis(), delivered, recorded],
+    )?;
     Ok(Settled::Done)
 }
 
@@ -244,30 +253,26 @@ pub(super) fn delivered(
 /// Crash before the commit: the lease expires and there is another attempt, which fails or succeeds
 /// for itself.
 pub(super) fn failed(
-    conn: &Connection,
+    tx: &Tx<'_>,
     lease: Lease,
     next_attempt_at: Option<Timestamp>,
     reason: &str,
     now: Timestamp,
 ) -> Result<Settled, StoreFault> {
-    let owner = match holds(conn, lease, now)? {
+    let owner = match holds(tx, lease, now)? {
         Ok(owner) => owner,
         Err(settled) => return Ok(settled),
     };
-    conn.prepare_cached(
+    let next = next_attempt_at.map(Timestamp::millis);
+    tx.execute(
         "UPDATE deliveries
          SET state = iif(?2 IS NULL, 'undeliverable', 'held'), due_at = ?2, lease_token = NULL,
              lease_holder = NULL, reason = ?3, settled_at = iif(?2 IS NULL, ?4, NULL)
          WHERE id = ?1",
-    )?
-    .execute(params![
-        lease.delivery.0,
-        next_attempt_at.map(Timestamp::millis),
-        reason,
-        now.millis()
-    ])?;
-    if next_attempt_at.is_none() {
-        conn.prepare_cached(WAKE)?.execute(params![owner, now.millis()])?;
+        params![lease.delivery.0, next, reason, now.millis()],
+    )?;
+    if next.is_none() {
+        tx.execute(WAKE, params![owner, now.millis()])?;
     }
     Ok(Settled::Done)
 }
@@ -277,22 +282,14 @@ pub(super) const WAKE: &str =
     "UPDATE referrals SET wake_at = min(coalesce(wake_at, ?2), ?2) - 1 WHERE ref = ?1";
 
 /// The referral's row if the lease is the present one and has not expired; else what to answer.
-fn holds(
-    conn: &Connection,
-    lease: Lease,
-    now: Timestamp,
-) -> Result<Result<i64, Settled>, StoreFault> {
-    let mut find = conn.prepare_cached(
+fn holds(tx: &Tx<'_>, lease: Lease, now: Timestamp) -> Result<Result<i64, Settled>, StoreFault> {
+    let found = tx.first(
         "SELECT ref, state = 'delivered',
                 state = 'leased' AND lease_token = ?2 AND attempts = ?3 AND due_at = ?4
          FROM deliveries WHERE id = ?1",
+        params![lease.delivery.0, lease.token, lease.attempt, lease.expires_at.millis()],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<bool>>(2)?.unwrap_or(false))),
     )?;
-    let asked = params![lease.delivery.0, lease.token, lease.attempt, lease.expires_at.millis()];
-    let found = find
-        .query_row(asked, |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<bool>>(2)?.unwrap_or(false)))
-        })
-        .optional()?;
     Ok(match found {
         Some((owner, false, true)) if now < lease.expires_at => Ok(owner),
         Some((_, true, _)) => Err(Settled::AlreadyDone),

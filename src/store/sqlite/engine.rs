@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::checkpoint::Copier;
 use super::schema::Schema;
+use super::transaction::Tx;
 use super::writer::Writer;
 use crate::store::contract::{Pending, StoreFault};
 
@@ -122,7 +123,7 @@ impl Engine {
     pub fn write<T, F>(&self, op: F) -> Pending<'_, T>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> Result<T, StoreFault> + Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T, StoreFault> + Send + 'static,
     {
         Box::pin(self.writer.submit(op))
     }

@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::engine::{Engine, Settings};
 use super::retention::{self, retention_store};
+use super::transaction::Tx;
 use super::{accept, check_gateway, deliveries, read, rows, schema, sequence, streams, thread};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation};
@@ -59,7 +60,7 @@ impl GatewayStore for SqliteGateway {
         Box::pin(async move {
             let vault = Arc::clone(&self.vault);
             let sealed = append.seal(&vault)?;
-            let op = move |conn: &_| thread::append(conn, &vault, &append, sealed.as_ref());
+            let op = move |tx: &Tx<'_>| thread::append(tx, &vault, &append, sealed.as_ref());
             self.engine.write(op).await
         })
     }
@@ -72,7 +73,7 @@ impl GatewayStore for SqliteGateway {
     fn lease_deliveries(&self, request: LeaseRequest) -> Pending<'_, Vec<LeasedDelivery>> {
         Box::pin(async move {
             let entropy = self.entropy.clone();
-            let pick = move |conn: &_| deliveries::lease(conn, &request, entropy.as_ref());
+            let pick = move |tx: &Tx<'_>| deliveries::lease(tx, &request, entropy.as_ref());
             let leases = self.engine.write(pick).await?;
             if leases.is_empty() {
                 return Ok(Vec::new());
@@ -95,8 +96,8 @@ impl GatewayStore for SqliteGateway {
             }
             let mut token = [0; 16];
             self.entropy.fill(&mut token).map_err(|_| StoreFault::NoEntropy)?;
-            let take = move |conn: &_| {
-                deliveries::lease_again(conn, delivery, token, (&holder, now, lease_ms))
+            let take = move |tx: &Tx<'_>| {
+                deliveries::lease_again(tx, delivery, token, (&holder, now, lease_ms))
             };
             let Some(lease) = self.engine.write(take).await? else { return Ok(None) };
             let vault = Arc::clone(&self.vault);

@@ -4,6 +4,7 @@ use rusqlite::{Connection, Row, ToSql, params};
 
 use super::read::collect;
 use super::rows::{self, token_columns};
+use super::transaction::Tx;
 use crate::store::contract::{
     Dispatch, DispatchKey, InboxEntry, InboxFilter, ReceiveOutcome, StoreFault, StoredDispatch,
     StoredToken,
@@ -31,14 +32,14 @@ pub(super) fn next_reference(
 
 /// Stores a dispatch. Crash before the commit: the gateway has no receipt and sends it again.
 pub(super) fn receive(
-    conn: &Connection,
+    tx: &Tx<'_>,
     d: &Dispatch,
     sealed: &Sealed,
 ) -> Result<ReceiveOutcome, StoreFault> {
     if d.urgency > 3 || d.key.version == 0 {
         return Err(StoreFault::Misuse);
     }
-    if let Some(stored) = received(conn, &d.key)? {
+    if let Some(stored) = received(tx, &d.key)? {
         let same = stored.payload_sha256 == d.payload_sha256 && stored.note_sha256 == d.note.sha256;
         return Ok(if same {
             ReceiveOutcome::Already(stored)
@@ -46,32 +47,31 @@ pub(super) fn receive(
             ReceiveOutcome::OtherBytes(stored)
         });
     }
-    rows::insert_evidence(conn, d.theirs().chain([&d.delivered]), &d.chains, &d.crls)?;
-    let document = rows::insert_document(conn, sealed)?;
-    conn.prepare_cached(
+    rows::insert_evidence(tx, d.theirs().chain([&d.delivered]), &d.chains, &d.crls)?;
+    let document = rows::insert_document(tx, sealed)?;
+    let entry = tx.insert(
         "INSERT INTO dispatches (referral_id, version, purpose, sender, request_type, urgency,
                                  payload_sha256, document, reference, recorded_at, received_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?
-    .execute(params![
-        d.key.referral_id.as_bytes(),
-        d.key.version,
-        d.key.purpose,
-        d.sender.to_string(),
-        d.request_type,
-        d.urgency,
-        d.payload_sha256.as_bytes(),
-        document,
-        d.reference,
-        d.recorded_at.millis(),
-        d.received_at.millis(),
-    ])?;
-    let entry = conn.last_insert_rowid();
+        params![
+            d.key.referral_id.as_bytes(),
+            d.key.version,
+            d.key.purpose,
+            d.sender.to_string(),
+            d.request_type,
+            d.urgency,
+            d.payload_sha256.as_bytes(),
+            document,
+            d.reference,
+            d.recorded_at.millis(),
+            d.received_at.millis(),
+        ],
+    )?;
     // What the gateway recorded is judged at its time, our receipt at ours.
     for token in d.theirs() {
-        rows::insert_token(conn, entry, token, None, d.recorded_at)?;
+        rows::insert_token(tx, entry, token, None, d.recorded_at)?;
     }
-    rows::insert_token(conn, entry, &d.delivered, None, d.received_at)?;
+    rows::insert_token(tx, entry, &d.delivered, None, d.received_at)?;
     Ok(ReceiveOutcome::Stored)
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `engine` | opening, lock file, and how operations reach the writer and the readers |
 //! | `writer` | the one thread that writes: groups what waits into one commit |
+//! | `transaction` | what operations write through: statements held, evidence remembered |
 //! | `schema` | migrations and what makes a file ours |
 //! | `faults` | SQLite's errors as [`StoreFault`](crate::store::StoreFault)s |
 //! | `rows` | values <-> columns, and what both stores write alike |
@@ -35,6 +36,7 @@ mod streams;
 #[cfg(test)]
 mod test_plans;
 mod thread;
+mod transaction;
 mod writer;
 
 pub use authority::SqliteAuthority;

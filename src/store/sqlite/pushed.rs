@@ -4,16 +4,17 @@ use rusqlite::{Connection, params};
 
 use super::read::collect;
 use super::rows;
+use super::transaction::Tx;
 use crate::domain::ids::ReferralId;
 use crate::store::contract::{Pushed, StoreFault, StoredToken};
 
 /// Keeps one; whether it is new. Crash before the commit: the gateway got no answer and pushes it again.
 /// After it: pushed again, it is not new.
-pub(super) fn keep(conn: &Connection, pushed: &Pushed) -> Result<bool, StoreFault> {
+pub(super) fn keep(tx: &Tx<'_>, pushed: &Pushed) -> Result<bool, StoreFault> {
     let token = &pushed.token;
-    rows::insert_evidence(conn, [token], std::slice::from_ref(&pushed.chain), &pushed.crls)?;
+    rows::insert_evidence(tx, [token], std::slice::from_ref(&pushed.chain), &pushed.crls)?;
     let crls: Vec<u8> = token.crl_digests.iter().flat_map(|crl| *crl.as_bytes()).collect();
-    let new = conn
+    let new = tx
         .prepare_cached(
             "INSERT INTO pushed (sha256, referral_id, kind, jws, issuer, x5t, crls, recorded_at,
                                  received_at)

@@ -28,9 +28,13 @@ pub(super) fn thread_row(
 ) -> Result<Option<ThreadRow>, StoreFault> {
     let mut find = conn.prepare_cached(THREAD)?;
     let mut found = find.query([id.as_bytes()])?;
-    let Some(row) = found.next()? else { return Ok(None) };
+    found.next()?.map(thread_columns).transpose()
+}
+
+/// Reads what [`THREAD`] gives.
+pub(super) fn thread_columns(row: &Row<'_>) -> Result<ThreadRow, StoreFault> {
     let head = Head { position: row.get(2)?, digest: rows::digest(row, 3)? };
-    Ok(Some(ThreadRow { owner: row.get(0)?, sender: rows::organisation(row, 1)?, head }))
+    Ok(ThreadRow { owner: row.get(0)?, sender: rows::organisation(row, 1)?, head })
 }
 
 pub(super) const THREAD: &str =

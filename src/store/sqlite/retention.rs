@@ -131,7 +131,7 @@ macro_rules! retention_store {
                 now: Timestamp,
             ) -> Pending<'_, u64> {
                 let purge =
-                    move |conn: &_| retention::purge(conn, &$kind, &documents, erasure, now);
+                    move |tx: &Tx<'_>| retention::purge(tx, &$kind, &documents, erasure, now);
                 self.engine.write(purge)
             }
 
@@ -141,7 +141,7 @@ macro_rules! retention_store {
 
             fn release_hold(&self, referral_id: ReferralId, code: String) -> Pending<'_, bool> {
                 let release =
-                    move |conn: &_| retention::release_hold(conn, &$kind, referral_id, &code);
+                    move |tx: &Tx<'_>| retention::release_hold(tx, &$kind, referral_id, &code);
                 self.engine.write(release)
             }
 

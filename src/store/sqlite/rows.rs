@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use rustls::pki_types::CertificateDer;
 
+use super::transaction::{Evidence, Tx};
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::{DfeCode, Organisation, Party};
 use crate::domain::retention::{Erasure, ErasureReason};
@@ -16,7 +17,7 @@ const DIGEST: usize = 32;
 
 /// Inserts a token of `owner` (a referral or a dispatch) and returns its row.
 pub(super) fn insert_token(
-    conn: &Connection,
+    tx: &Tx<'_>,
     owner: i64,
     token: &Token,
     position: Option<u32>,
@@ -26,22 +27,21 @@ pub(super) fn insert_token(
     for digest in &token.crl_digests {
         crls.extend_from_slice(digest.as_bytes());
     }
-    conn.prepare_cached(
+    tx.insert(
         "INSERT INTO tokens (owner, kind, position, sha256, jws, issuer, x5t, crls, recorded_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?
-    .execute(params![
-        owner,
-        token.kind.as_str(),
-        position,
-        token.sha256.as_bytes(),
-        token.jws,
-        token.issuer.to_string(),
-        token.x5t.as_bytes(),
-        crls,
-        recorded_at.millis(),
-    ])?;
-    Ok(conn.last_insert_rowid())
+        params![
+            owner,
+            token.kind.as_str(),
+            position,
+            token.sha256.as_bytes(),
+            token.jws,
+            token.issuer.to_string(),
+            token.x5t.as_bytes(),
+            crls,
+            recorded_at.millis(),
+        ],
+    )
 }
 
 /// The columns that [`token`] reads, of a table or alias.
@@ -93,19 +93,19 @@ pub(super) fn token(row: &Row<'_>, first: usize) -> Result<StoredToken, StoreFau
 /// Keeps chains and lists that were not seen before. Every token must have its own among them or
 /// among those kept already: a token that cannot be judged later must not get in.
 pub(super) fn insert_evidence<'a>(
-    conn: &Connection,
+    tx: &Tx<'_>,
     tokens: impl IntoIterator<Item = &'a Token>,
     chains: &[SeenChain],
     crls: &[SeenCrl],
 ) -> Result<(), StoreFault> {
     for token in tokens {
         let given = chains.iter().any(|chain| chain.x5t == token.x5t);
-        if !given && self::chain(conn, token.x5t)?.is_none() {
+        if !given && !tx.keeps(Evidence::Chain(token.x5t)) && chain(tx, token.x5t)?.is_none() {
             return Err(StoreFault::Misuse);
         }
         for digest in &token.crl_digests {
             let given = crls.iter().any(|crl| crl.sha256 == *digest);
-            if !given && crl(conn, *digest)?.is_none() {
+            if !given && !tx.keeps(Evidence::Crl(*digest)) && crl(tx, *digest)?.is_none() {
                 return Err(StoreFault::Misuse);
             }
         }
@@ -114,20 +114,30 @@ pub(super) fn insert_evidence<'a>(
         if chain.certificates.is_empty() {
             return Err(StoreFault::Misuse);
         }
-        let mut seen = conn.prepare_cached("SELECT 1 FROM chains WHERE x5t = ?1 AND place = 0")?;
+        let evidence = Evidence::Chain(chain.x5t);
+        if tx.keeps(evidence) {
+            continue;
+        }
+        tx.has_kept(evidence);
+        let mut seen = tx.prepare_cached("SELECT 1 FROM chains WHERE x5t = ?1 AND place = 0")?;
         if seen.exists([chain.x5t.as_bytes()])? {
             continue;
         }
         let mut insert =
-            conn.prepare_cached("INSERT INTO chains (x5t, place, der) VALUES (?1, ?2, ?3)")?;
+            tx.prepare_cached("INSERT INTO chains (x5t, place, der) VALUES (?1, ?2, ?3)")?;
         for (place, der) in chain.certificates.iter().enumerate() {
             insert.execute(params![chain.x5t.as_bytes(), place as i64, der.as_ref()])?;
         }
     }
     for crl in crls {
-        let mut seen = conn.prepare_cached("SELECT 1 FROM crls WHERE sha256 = ?1")?;
+        let evidence = Evidence::Crl(crl.sha256);
+        if tx.keeps(evidence) {
+            continue;
+        }
+        tx.has_kept(evidence);
+        let mut seen = tx.prepare_cached("SELECT 1 FROM crls WHERE sha256 = ?1")?;
         if !seen.exists([crl.sha256.as_bytes()])? {
-            conn.prepare_cached("INSERT INTO crls (sha256, der) VALUES (?1, ?2)")?
+            tx.prepare_cached("INSERT INTO crls (sha256, der) VALUES (?1, ?2)")?
                 .execute(params![crl.sha256.as_bytes(), crl.der.as_ref()])?;
         }
     }
@@ -135,10 +145,11 @@ pub(super) fn insert_evidence<'a>(
 }
 
 /// Stores a sealed document and returns its row.
-pub(super) fn insert_document(conn: &Connection, sealed: &Sealed) -> Result<i64, StoreFault> {
-    conn.prepare_cached("INSERT INTO documents (key_id, wrapped, body) VALUES (?1, ?2, ?3)")?
-        .execute(params![sealed.key_id.as_bytes(), sealed.wrapped, sealed.body])?;
-    Ok(conn.last_insert_rowid())
+pub(super) fn insert_document(tx: &Tx<'_>, sealed: &Sealed) -> Result<i64, StoreFault> {
+    tx.insert(
+        "INSERT INTO documents (key_id, wrapped, body) VALUES (?1, ?2, ?3)",
+        params![sealed.key_id.as_bytes(), sealed.wrapped, sealed.body],
+    )
 }
 
 /// Reads `erased_at, erased_why, key_id, wrapped, body` from column `first` on, the last three NULL

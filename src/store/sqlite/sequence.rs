@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::read::collect;
 use super::rows::{self, token_columns};
+use super::transaction::Tx;
 use crate::domain::party::Organisation;
 use crate::domain::time::Timestamp;
 use crate::store::contract::{FeedEntry, Fence, LogEntry, Sequencing, StoreFault};
@@ -46,32 +47,33 @@ pub(super) fn release(conn: &Connection, fence: &Fence) -> Result<(), StoreFault
 /// Gives tokens their places. Crash before the commit: none of them moved, and the next holder of
 /// the fence starts from the same rows.
 pub(super) fn sequence(
-    conn: &Connection,
+    tx: &Tx<'_>,
     fence: &Fence,
     limit: u32,
     now: Timestamp,
 ) -> Result<Sequencing, StoreFault> {
-    let holds = conn
+    let holds = tx
         .prepare_cached("SELECT 1 FROM rights WHERE name = ?1 AND epoch = ?2 AND expires_at > ?3")?
         .exists(params![fence.name, rows::number(fence.epoch), now.millis()])?;
     if !holds {
         return Ok(Sequencing::FenceLost);
     }
-    let waiting = waiting(conn, limit)?;
-    let mut log_size = log_size(conn)?;
+    let waiting = waiting(tx, limit)?;
+    let mut log_size = log_size(tx)?;
     let mut feeds = HashMap::new();
-    let mut append =
-        conn.prepare_cached("INSERT INTO log (idx, token, sha256) VALUES (?1, ?2, ?3)")?;
     for Waiting { token, audience, sha256 } in &waiting {
-        append.execute(params![rows::number(log_size), token, sha256])?;
+        tx.execute(
+            "INSERT INTO log (idx, token, sha256) VALUES (?1, ?2, ?3)",
+            params![rows::number(log_size), token, sha256],
+        )?;
         log_size += 1;
         for party in audience.split_ascii_whitespace() {
-            append_to_feed(conn, &mut feeds, party, *token)?;
+            append_to_feed(tx, &mut feeds, party, *token)?;
         }
     }
     if let Some(last) = waiting.last() {
         // They were taken from the front, and nothing is inserted while this transaction runs.
-        conn.prepare_cached("DELETE FROM unsequenced WHERE token <= ?1")?.execute([last.token])?;
+        tx.execute("DELETE FROM unsequenced WHERE token <= ?1", [last.token])?;
     }
     Ok(Sequencing::Done { count: waiting.len() as u32, log_size })
 }
@@ -99,19 +101,21 @@ fn log_size(conn: &Connection) -> Result<u64, StoreFault> {
 
 /// Appends to one party's feed; `feeds` remembers the last position of those met in this run.
 fn append_to_feed<'a>(
-    conn: &Connection,
+    tx: &Tx<'_>,
     feeds: &mut HashMap<&'a str, u64>,
     party: &'a str,
     token: i64,
 ) -> Result<(), StoreFault> {
     let last = match feeds.get(party) {
         Some(&last) => last,
-        None => conn
+        None => tx
             .prepare_cached("SELECT coalesce(max(position), 0) FROM feeds WHERE party = ?1")?
             .query_row([party], |row| rows::count(row, 0))?,
     };
-    conn.prepare_cached("INSERT INTO feeds (party, position, token) VALUES (?1, ?2, ?3)")?
-        .execute(params![party, rows::number(last + 1), token])?;
+    tx.execute(
+        "INSERT INTO feeds (party, position, token) VALUES (?1, ?2, ?3)",
+        params![party, rows::number(last + 1), token],
+    )?;
     feeds.insert(party, last + 1);
     Ok(())
 }

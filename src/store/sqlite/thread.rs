@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::accept::insert_token;
 use super::read::{self, collect};
 use super::rows::{self, token_columns};
+use super::transaction::Tx;
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::DfeCode;
 use crate::domain::time::Timestamp;
@@ -18,19 +19,19 @@ use crate::store::sealing::{Sealed, Vault};
 /// the author has no record and states it again; after the commit, stated again, it gets the stored
 /// record.
 pub(super) fn append(
-    conn: &Connection,
+    tx: &Tx<'_>,
     vault: &Vault,
     a: &Append,
     sealed: Option<&Sealed>,
 ) -> Result<AppendOutcome, StoreFault> {
     a.check_shape()?;
     let next = a.next_head()?;
-    let owner = match read::thread_row(conn, a.referral_id)? {
-        None if a.begins() => begin(conn, a, next)?,
+    let owner = match read::thread_row(tx, a.referral_id)? {
+        None if a.begins() => begin(tx, a, next)?,
         None => return Ok(AppendOutcome::Unknown),
         Some(read::ThreadRow { owner, head, .. }) => {
             let sha256 = a.event.token.sha256;
-            if let Some(stored) = recorded_before(conn, vault, a.referral_id, owner, sha256)? {
+            if let Some(stored) = recorded_before(tx, vault, a.referral_id, owner, sha256)? {
                 return Ok(AppendOutcome::Already(Box::new(stored)));
             }
             if head != a.after {
@@ -39,11 +40,11 @@ pub(super) fn append(
             owner
         }
     };
-    rows::insert_evidence(conn, a.tokens(), &a.chains, &a.crls)?;
-    let document = sealed.map(|sealed| rows::insert_document(conn, sealed)).transpose()?;
-    let event = insert_token(conn, owner, &a.event, None, a.recorded_at)?;
-    let recorded = insert_token(conn, owner, &a.recorded, Some(next.position), a.recorded_at)?;
-    conn.prepare_cached(INSERT)?.execute(params![
+    rows::insert_evidence(tx, a.tokens(), &a.chains, &a.crls)?;
+    let document = sealed.map(|sealed| rows::insert_document(tx, sealed)).transpose()?;
+    let event = insert_token(tx, owner, &a.event, None, a.recorded_at)?;
+    let recorded = insert_token(tx, owner, &a.recorded, Some(next.position), a.recorded_at)?;
+    tx.prepare_cached(INSERT)?.execute(params![
         owner,
         next.position,
         a.event.token.sha256.as_bytes(),
@@ -53,7 +54,7 @@ pub(super) fn append(
         a.detail.as_ref().map(|detail| detail.sha256.as_bytes()),
         document,
     ])?;
-    conn.prepare_cached(MOVE)?.execute(params![
+    tx.prepare_cached(MOVE)?.execute(params![
         owner,
         next.position,
         next.digest.as_bytes(),
@@ -61,15 +62,15 @@ pub(super) fn append(
         a.wake_at.map(Timestamp::millis),
     ])?;
     for delivery in &a.deliveries {
-        insert_delivery(conn, owner, a, next, delivery)?;
+        insert_delivery(tx, owner, a, next, delivery)?;
     }
     match a.case {
         Some(CaseChange::Closed) => {
             let at = a.recorded_at.millis();
-            conn.prepare_cached(CLOSE)?.execute(params![a.referral_id.as_bytes(), at])?;
+            tx.prepare_cached(CLOSE)?.execute(params![a.referral_id.as_bytes(), at])?;
         }
         Some(CaseChange::Reopened) => {
-            conn.prepare_cached(REOPEN)?.execute([a.referral_id.as_bytes()])?;
+            tx.prepare_cached(REOPEN)?.execute([a.referral_id.as_bytes()])?;
         }
         None => {}
     }
@@ -110,14 +111,14 @@ pub(super) const DELIVER: &str =
      FROM versions WHERE ref = ?1 ORDER BY version DESC LIMIT 1";
 
 fn insert_delivery(
-    conn: &Connection,
+    tx: &Tx<'_>,
     owner: i64,
     a: &Append,
     by: Head,
     delivery: &NewDelivery,
 ) -> Result<(), StoreFault> {
-    let note = insert_token(conn, owner, &delivery.note, None, a.recorded_at)?;
-    let inserted = conn.prepare_cached(DELIVER)?.execute(params![
+    let note = insert_token(tx, owner, &delivery.note, None, a.recorded_at)?;
+    let inserted = tx.prepare_cached(DELIVER)?.execute(params![
         owner,
         delivery.authority.as_str(),
         delivery.purpose,

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::checkpoint::{self, Copier};
+use super::transaction::Tx;
 use crate::store::contract::StoreFault;
 
 /// Operations that may wait; further callers wait for their turn to wait.
@@ -29,7 +30,7 @@ const LOOK_EVERY: usize = 64;
 /// An operation on its way. It may run more than once; what it did is undone in between.
 trait Job: Send {
     /// Runs inside a transaction.
-    fn run(&mut self, conn: &Connection) -> Result<(), StoreFault>;
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreFault>;
     /// Answers the caller: what became of the transaction, then what the operation said.
     fn tell(self: Box<Self>, transaction: Result<(), StoreFault>);
 }
@@ -37,23 +38,24 @@ trait Job: Send {
 struct Queued<T, F> {
     op: F,
     result: Result<T, StoreFault>,
-    answer: oneshot::Sender<Result<T, StoreFault>>,
+    answer: oneshot::Sender<(Result<T, StoreFault>, F)>,
     _turn: OwnedSemaphorePermit,
 }
 
 impl<T, F> Job for Queued<T, F>
 where
     T: Send,
-    F: Fn(&Connection) -> Result<T, StoreFault> + Send,
+    F: Fn(&Tx<'_>) -> Result<T, StoreFault> + Send,
 {
-    fn run(&mut self, conn: &Connection) -> Result<(), StoreFault> {
-        self.result = (self.op)(conn);
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), StoreFault> {
+        self.result = (self.op)(tx);
         self.result.as_ref().map(drop).map_err(|fault| *fault)
     }
 
     fn tell(self: Box<Self>, transaction: Result<(), StoreFault>) {
-        // Whoever stopped waiting does not need the answer.
-        let _ = self.answer.send(transaction.and(self.result));
+        // Whoever stopped waiting does not need the answer. What was written goes back with it: to be
+        // freed where it was made, and not while the next batch waits.
+        let _ = self.answer.send((transaction.and(self.result), self.op));
     }
 }
 
@@ -128,7 +130,7 @@ impl Writer {
     /// `copier` copies the log of `conn`'s file.
     pub fn start(conn: Connection, copier: Copier) -> Result<Self, StoreFault> {
         let queue = Arc::new(Queue::default());
-        let work = Work { copier, conn, queue: queue.clone(), since_look: 0 };
+        let work = Work { copier, conn, queue: queue.clone() };
         let thread = std::thread::Builder::new().name("store-writer".into());
         let thread = thread.spawn(move || work.run()).map_err(|_| StoreFault::Unavailable)?;
         Ok(Self { turns: Arc::new(Semaphore::new(QUEUE)), queue, thread: Some(thread) })
@@ -139,14 +141,14 @@ impl Writer {
     pub async fn submit<T, F>(&self, op: F) -> Result<T, StoreFault>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> Result<T, StoreFault> + Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T, StoreFault> + Send + 'static,
     {
         let _turn = self.turns.clone().acquire_owned().await.map_err(|_| StoreFault::Stopped)?;
         let (answer, answered) = oneshot::channel();
         let result = Err(StoreFault::OutcomeUnknown);
         self.queue.push(Box::new(Queued { op, result, answer, _turn }))?;
         // The thread ended with the job in its hands or in the queue.
-        answered.await.unwrap_or(Err(StoreFault::OutcomeUnknown))
+        answered.await.map_or(Err(StoreFault::OutcomeUnknown), |(result, _op)| result)
     }
 }
 
@@ -166,7 +168,6 @@ struct Work {
     copier: Copier,
     conn: Connection,
     queue: Arc<Queue>,
-    since_look: usize,
 }
 
 impl Drop for Work {
@@ -181,6 +182,25 @@ impl Drop for Work {
 }
 
 impl Work {
+    fn run(mut self) {
+        self.hand().run();
+    }
+
+    fn hand(&mut self) -> Hand<'_> {
+        let Self { copier, conn, queue } = self;
+        Hand { tx: Tx::new(conn), copier, queue, since_look: 0 }
+    }
+}
+
+/// The thread at work.
+struct Hand<'w> {
+    tx: Tx<'w>,
+    copier: &'w mut Copier,
+    queue: &'w Queue,
+    since_look: usize,
+}
+
+impl Hand<'_> {
     fn run(mut self) {
         loop {
             let jobs = self.queue.take();
@@ -221,19 +241,20 @@ impl Work {
     /// Runs jobs in one transaction. False if one of them failed: then none of them happened.
     fn commit(&self, jobs: &mut [Box<dyn Job>]) -> Result<bool, StoreFault> {
         self.statement("BEGIN IMMEDIATE")?;
-        let outcome = match jobs.iter_mut().try_for_each(|job| job.run(&self.conn)) {
+        let outcome = match jobs.iter_mut().try_for_each(|job| job.run(&self.tx)) {
             // Crash before this: nothing of the batch exists. In it: the log's last frame decides, all
             // or nothing. After: everything is on disk.
             Ok(()) => self.statement("COMMIT").map(|()| true),
             // SQLite ends the transaction by itself on a full disk, lack of memory and I/O errors;
             // then the fault is everybody's.
-            Err(fault) if self.conn.is_autocommit() || fault.is_final() => Err(fault),
+            Err(fault) if self.tx.is_autocommit() || fault.is_final() => Err(fault),
             Err(_) => Ok(false),
         };
-        if outcome != Ok(true) && !self.conn.is_autocommit() {
+        if outcome != Ok(true) && !self.tx.is_autocommit() {
             // Fails only if the transaction has ended already.
             let _ = self.statement("ROLLBACK");
         }
+        self.tx.ended(outcome == Ok(true));
         outcome
     }
 
@@ -246,16 +267,16 @@ impl Work {
         }
         self.since_look = 0;
         self.copier.ended().unwrap_or(Ok(()))?;
-        let mut log = checkpoint::log(&self.conn)?;
+        let mut log = checkpoint::log(&self.tx)?;
         if log.written < CHECKPOINT_PAGES {
             return Ok(());
         }
         if log.written >= LONGEST_LOG && self.copier.is_under_way() {
             self.copier.wait()?;
-            log = checkpoint::log(&self.conn)?;
+            log = checkpoint::log(&self.tx)?;
         }
         if log.written - log.copied <= LAST_PAGES || log.written >= LONGEST_LOG {
-            checkpoint::copy(&self.conn)?;
+            checkpoint::copy(&self.tx)?;
         } else if !self.copier.is_under_way() {
             self.copier.begin();
         }
@@ -265,7 +286,7 @@ impl Work {
     /// After a failed sync: nothing is written or synced any more, not even on closing.
     fn refuse_the_rest(&self) {
         // Fails only for options that this SQLite does not know.
-        let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        let _ = self.tx.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         loop {
             let jobs = self.queue.take();
             if jobs.is_empty() {
@@ -275,8 +296,8 @@ impl Work {
         }
     }
 
-    fn statement(&self, sql: &str) -> Result<(), StoreFault> {
-        Ok(self.conn.prepare_cached(sql)?.execute([]).map(drop)?)
+    fn statement(&self, sql: &'static str) -> Result<(), StoreFault> {
+        self.tx.execute(sql, []).map(drop)
     }
 }
 
@@ -284,18 +305,19 @@ impl Work {
 mod tests {
     use super::*;
 
-    type Answer = oneshot::Receiver<Result<i64, StoreFault>>;
-
     /// Inserts `value`, and then fails if it is negative.
-    fn insert(value: i64, turns: &Arc<Semaphore>) -> (Box<dyn Job>, Answer) {
-        let op = move |conn: &Connection| {
-            conn.prepare_cached("INSERT INTO t VALUES (?1)")?.execute([value])?;
+    fn insert(
+        value: i64,
+        turns: &Arc<Semaphore>,
+    ) -> (Box<dyn Job>, impl FnMut() -> Result<i64, StoreFault>) {
+        let op = move |tx: &Tx<'_>| {
+            tx.execute("INSERT INTO t VALUES (?1)", [value])?;
             if value < 0 { Err(StoreFault::Misuse) } else { Ok(value) }
         };
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let result = Err(StoreFault::OutcomeUnknown);
         let _turn = turns.clone().try_acquire_owned().unwrap();
-        (Box::new(Queued { op, result, answer, _turn }), answered)
+        (Box::new(Queued { op, result, answer, _turn }), move || answered.try_recv().unwrap().0)
     }
 
     #[test]
@@ -305,12 +327,12 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let database = Arc::new(tempfile::tempfile().unwrap());
         let copier = Copier::start(Connection::open_in_memory().unwrap(), database).unwrap();
-        let work = Work { copier, conn, queue, since_look: 0 };
+        let mut work = Work { copier, conn, queue };
         let turns = Arc::new(Semaphore::new(QUEUE));
         let (jobs, answers): (Vec<_>, Vec<_>) =
             [1, 2, -3, 4].map(|value| insert(value, &turns)).into_iter().unzip();
-        work.carry_out(jobs).unwrap();
-        let answers: Vec<_> = answers.into_iter().map(|mut a| a.try_recv().unwrap()).collect();
+        work.hand().carry_out(jobs).unwrap();
+        let answers: Vec<_> = answers.into_iter().map(|mut answer| answer()).collect();
         assert_eq!(answers, [Ok(1), Ok(2), Err(StoreFault::Misuse), Ok(4)]);
         let mut all = work.conn.prepare("SELECT value FROM t ORDER BY value").unwrap();
         let stored: Vec<i64> =
@@ -335,26 +357,26 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let database = Arc::new(std::fs::File::open(folder.path().join("a.db")).unwrap());
         let copier = Copier::start(open(), database).unwrap();
-        let mut work = Work { copier, conn, queue, since_look: 0 };
+        let mut work = Work { copier, conn, queue };
+        let mut hand = work.hand();
         let turns = Arc::new(Semaphore::new(QUEUE));
         let mut batch = |count: usize, room: usize| {
             let job = |_| -> Box<dyn Job> {
-                let op = move |conn: &Connection| {
-                    let mut insert = conn.prepare_cached("INSERT INTO t VALUES (zeroblob(?1))")?;
-                    insert.execute([room as i64]).map_err(Into::into)
+                let op = move |tx: &Tx<'_>| {
+                    tx.execute("INSERT INTO t VALUES (zeroblob(?1))", [room as i64])
                 };
                 let result = Err(StoreFault::OutcomeUnknown);
                 let _turn = turns.clone().try_acquire_owned().unwrap();
                 Box::new(Queued { op, result, answer: oneshot::channel().0, _turn })
             };
-            work.carry_out((0..count).map(job).collect()).unwrap();
-            work.since_look += count;
-            work.checkpoint().unwrap();
+            hand.carry_out((0..count).map(job).collect()).unwrap();
+            hand.since_look += count;
+            hand.checkpoint().unwrap();
             // As if it had ended between two batches.
-            if work.copier.is_under_way() {
-                work.copier.wait().unwrap();
+            if hand.copier.is_under_way() {
+                hand.copier.wait().unwrap();
             }
-            checkpoint::log(&work.conn).unwrap().written
+            checkpoint::log(&hand.tx).unwrap().written
         };
         let mut longest = 0;
         while longest < CHECKPOINT_PAGES {
@@ -364,7 +386,7 @@ mod tests {
         // Little is left to copy now: the writer does that, and the commit after it starts afresh.
         batch(LOOK_EVERY, 1);
         assert!(batch(LOOK_EVERY, 1) < LAST_PAGES);
-        let rows: i64 = work.conn.query_row("SELECT count(*) FROM t", [], |r| r.get(0)).unwrap();
+        let rows: i64 = hand.tx.query_row("SELECT count(*) FROM t", [], |r| r.get(0)).unwrap();
         assert!((rows as usize).is_multiple_of(LOOK_EVERY) && rows as usize > 2 * LOOK_EVERY);
     }
 

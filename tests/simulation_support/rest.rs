@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ecaf::effects::Clock;
-use ecaf::store::{DeliverySelector, GatewayStore};
+use ecaf::store::DeliverySelector;
 
 use super::days;
 use super::run::World;

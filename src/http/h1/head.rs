@@ -92,7 +92,8 @@ fn request_line(
         return Err(malformed(rules::SYNTAX));
     }
     if version != "HTTP/1.1" {
-        let rule = if version.starts_with("HTTP/") { rules::VERSION } else { rules::SYNTAX };
+        let other = version.starts_with("HTTP/") && !version.ends_with('\n');
+        let rule = if other { rules::VERSION } else { rules::SYNTAX };
         return Err(malformed(rule));
     }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| malformed(rules::SYNTAX))?;

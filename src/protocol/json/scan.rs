@@ -291,6 +291,7 @@ impl<'a> Names<'a> {
     const FEW: usize = 64;
 
     /// Whether no member of the object, the first of `nodes`, has this name yet.
+    #[expect(clippy::ptr_arg, reason = "a long object keeps its names, borrowed as they are")]
     fn is_new(&mut self, nodes: &[Node<'a>], name: &Cow<'a, str>, mark: Mark) -> bool {
         let bit = 1 << (mark.mixed() % 128);
         let fresh = self.bits & bit == 0;

@@ -15,7 +15,7 @@ pub async fn begin(member: &Member, saying: &Saying) -> Result<(ReferralId, Said
     let openings = Openings::new(&member.state);
     for (id, pending) in openings.pending()? {
         let same = is_same(&pending, saying, None);
-        let sent = send(member, &Outbox::new(&member.state, id), id, &pending).await;
+        let sent = send(member, &Outbox::new(&member.state, id), id, &pending, false).await;
         match sent {
             Ok(_) | Err(NotSaid::Refused(_)) => openings.settled(id)?,
             Err(unknown) => return Err(unknown),
@@ -28,7 +28,7 @@ pub async fn begin(member: &Member, saying: &Saying) -> Result<(ReferralId, Said
     let id = ReferralId::from_bytes(member.entropy.uuid().map_err(entropy)?);
     let outgoing = sign(member, id, saying, (0, None))?;
     openings.keep(id, &outgoing)?;
-    let sent = send(member, &Outbox::new(&member.state, id), id, &outgoing).await;
+    let sent = send(member, &Outbox::new(&member.state, id), id, &outgoing, false).await;
     if matches!(sent, Ok(_) | Err(NotSaid::Refused(_))) {
         openings.settled(id)?;
     }

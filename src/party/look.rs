@@ -300,7 +300,12 @@ pub enum NotSeen {
 
 /// Asks the gateway where a referral stands.
 pub async fn look(member: &Member, id: ReferralId) -> Result<State, NotSeen> {
-    get(member, &format!("/v1/referrals/{id}")).await
+    let state: State = get(member, &format!("/v1/referrals/{id}")).await?;
+    // What stands there is acted on: an answer about another referral is none.
+    match state.referral_id.parse() {
+        Ok(about) if id == about => Ok(state),
+        _ => Err(NotSeen::Unreadable),
+    }
 }
 
 /// The document of an event: exactly the one that its token names. `None` if it is erased.

@@ -164,7 +164,8 @@ pub async fn say(member: &Member, id: ReferralId, saying: &Saying) -> Result<Sai
             Err(_) => Ok(pending.claims().and_then(|claims| claims.body().answers)),
         };
         let same = answers.is_ok_and(|answers| is_same(&pending, saying, answers));
-        match send(member, &outbox, id, &pending).await {
+        // To whom nothing is shown for the moment, nothing certain is said of what was sent before either.
+        match send(member, &outbox, id, &pending, seen.is_err()).await {
             Ok(said) if same => return Ok(said),
             Ok(_) | Err(NotSaid::Refused(_)) => {}
             Err(unknown) => return Err(unknown),
@@ -175,7 +176,7 @@ pub async fn say(member: &Member, id: ReferralId, saying: &Saying) -> Result<Sai
     for _ in 0..MOST_TURNS {
         let outgoing = sign(member, id, saying, (state.position, answered(saying, &state)?))?;
         outbox.keep(&outgoing)?;
-        let problem = match send(member, &outbox, id, &outgoing).await {
+        let problem = match send(member, &outbox, id, &outgoing, false).await {
             Err(NotSaid::Refused(problem)) if was_overtaken(&problem) => problem,
             outcome => return outcome,
         };
@@ -311,12 +312,14 @@ fn document(id: ReferralId, saying: &Saying, salt: String, members: &Map<String,
     Value::Object(document).to_string()
 }
 
-/// Sends a kept event until an answer is certain or the time is up.
+/// Sends a kept event until an answer is certain or the time is up. With `doubted` it may have arrived
+/// before, and its author's standing is not what it was.
 pub(super) async fn send(
     member: &Member,
     outbox: &Outbox,
     id: ReferralId,
     event: &Outgoing,
+    doubted: bool,
 ) -> Result<Said, NotSaid> {
     let path = format!("/v1/referrals/{id}/events");
     let body = Bytes::from(event.detail.clone().unwrap_or_default());
@@ -324,7 +327,7 @@ pub(super) async fn send(
     let digest = if body.is_empty() { event.digest() } else { sha256(&body) };
     let sent = persist::post(member, &path, headers(event), body, |_, _| ()).await;
     let (response, uncertain) = match sent {
-        Ok(certain) => (certain.response, certain.uncertain),
+        Ok(certain) => (certain.response, certain.uncertain || doubted),
         Err(NoAnswer::NotKnown { .. }) => return Err(NotSaid::NotKnown),
         Err(NoAnswer::Unreached { last, .. }) => return Err(NotSaid::NoAnswer(last)),
     };

@@ -41,17 +41,14 @@ impl<'a> Scan<'a> {
         self.peek().ok_or(&TRUNCATED)
     }
 
-    /// The next byte that is not blank, which is not yet taken. Indentation goes by eight.
+    /// The next byte that is not blank, which is not yet taken.
     fn visible(&mut self) -> Step<u8> {
-        let mut rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        while let [b' ' | b'\n' | b'\r' | b'\t', after @ ..] = rest {
-            rest = after;
-            while let Some(after) = rest.strip_prefix(b"        ") {
-                rest = after;
+        loop {
+            match self.need()? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
+                byte => return Ok(byte),
             }
         }
-        self.at = self.text.len() - rest.len();
-        rest.first().copied().ok_or(&TRUNCATED)
     }
 
     fn end(&mut self) -> Step {

@@ -203,6 +203,7 @@ fn a_transfer_is_answered_once_and_makes_one_holder() {
     let proposed = story.says(NEWHAM, K::TransferProposed, to(hackney()));
     let other: DfeCode = "309".parse().unwrap();
     assert!(!story.may(NEWHAM, K::TransferProposed, to(other)), "one at a time");
+    assert_eq!(story.case.proposal().map(|open| open.to), Some(hackney()));
     assert!(!story.may(HACKNEY, K::TransferAccepted, answering(proposed)), "not there yet");
     // A receipt for what was sent before it was asked is not one for this.
     story.case.delivered(hackney(), story.case.desk(hackney()).unwrap().since - 1);

@@ -233,3 +233,38 @@ fn several_quarters_show_the_sums_of_what_each_shows() {
     assert_eq!(together(std::slice::from_ref(&first)), first);
     assert!(together(&[]).tables.is_empty());
 }
+
+#[test]
+fn a_second_figure_is_withheld_where_one_may_be_missing() {
+    let shown = |form, counts: [u64; 2]| {
+        let row = |(key, count): (&str, u64)| Row { key: key.into(), label: key.into(), count };
+        let rows = ["a", "b"].into_iter().zip(counts).map(row).collect();
+        let table = Table { id: "t", title: "T", unit: Unit::Referrals, form, rows };
+        protect(&table).iter().map(Figure::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(Form::Partition, [10, 20]), ["10", "20"]);
+    assert_eq!(shown(Form::Partition, [3, 20]), ["c", "c"]);
+    assert_eq!(shown(Form::Open, [10, 20]), ["10", "c"], "there is always one without a unit");
+    assert_eq!(shown(Form::Flags, [3, 20]), ["c", "20"]);
+    assert_eq!(shown(Form::Total, [3, 20]), ["c", "20"]);
+}
+
+#[test]
+fn a_quarter_has_its_own_instants_and_no_others() {
+    let quarter = Quarter::of("2026-08-15".parse().unwrap());
+    let begins = crate::domain::hours::england_instant(quarter.first_day(), 0);
+    let ends = crate::domain::hours::england_instant(quarter.next().first_day(), 0);
+    for (at, within) in
+        [(begins, true), (begins.plus(-1), false), (ends.plus(-1), true), (ends, false)]
+    {
+        assert_eq!(quarter.has(at), within, "{at}");
+    }
+}
+
+#[test]
+fn means_have_their_codes() {
+    for means in Means::ALL {
+        assert_eq!(Means::from_code(means.as_str()), Some(means));
+    }
+    assert_eq!(Means::from_code("fax"), None);
+}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{HOUR, SECOND, Timestamp};
-use ecaf::effects::{Clock, SystemClock};
+use ecaf::effects::{Clock, FixedClock, SystemClock};
 use ecaf::gateway::remind;
 use ecaf::party::begin::begin;
 use ecaf::party::look::{NotSeen, State, detail, look};
@@ -688,6 +688,32 @@ async fn a_thread_is_begun_once_whatever_dies() {
     let report = stage.gateway.exchange.store.check().await.unwrap();
     assert!(report.is_sound(), "{:#?}", report.problems);
     assert_eq!(report.referrals, 3);
+}
+
+/// A gateway whose clock is wrong lets nobody in. That is no answer about what it took before: the opening is
+/// kept, and the same bytes bring the record once the clock is right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_let_in_has_not_been_refused() {
+    let now = "2026-11-24T10:00:00Z".parse().unwrap();
+    let stage = Stage::at(now).await;
+    let clock: Arc<dyn Clock> = Arc::new(FixedClock::at(now));
+    let haringey = inside::worker(&stage.scene, HARINGEY, &clock).await;
+    let one = notice("900001", "plan");
+    let id = begun(&haringey, &one).await;
+    let recorded = lose_the_answer(&haringey, id);
+    let first = std::fs::read(&recorded).unwrap();
+    std::fs::remove_file(&recorded).unwrap();
+    stage.hand.advance(3_650 * 24 * HOUR);
+    let path = format!("/v1/referrals/{id}");
+    let not = haringey.client.get(&path, Vec::new()).await.unwrap();
+    assert_eq!(not.status, http::StatusCode::FORBIDDEN, "on the connection of before");
+    let not = begin(&haringey, &one).await.unwrap_err();
+    assert!(matches!(not, NotSaid::NotKnown), "{not:?}");
+    assert_eq!(openings(&haringey).len(), 1);
+    stage.hand.advance(-3_650 * 24 * HOUR);
+    assert_eq!(begun(&haringey, &one).await, id);
+    assert_eq!(std::fs::read(&recorded).unwrap(), first, "the same bytes, the same record");
+    assert!(openings(&haringey).is_empty());
 }
 
 /// The feed of each side has the thread, and what proves it can be changed by nobody.

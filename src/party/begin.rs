@@ -15,7 +15,7 @@ pub async fn begin(member: &Member, saying: &Saying) -> Result<(ReferralId, Said
     let openings = Openings::new(&member.state);
     for (id, pending) in openings.pending()? {
         let same = is_same(&pending, saying, None);
-        let sent = send(member, &Outbox::new(&member.state, id), id, &pending, false).await;
+        let sent = send(member, &Outbox::new(&member.state, id), id, &pending, true).await;
         match sent {
             Ok(_) | Err(NotSaid::Refused(_)) => openings.settled(id)?,
             Err(unknown) => return Err(unknown),

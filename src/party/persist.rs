@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::member::Member;
 use crate::domain::ids::{Digest, ReferralId};
-use crate::http::{ClientFault, ClientResponse};
+use crate::http::{ClientFault, ClientResponse, EdgeRefusal};
 use crate::protocol::evidence::unverified_claims;
 use crate::protocol::problem::ProblemDocument;
 use crate::protocol::tokens::{Event as _, Refused};
@@ -86,6 +86,12 @@ pub fn is_of_another(problem: &ProblemDocument, about: ReferralId, body: Digest)
     let referral = claims["sub_id"]["uri"].as_str();
     digest.is_some_and(|named| named.parse() != Ok(body))
         || referral.is_some_and(|named| named != about.urn())
+}
+
+/// Whether the peer was not let in, so that nothing was looked up for it.
+pub fn is_of_the_connection(problem: &ProblemDocument) -> bool {
+    let rule = EdgeRefusal::PeerNoLongerTrusted.rule().id;
+    problem.violations.iter().any(|violation| violation.rule == rule)
 }
 
 /// Answers that mean "again, a little later".

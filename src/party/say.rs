@@ -164,8 +164,7 @@ pub async fn say(member: &Member, id: ReferralId, saying: &Saying) -> Result<Sai
             Err(_) => Ok(pending.claims().and_then(|claims| claims.body().answers)),
         };
         let same = answers.is_ok_and(|answers| is_same(&pending, saying, answers));
-        // To whom nothing is shown for the moment, nothing certain is said of what was sent before either.
-        match send(member, &outbox, id, &pending, seen.is_err()).await {
+        match send(member, &outbox, id, &pending, true).await {
             Ok(said) if same => return Ok(said),
             Ok(_) | Err(NotSaid::Refused(_)) => {}
             Err(unknown) => return Err(unknown),
@@ -312,14 +311,14 @@ fn document(id: ReferralId, saying: &Saying, salt: String, members: &Map<String,
     Value::Object(document).to_string()
 }
 
-/// Sends a kept event until an answer is certain or the time is up. With `doubted` it may have arrived
-/// before, and its author's standing is not what it was.
+/// Sends a kept event until an answer is certain or the time is up. With `again` an earlier call may have
+/// sent it, without having heard the answer.
 pub(super) async fn send(
     member: &Member,
     outbox: &Outbox,
     id: ReferralId,
     event: &Outgoing,
-    doubted: bool,
+    again: bool,
 ) -> Result<Said, NotSaid> {
     let path = format!("/v1/referrals/{id}/events");
     let body = Bytes::from(event.detail.clone().unwrap_or_default());
@@ -327,7 +326,7 @@ pub(super) async fn send(
     let digest = if body.is_empty() { event.digest() } else { sha256(&body) };
     let sent = persist::post(member, &path, headers(event), body, |_, _| ()).await;
     let (response, uncertain) = match sent {
-        Ok(certain) => (certain.response, certain.uncertain || doubted),
+        Ok(certain) => (certain.response, certain.uncertain),
         Err(NoAnswer::NotKnown { .. }) => return Err(NotSaid::NotKnown),
         Err(NoAnswer::Unreached { last, .. }) => return Err(NotSaid::NoAnswer(last)),
     };
@@ -343,6 +342,10 @@ pub(super) async fn send(
             Ok(problem) if persist::is_of_another(&problem, id, digest) => Err(NotSaid::NotKnown),
             // An earlier attempt may still be on its way, and arrive in better times.
             Ok(_) if uncertain && status == StatusCode::FORBIDDEN => Err(NotSaid::NotKnown),
+            // Who is not let in is not told what was taken from them before.
+            Ok(problem) if again && persist::is_of_the_connection(&problem) => {
+                Err(NotSaid::NotKnown)
+            }
             // The gateway looks up what it has before it judges an event, so that this answer says for
             // certain that it has not taken this one.
             Ok(problem) => {

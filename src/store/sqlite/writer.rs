@@ -17,13 +17,16 @@ use crate::store::contract::StoreFault;
 const QUEUE: usize = 1_024;
 /// Operations per commit. More bring nothing and make the first one wait.
 const LARGEST_BATCH: usize = 256;
-/// The write-ahead log is copied into the database when it has this many pages (8 MB). With more,
-/// copies are rarer and each disturbs the commits beside it for longer: `benches/README.md`.
-const CHECKPOINT_PAGES: i64 = 2_000;
+/// So many pages of the write-ahead log are copied into the database beside the writer (8 MB). With
+/// more, copies are rarer and each disturbs the commits beside it for longer: `benches/README.md`.
+const COPIED_TOGETHER: i64 = 2_000;
+/// At this length (64 MB) the log is to begin anew. For that the writer itself copies what is left, and it
+/// stands still for three syncs: not too often.
+const LONG_LOG: i64 = 16_000;
+/// So few pages the writer copies itself (1.6 MB).
+const LAST_PAGES: i64 = 400;
 /// At this length (160 MB) the writer waits for the copy: the disk is slower than the work.
 const LONGEST_LOG: i64 = 40_000;
-/// So few pages the writer copies itself, so that all is copied and the log begins anew (1.6 MB).
-const LAST_PAGES: i64 = 400;
 /// Operations between two looks at the size of the log.
 const LOOK_EVERY: usize = 64;
 
@@ -258,26 +261,26 @@ impl Hand<'_> {
         outcome
     }
 
-    /// Has the log copied into the database once it is long. SQLite begins it anew at the first
-    /// commit that finds all of it copied: so the copier does the bulk, as often as it takes until
-    /// little is left, and the writer the rest between two commits.
+    /// Has the log copied into the database beside the writer. SQLite begins it anew at the first commit
+    /// that finds all of it copied: so once it is long the copier does the bulk, as often as it takes
+    /// until little is left, and the writer the rest between two commits.
     fn checkpoint(&mut self) -> Result<(), StoreFault> {
-        if self.since_look < LOOK_EVERY {
-            return Ok(());
+        match self.copier.ended() {
+            // Right after a copy the least is left.
+            Some(ended) => ended?,
+            None if self.since_look < LOOK_EVERY => return Ok(()),
+            None => {}
         }
         self.since_look = 0;
-        self.copier.ended().unwrap_or(Ok(()))?;
         let mut log = checkpoint::log(&self.tx)?;
-        if log.written < CHECKPOINT_PAGES {
-            return Ok(());
-        }
         if log.written >= LONGEST_LOG && self.copier.is_under_way() {
             self.copier.wait()?;
             log = checkpoint::log(&self.tx)?;
         }
-        if log.written - log.copied <= LAST_PAGES || log.written >= LONGEST_LOG {
+        let (left, long) = (log.written - log.copied, log.written >= LONG_LOG);
+        if log.written >= LONGEST_LOG || long && left <= LAST_PAGES {
             checkpoint::copy(&self.tx)?;
-        } else if !self.copier.is_under_way() {
+        } else if (long || left >= COPIED_TOGETHER) && !self.copier.is_under_way() {
             self.copier.begin();
         }
         Ok(())
@@ -343,7 +346,6 @@ mod tests {
 
     #[test]
     fn a_long_log_is_copied_beside_the_writer_and_begins_anew() {
-        const ROOM: usize = 200_000;
         let folder = tempfile::tempdir().unwrap();
         let open = || {
             let conn = Connection::open(folder.path().join("a.db")).unwrap();
@@ -352,42 +354,56 @@ mod tests {
             conn.pragma_update(None, "synchronous", "off").unwrap();
             conn
         };
+        let run =
+            |conn: &Connection, sql: &str| drop(conn.prepare(sql).unwrap().raw_query().next());
         let conn = open();
-        conn.prepare("CREATE TABLE t (room BLOB)").unwrap().execute([]).unwrap();
+        run(&conn, "CREATE TABLE t (room BLOB)");
         let queue = Arc::new(Queue::default());
         let database = Arc::new(std::fs::File::open(folder.path().join("a.db")).unwrap());
         let copier = Copier::start(open(), database).unwrap();
         let mut work = Work { copier, conn, queue };
         let mut hand = work.hand();
         let turns = Arc::new(Semaphore::new(QUEUE));
-        let mut batch = |count: usize, room: usize| {
+        let write = |hand: &mut Hand<'_>, pages: i64| {
             let job = |_| -> Box<dyn Job> {
-                let op = move |tx: &Tx<'_>| {
-                    tx.execute("INSERT INTO t VALUES (zeroblob(?1))", [room as i64])
-                };
+                let room = pages * 4_096 / LOOK_EVERY as i64;
+                let op =
+                    move |tx: &Tx<'_>| tx.execute("INSERT INTO t VALUES (zeroblob(?1))", [room]);
                 let result = Err(StoreFault::OutcomeUnknown);
                 let _turn = turns.clone().try_acquire_owned().unwrap();
                 Box::new(Queued { op, result, answer: oneshot::channel().0, _turn })
             };
-            hand.carry_out((0..count).map(job).collect()).unwrap();
-            hand.since_look += count;
-            hand.checkpoint().unwrap();
-            // As if it had ended between two batches.
-            if hand.copier.is_under_way() {
-                hand.copier.wait().unwrap();
-            }
-            checkpoint::log(&hand.tx).unwrap().written
+            hand.carry_out((0..LOOK_EVERY).map(job).collect()).unwrap();
+            hand.since_look += LOOK_EVERY;
+            checkpoint::log(&hand.tx).unwrap()
         };
-        let mut longest = 0;
-        while longest < CHECKPOINT_PAGES {
-            longest = batch(LOOK_EVERY, ROOM);
+        let left = |log: checkpoint::Log| log.written - log.copied;
+
+        // Copied beside the writer, long before the log is long.
+        assert!(left(write(&mut hand, COPIED_TOGETHER)) >= COPIED_TOGETHER);
+        hand.checkpoint().unwrap();
+        assert!(hand.copier.is_under_way());
+        // Looked at again as soon as the copy has ended.
+        while hand.copier.is_under_way() {
+            hand.checkpoint().unwrap();
         }
-        assert!(longest < LONGEST_LOG);
-        // Little is left to copy now: the writer does that, and the commit after it starts afresh.
-        batch(LOOK_EVERY, 1);
-        assert!(batch(LOOK_EVERY, 1) < LAST_PAGES);
+        // Somebody reads, so that the log cannot begin anew while it becomes long.
+        let reader = open();
+        write(&mut hand, LONG_LOG);
+        run(&reader, "BEGIN");
+        run(&reader, "SELECT count(*) FROM t");
+        hand.copier.begin();
+        hand.copier.wait().unwrap();
+        let log = write(&mut hand, 1);
+        assert!(log.written >= LONG_LOG && (1..=LAST_PAGES).contains(&left(log)), "{log:?}");
+        run(&reader, "COMMIT");
+        // So little the writer copies itself, and the commit after it starts afresh.
+        hand.checkpoint().unwrap();
+        assert!(!hand.copier.is_under_way());
+        assert_eq!(left(checkpoint::log(&hand.tx).unwrap()), 0);
+        assert!(write(&mut hand, 1).written < LAST_PAGES);
         let rows: i64 = hand.tx.query_row("SELECT count(*) FROM t", [], |r| r.get(0)).unwrap();
-        assert!((rows as usize).is_multiple_of(LOOK_EVERY) && rows as usize > 2 * LOOK_EVERY);
+        assert_eq!(rows as usize, 4 * LOOK_EVERY);
     }
 
     #[test]

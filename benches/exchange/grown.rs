@@ -22,7 +22,8 @@ pub fn multiply(path: &Path, copies: u64, documents: Documents) -> Result<(), St
         // Nothing of this is measured, and nobody keeps it.
         conn.execute_batch(
             "PRAGMA journal_mode = delete; PRAGMA journal_mode = off; PRAGMA synchronous = off;
-             PRAGMA foreign_keys = off; PRAGMA cache_size = -1000000; BEGIN;",
+             PRAGMA foreign_keys = off; PRAGMA cache_size = -1000000;
+             PRAGMA temp_store = memory; BEGIN;",
         )?;
         if documents == Documents::Erased {
             conn.execute_batch(
@@ -51,16 +52,20 @@ pub fn multiply(path: &Path, copies: u64, documents: Documents) -> Result<(), St
                 .map(|name| Ok(copied(key, &name?, step, [refs, documents, tokens])))
                 .collect::<rusqlite::Result<_>>()?;
             let columns = columns.join(", ");
+            // From a copy, and in the order in which loops give it: else all of it would lie on the disk
+            // once more before it is inserted.
             conn.execute_batch(&format!(
-                "{n} INSERT INTO {table} SELECT {columns} FROM n CROSS JOIN {table} t ORDER BY n.i, t.{key};"
+                "CREATE TEMP TABLE few AS SELECT * FROM {table} ORDER BY {key};
+                 {n} INSERT INTO {table} SELECT {columns} FROM n CROSS JOIN few t;
+                 DROP TABLE few;"
             ))?;
         }
         // Each party's places in its feed.
         conn.execute_batch(&format!(
-            "{n}, f AS MATERIALIZED (SELECT party, position, token,
-                    (SELECT count(*) FROM feeds s WHERE s.party = o.party) AS length FROM feeds o)
-             INSERT INTO feeds SELECT party, position + n.i * length, token + n.i * {tokens}
-             FROM f CROSS JOIN n ORDER BY party, n.i, position;
+            "CREATE TEMP TABLE few AS SELECT * FROM feeds ORDER BY party, position;
+             CREATE TEMP TABLE parties AS SELECT party, count(*) AS length FROM feeds GROUP BY party;
+             {n} INSERT INTO feeds SELECT p.party, t.position + n.i * p.length, t.token + n.i * {tokens}
+             FROM parties p CROSS JOIN n CROSS JOIN few t WHERE t.party = p.party;
              COMMIT;"
         ))
     };

@@ -42,7 +42,16 @@ pub struct Scheme {
     pub authorities: Vec<Process>,
     /// From starting the gateway's process to its first "ready".
     pub start: Duration,
-    folder: PathBuf,
+    _folder: Folder,
+}
+
+/// Goes with all that is in it, also when a scheme does not come up.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Scheme {
@@ -51,9 +60,9 @@ impl Scheme {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("ecaf-bench-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
+        let folder = Folder(std::env::temp_dir().join(name));
         let entropy = SystemEntropy::default();
-        let world = World::prepare(&folder, SystemClock.now(), &entropy, DELIVERY)?;
+        let world = World::prepare(&folder.0, SystemClock.now(), &entropy, DELIVERY)?;
         let mut authorities = Vec::new();
         if how.authorities {
             authorities = self::authorities(&world)?;
@@ -64,7 +73,7 @@ impl Scheme {
         }
         let under = match how.slower_sync {
             Duration::ZERO => Vec::new(),
-            slower => slow_disk(&folder, slower)?,
+            slower => slow_disk(&folder.0, slower)?,
         };
         let began = Instant::now();
         let config = world.gateway_config();
@@ -78,7 +87,7 @@ impl Scheme {
         }
         let start = began.elapsed();
         let sender = sender(&world).await?;
-        Ok(Self { world, sender, gateway, authorities, start, folder })
+        Ok(Self { world, sender, gateway, authorities, start, _folder: folder })
     }
 
     /// The gateway as a target.
@@ -117,7 +126,6 @@ impl Drop for Scheme {
     fn drop(&mut self) {
         self.gateway.kill();
         self.authorities.iter_mut().for_each(Process::kill);
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -175,6 +175,10 @@ async fn no_replica_no_receipt() {
     tokio::task::block_in_place(|| gateway.wait_ready().unwrap());
     tokio::task::block_in_place(|| replica.kill());
     primary.wait_until("postgres", "SELECT count(*) FROM pg_stat_replication", "0");
+    // No session that was good before is left either: what readiness reads cannot be read.
+    const END_ALL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                           WHERE application_name LIKE 'ecaf%'";
+    primary.sql("postgres", END_ALL);
     let words = eventually("not ready", async || {
         let asked = move || ecaf::cli::sandbox::operator_get(member.operator, "/readyz").ok();
         let (status, words) = tokio::task::spawn_blocking(asked).await.unwrap()?;

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::directory_file::DirectoryFile;
-use super::operator::{CommitProbe, Operator, Readiness};
+use super::operator::{CommitProbe, Operator, Readiness, STORE_TAKES};
 use super::parts::{self, AppFault};
 use super::process::{fit_to_open_files, notify_ready, notify_stopping, on_signals, stopped};
 use super::stores::{self, As};
@@ -267,14 +267,17 @@ fn readiness(
         Box::pin(async move {
             let now = exchange.now();
             let signing = exchange.signing.load_full();
-            let commits = probe.ask(now, exchange.store.probe_writable(now)).await;
+            let (commits, counts) = tokio::join!(
+                probe.ask(now, exchange.store.probe_writable(now)),
+                tokio::time::timeout(STORE_TAKES, exchange.store.counts(now)),
+            );
             let (trust, directory) = (&exchange.trust, &exchange.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
             found.keys(&vault, now);
             for fault in health.faults() {
                 found.lines.push(format!("warning: {fault}"));
             }
-            if let Ok(counts) = exchange.store.counts(now).await {
+            if let Ok(Ok(counts)) = counts {
                 let open = counts.held + counts.leased;
                 found.lines.push(format!(
                     "info: {open} to deliver, {} delayed, {} undeliverable",

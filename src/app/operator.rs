@@ -98,28 +98,32 @@ pub(super) struct CommitProbe(Mutex<Option<Timestamp>>);
 /// store that works again is told of at once.
 const COMMIT_COUNTS: i64 = 5_000;
 
-/// A commit that takes longer is as good as none.
-const COMMIT_TAKES: Duration = Duration::from_secs(3);
+/// So long readiness waits for the store, whatever the store's own patience is: whoever asks gives up after a
+/// few seconds, and "no answer" says less than "not ready". A commit that takes longer is as good as none.
+pub(super) const STORE_TAKES: Duration = Duration::from_secs(3);
 
 impl CommitProbe {
     /// Tries, unless it succeeded just before: the age of that success in seconds. Whoever asks
-    /// meanwhile waits for the same answer.
+    /// meanwhile waits for that success, but no longer than [`STORE_TAKES`] either: a commit that waits for a
+    /// replica may wait for long.
     pub async fn ask(
         &self,
         now: Timestamp,
         attempt: impl Future<Output = Result<(), StoreFault>>,
     ) -> Result<i64, StoreFault> {
-        let mut last = self.0.lock().await;
-        if let Some(age) = last.map(|at| now.since(at))
-            && (0..COMMIT_COUNTS).contains(&age)
-        {
-            return Ok(age / 1_000);
-        }
-        // A commit that waits for a replica may wait for long; whoever asks wants an answer now.
-        let outcome = tokio::time::timeout(COMMIT_TAKES, attempt).await;
-        let outcome = outcome.unwrap_or(Err(StoreFault::Unconfirmed));
-        *last = outcome.is_ok().then_some(now);
-        outcome.map(|()| 0)
+        let asked = async {
+            let mut last = self.0.lock().await;
+            if let Some(age) = last.map(|at| now.since(at))
+                && (0..COMMIT_COUNTS).contains(&age)
+            {
+                return Ok(age / 1_000);
+            }
+            *last = None;
+            attempt.await?;
+            *last = Some(now);
+            Ok(0)
+        };
+        tokio::time::timeout(STORE_TAKES, asked).await.unwrap_or(Err(StoreFault::Unconfirmed))
     }
 }
 
@@ -177,5 +181,17 @@ mod tests {
         assert_eq!(probe.ask(at(105), async { Ok(()) }).await, Ok(0));
         // A clock that went back proves nothing.
         assert_eq!(probe.ask(at(90), full()).await, Err(StoreFault::Full));
+    }
+
+    #[tokio::test]
+    async fn everybody_is_answered_in_time_also_while_a_commit_hangs() {
+        let probe = CommitProbe::default();
+        let now = Timestamp::from_millis(0);
+        let never = std::future::pending;
+        // One after the other would take twice as long.
+        let both = async { tokio::join!(probe.ask(now, never()), probe.ask(now, never())) };
+        let answers = tokio::time::timeout(STORE_TAKES * 3 / 2, both).await;
+        assert_eq!(answers, Ok((Err(StoreFault::Unconfirmed), Err(StoreFault::Unconfirmed))));
+        assert_eq!(probe.ask(now, async { Ok(()) }).await, Ok(0));
     }
 }

@@ -23,13 +23,13 @@ enum Command {
     /// Which authority is responsible for children who live at a postcode, and why
     ///
     /// Exit code 0: one answer; 1: a person has to decide; 2: not a postcode, or a wrong argument.
-    #[command(after_help = "Examples:\n  ecaf route explain 'E15 4LZ'\n  \
-        ecaf route explain 'KT13 8QY' --at 2027-04-01\n  \
+    #[command(after_help = "Examples:\n  ecaf route explain E15 4LZ\n  \
+        ecaf route explain KT13 8QY --at 2027-04-01\n  \
         ecaf route explain - --json        (type the postcode, so that no history keeps it)")]
     Explain {
-        /// The postcode, or - to read it from standard input
-        #[arg(allow_hyphen_values = true)]
-        postcode: String,
+        /// The postcode, with or without its space, or - to read it from standard input
+        #[arg(required = true, num_args = 1..=2)]
+        postcode: Vec<String>,
         /// The day for which the answer holds [default: today]
         #[arg(long, value_name = "YYYY-MM-DD")]
         at: Option<String>,
@@ -45,7 +45,7 @@ enum Command {
 /// Runs the subcommand.
 pub fn run(args: Args) -> ExitCode {
     let Command::Explain { postcode, at, json, table } = args.command;
-    match explain(&postcode, at.as_deref(), json, table.as_deref()) {
+    match explain(&postcode.join(" "), at.as_deref(), json, table.as_deref()) {
         Ok(code) => ExitCode::from(code),
         Err(failed) => {
             eprintln!("ecaf: {}", failed.text);

@@ -47,6 +47,8 @@ rules! {
         "Choose one of the allowed codes, spelled exactly."
     CONST "const" "This answer is fixed here, and it is another one"
         "Write the value that is asked for."
+    BLANK "blank" "This is still blank"
+        "Fill it in, take it out, or say that it is unknown."
     PATTERN "pattern" "This is not written in the form that is asked for"
         "Write it as the field reference shows."
     FORMAT "format" "This is not written in the form that is asked for"
@@ -162,11 +164,9 @@ fn translate(
         Kind::Constant { expected_value } => {
             add(CONST, format!("expected {}", plain(expected_value)), None);
         }
-        Kind::Pattern { .. } | Kind::Format { .. } if is_blank(error) => add(
-            if matches!(error.kind(), Kind::Format { .. }) { FORMAT } else { PATTERN },
-            "it is blank: fill it in, take it out, or say that it is unknown".to_owned(),
-            None,
-        ),
+        Kind::Pattern { .. } | Kind::Format { .. } if is_blank(error) => {
+            add(BLANK, String::new(), None);
+        }
         Kind::Pattern { pattern } => {
             let meant = known.patterns.get(pattern);
             let expected = meant.map_or_else(String::new, |what| format!("expected: {what}"));

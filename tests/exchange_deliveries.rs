@@ -10,7 +10,7 @@ use ecaf::domain::ids::ReferralId;
 use ecaf::domain::party::{DfeCode, Organisation};
 use ecaf::domain::time::{HOUR, MINUTE, SECOND};
 use ecaf::gateway::deliver::DeliverySettings;
-use ecaf::gateway::remind;
+use ecaf::gateway::remind::{self, Stumbled};
 use ecaf::party::look::{Event, look};
 use ecaf::party::member::Member;
 use ecaf::party::words::first_line;
@@ -111,7 +111,11 @@ async fn the_school_is_told_to_ring_at_its_turn_and_once() {
     for turn in 0..6 {
         stage.hand.set(begun.plus(3 * HOUR + turn * 40 * SECOND));
         let gateway = &stage.gateway.exchange;
-        let looks = tokio::join!(remind::look(gateway, "one"), remind::look(gateway, "two"));
+        let (mut one, mut two) = (Stumbled::default(), Stumbled::default());
+        let looks = tokio::join!(
+            remind::look(gateway, "one", &mut one),
+            remind::look(gateway, "two", &mut two)
+        );
         looks.0.unwrap();
         looks.1.unwrap();
     }

@@ -8,7 +8,7 @@ use ecaf::domain::case::{EventKind, MOST_STATEMENTS};
 use ecaf::domain::clocks::Setting;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{MINUTE, SECOND, Timestamp};
-use ecaf::gateway::remind;
+use ecaf::gateway::remind::{self, Stumbled};
 use ecaf::party::look::{detail, look};
 use ecaf::party::member::Member;
 use ecaf::party::say::{NotSaid, Saying, say};
@@ -609,8 +609,9 @@ async fn silence_is_told_when_its_limit_passes_and_once() {
     let gateway = &story.stage.gateway.exchange;
     for hours in [1, 20, 27, 28, 40] {
         story.stage.hand.set(received.plus(hours * 60 * MINUTE));
-        let one = remind::look(gateway, "one");
-        let other = remind::look(gateway, "other");
+        let (mut one, mut other) = (Stumbled::default(), Stumbled::default());
+        let one = remind::look(gateway, "one", &mut one);
+        let other = remind::look(gateway, "other", &mut other);
         let (one, other) = tokio::join!(one, other);
         one.unwrap();
         other.unwrap();
@@ -666,7 +667,7 @@ async fn a_clock_that_is_put_back_changes_nothing_that_was_said() {
     let early: Vec<_> =
         state.clocks.iter().filter(|clock| clock.started_at < state.recorded_at).collect();
     assert!(early.is_empty(), "{early:?}");
-    remind::look(&story.stage.gateway.exchange, "one").await.unwrap();
+    remind::look(&story.stage.gateway.exchange, "one", &mut Stumbled::default()).await.unwrap();
     follow(school, id).await.unwrap().proven.unwrap();
     let gathered = Gathered::from_gateway(school, id).await.unwrap();
     let record = figures::record(&gathered, &Setting::default(), received.plus(MINUTE)).unwrap();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{DAY, HOUR, Timestamp};
-use ecaf::gateway::remind;
+use ecaf::gateway::remind::{self, Stumbled};
 use ecaf::http::Line;
 use ecaf::party::begin::begin;
 use ecaf::party::look::{Contact, NotSeen, State, look};
@@ -195,7 +195,7 @@ async fn a15_an_allegation_is_between_its_sender_and_the_designated_officer() {
 
     // The limit passes; it is recorded once, and the manager is whom to ask, not the head.
     stage.hand.set(at(NOW).plus(DAY + 9 * HOUR));
-    remind::look(&stage.gateway.exchange, "test").await.unwrap();
+    remind::look(&stage.gateway.exchange, "test", &mut Stumbled::default()).await.unwrap();
     let state = eventually("the breach", async || {
         let state = look(&officer, id).await.unwrap();
         state.events.iter().any(|e| e.event == "clock_breached").then_some(state)

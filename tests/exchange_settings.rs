@@ -6,7 +6,7 @@ mod exchange_support;
 use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{DAY, Timestamp};
-use ecaf::gateway::remind;
+use ecaf::gateway::remind::{self, Stumbled};
 use ecaf::party::look::{State, look};
 use ecaf::party::member::Member;
 use ecaf::party::say::{Said, Saying, say};
@@ -146,7 +146,9 @@ async fn a13_a_decision_that_nobody_reads_is_late_in_september() {
     let decided = ok(haringey, id, &decision()).await;
     let about = format!("event-{}", decided.position);
     let breaches = async || {
-        remind::look(&story.stage.gateway.exchange, "test").await.unwrap();
+        remind::look(&story.stage.gateway.exchange, "test", &mut Stumbled::default())
+            .await
+            .unwrap();
         let state = look(school, id).await.unwrap();
         let late = |e: &&ecaf::party::look::Event| {
             e.event == "clock_breached" && e.code.as_deref() == Some("C12")
@@ -249,7 +251,7 @@ async fn contacts_are_the_present_ones_and_a_change_is_chased() {
     let r2 = clock(&state, "R2", &format!("event-{}", first.position));
     assert_eq!(r2.state, "ended", "overtaken");
     story.stage.hand.set(at("2026-11-24T15:30:00Z"));
-    remind::look(&story.stage.gateway.exchange, "test").await.unwrap();
+    remind::look(&story.stage.gateway.exchange, "test", &mut Stumbled::default()).await.unwrap();
     let state = look(school, id).await.unwrap();
     let r2 = clock(&state, "R2", &format!("event-{}", second.position));
     assert_eq!(r2.state, "overdue");
@@ -295,7 +297,9 @@ async fn a_supplement_is_asked_for_once_and_not_after_the_acknowledgement() {
     let school = story.school();
     ok(&story.worker, answered.document.id, &acknowledgement()).await;
     let reminders = async |id: ReferralId| {
-        remind::look(&story.stage.gateway.exchange, "test").await.unwrap();
+        remind::look(&story.stage.gateway.exchange, "test", &mut Stumbled::default())
+            .await
+            .unwrap();
         let state = look(school, id).await.unwrap();
         let of = |e: &&ecaf::party::look::Event| e.code.as_deref() == Some("R1");
         let events = state.events.iter().filter(of).map(|e| e.event.clone()).collect::<Vec<_>>();

@@ -12,7 +12,7 @@ use ecaf::domain::case::EventKind;
 use ecaf::domain::ids::ReferralId;
 use ecaf::domain::time::{HOUR, SECOND, Timestamp};
 use ecaf::effects::{Clock, FixedClock, SystemClock};
-use ecaf::gateway::remind;
+use ecaf::gateway::remind::{self, Stumbled};
 use ecaf::party::begin::begin;
 use ecaf::party::look::{NotSeen, State, detail, look};
 use ecaf::party::member::Member;
@@ -275,7 +275,7 @@ async fn a_notice_that_nobody_reads_is_told_as_overdue() {
     let (haringey, school) = (stage.worker(HARINGEY).await, &stage.schools[MARSH_LANE]);
     let id = begun(&haringey, &notice("900001", "enquiry_started")).await;
     stage.hand.set("2026-11-25T15:00:01Z".parse().unwrap());
-    remind::look(&stage.gateway.exchange, "sandbox/test").await.unwrap();
+    remind::look(&stage.gateway.exchange, "sandbox/test", &mut Stumbled::default()).await.unwrap();
     exchange_support::eventually("the breach", async || {
         let state = look(&haringey, id).await.unwrap();
         let breaches = state.events.iter().filter(|e| e.event == "clock_breached");

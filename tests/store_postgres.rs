@@ -221,6 +221,35 @@ async fn a_reader_who_is_gone_leaves_no_transaction_open() {
     driver.abort();
 }
 
+/// The same for a statement without a transaction: its session is not given to the next one, who would wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_who_is_gone_keeps_nobody_waiting() {
+    let server = shared();
+    let (store, name) = server.gateway(vault()).await;
+    accepted(&store, 1).await;
+    let address =
+        format!("host={} port={} user=postgres", server.socket().display(), server.port());
+    let connect = format!("{address} dbname={name}");
+    let (other, driver) = tokio_postgres::connect(&connect, tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    other.batch_execute("BEGIN; LOCK TABLE ecaf.deliveries").await.unwrap();
+    let counting = tokio::spawn({
+        let store = store.clone();
+        async move { store.counts(NOON).await }
+    });
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = '{name}' AND usename = '{GATEWAY}' AND wait_event_type = 'Lock'"
+    );
+    blocking(|| server.wait_until("postgres", &waits, "1"));
+    counting.abort();
+    assert!(counting.await.unwrap_err().is_cancelled());
+    store.probe_writable(NOON).await.unwrap();
+    assert_eq!(blocking(|| server.sql("postgres", &waits)), ["1"], "the lock is still waited for");
+    other.batch_execute("COMMIT").await.unwrap();
+    driver.abort();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_commit_that_no_replica_confirmed_is_no_commit() {
     let primary = blocking(Server::start);
@@ -276,6 +305,46 @@ async fn a_commit_that_no_replica_confirmed_is_no_commit() {
         primary.wait_until("postgres", "SHOW synchronous_standby_names", "");
     });
     assert!(store.accept(acceptance(3)).await.is_err());
+}
+
+/// A manager of the database that gives up the replica (`synchronous_standby_names` emptied) lets go of every commit
+/// that waits for it, and no warning comes with that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_commit_whose_replica_was_given_up_meanwhile_is_no_commit() {
+    let primary = blocking(Server::start);
+    let name = primary.database(Kind::Gateway).await;
+    let mut replica = blocking(|| primary.replica(true));
+    let settings = Settings {
+        durability: Durability::Replica,
+        patience: Duration::from_secs(15),
+        ..primary.settings(&name, GATEWAY)
+    };
+    let store = open_gateway(&settings, vault()).await;
+    // At once, so that there are several sessions: without a replica no new one is made.
+    let probe = || store.probe_writable(NOON);
+    tokio::try_join!(probe(), probe(), probe(), probe()).unwrap();
+    blocking(|| replica.stop());
+    // One of each kind: a statement that is a transaction by itself, and one with a commit of its own.
+    let accepting = tokio::spawn({
+        let store = store.clone();
+        async move { store.accept(acceptance(2)).await.map(drop) }
+    });
+    let probing = tokio::spawn({
+        let store = store.clone();
+        async move { store.probe_writable(NOON).await }
+    });
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND wait_event = 'SyncRep'"
+    );
+    blocking(|| {
+        primary.wait_until("postgres", &waits, "2");
+        primary.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = ''");
+        primary.sql("postgres", "SELECT pg_reload_conf()");
+        primary.wait_until("postgres", &waits, "0");
+    });
+    for outcome in [accepting.await.unwrap(), probing.await.unwrap()] {
+        assert_eq!(outcome, Err(StoreFault::Unconfirmed));
+    }
 }
 
 fn hex(a: &Acceptance) -> String {

@@ -243,7 +243,9 @@ fn readiness(station: Arc<Station>, vault: Arc<Vault>) -> super::operator::Ask {
         Box::pin(async move {
             let signing = station.signing.load_full();
             let now = station.now();
-            let commits = probe.ask(now, station.store.probe_writable(now)).await;
+            let store = Arc::clone(&station);
+            let attempt = async move { store.store.probe_writable(now).await };
+            let commits = probe.ask(now, attempt).await;
             let (trust, directory) = (&station.trust, &station.directory);
             let mut found = Readiness::of_party(trust, &signing, commits, directory);
             found.keys(&vault, now);

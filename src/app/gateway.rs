@@ -267,8 +267,10 @@ fn readiness(
         Box::pin(async move {
             let now = exchange.now();
             let signing = exchange.signing.load_full();
+            let store = Arc::clone(&exchange);
+            let attempt = async move { store.store.probe_writable(now).await };
             let (commits, counts) = tokio::join!(
-                probe.ask(now, exchange.store.probe_writable(now)),
+                probe.ask(now, attempt),
                 tokio::time::timeout(STORE_TAKES, exchange.store.counts(now)),
             );
             let (trust, directory) = (&exchange.trust, &exchange.directory);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::domain::time::{DAY, Timestamp};
 use crate::http::Trust;
@@ -92,7 +93,15 @@ impl Readiness {
 /// with room for less is noticed; asked every second by several watchers, that would be most of what an
 /// idle gateway writes.
 #[derive(Default)]
-pub(super) struct CommitProbe(Mutex<Option<Timestamp>>);
+pub(super) struct CommitProbe(Mutex<Tried>);
+
+#[derive(Default)]
+struct Tried {
+    succeeded: Option<Timestamp>,
+    /// The attempt under way. There is never another one beside it: while commits hang, each would keep a
+    /// connection of the store.
+    attempt: Option<JoinHandle<Result<(), StoreFault>>>,
+}
 
 /// For so long a commit that succeeded counts, in milliseconds. One that failed is not remembered: a
 /// store that works again is told of at once.
@@ -109,18 +118,21 @@ impl CommitProbe {
     pub async fn ask(
         &self,
         now: Timestamp,
-        attempt: impl Future<Output = Result<(), StoreFault>>,
+        attempt: impl Future<Output = Result<(), StoreFault>> + Send + 'static,
     ) -> Result<i64, StoreFault> {
         let asked = async {
-            let mut last = self.0.lock().await;
-            if let Some(age) = last.map(|at| now.since(at))
+            let mut tried = self.0.lock().await;
+            if let Some(age) = tried.succeeded.map(|at| now.since(at))
                 && (0..COMMIT_COUNTS).contains(&age)
             {
                 return Ok(age / 1_000);
             }
-            *last = None;
-            attempt.await?;
-            *last = Some(now);
+            tried.succeeded = None;
+            let attempt = tried.attempt.get_or_insert_with(|| tokio::spawn(attempt));
+            let outcome = attempt.await;
+            tried.attempt = None;
+            outcome.unwrap_or(Err(StoreFault::Unconfirmed))?;
+            tried.succeeded = Some(now);
             Ok(0)
         };
         tokio::time::timeout(STORE_TAKES, asked).await.unwrap_or(Err(StoreFault::Unconfirmed))
@@ -166,6 +178,10 @@ impl Operator {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[tokio::test]
@@ -187,11 +203,25 @@ mod tests {
     async fn everybody_is_answered_in_time_also_while_a_commit_hangs() {
         let probe = CommitProbe::default();
         let now = Timestamp::from_millis(0);
-        let never = std::future::pending;
+        let begun = Arc::new(Semaphore::new(0));
+        let attempt = |ends: &Arc<Semaphore>| {
+            let (begun, ends) = (Arc::clone(&begun), Arc::clone(ends));
+            async move {
+                begun.add_permits(1);
+                let _ends = ends.acquire().await;
+                Ok(())
+            }
+        };
+        let hangs = Arc::new(Semaphore::new(0));
         // One after the other would take twice as long.
-        let both = async { tokio::join!(probe.ask(now, never()), probe.ask(now, never())) };
+        let both = async {
+            tokio::join!(probe.ask(now, attempt(&hangs)), probe.ask(now, attempt(&hangs)))
+        };
         let answers = tokio::time::timeout(STORE_TAKES * 3 / 2, both).await;
         assert_eq!(answers, Ok((Err(StoreFault::Unconfirmed), Err(StoreFault::Unconfirmed))));
-        assert_eq!(probe.ask(now, async { Ok(()) }).await, Ok(0));
+        // It goes on, and there is no other one beside it.
+        hangs.add_permits(2);
+        assert_eq!(probe.ask(now, attempt(&hangs)).await, Ok(0));
+        assert_eq!(begun.available_permits(), 1);
     }
 }

@@ -231,12 +231,18 @@ impl Walk {
         let (done, taken) = (Vec::new(), Vec::new());
         let mut walk = Self { answer, given: Vec::new(), done, taken, errors: Vec::new() };
         let mut threads = Threads::default();
+        let mut unreadable = None;
         loop {
             let page = exchange.store.feed(&id.party, after, PAGE).await?;
             let is_last = page.len() < PAGE as usize;
             for entry in page {
                 after = entry.position;
                 if after > last {
+                    if let (Some(fault), true) =
+                        (unreadable, walk.given.is_empty() && walk.done.is_empty())
+                    {
+                        return Err(Trouble::Fault(fault));
+                    }
                     walk.answer.more_available = true;
                     return Ok(walk);
                 }
@@ -254,12 +260,24 @@ impl Walk {
                     continue;
                 }
                 if walk.answer.sets.len() < asked.most {
-                    match jti.filter(|_| is_security_event(entry.token.token.kind)) {
-                        Some(jti) if threads.gives(exchange, reader, &entry).await? => {
+                    let jti = jti.filter(|_| is_security_event(entry.token.token.kind));
+                    let Some(jti) = jti else {
+                        walk.done.push(after);
+                        continue;
+                    };
+                    match threads.gives(exchange, reader, &entry).await.map_err(Trouble::unasked) {
+                        Ok(true) => {
                             walk.answer.sets.push((jti, entry.token.token.jws.clone()));
                             walk.given.push(Given { position: after, token: entry.token });
                         }
-                        _ => walk.done.push(after),
+                        Ok(false) => walk.done.push(after),
+                        // It waits; what is said about others must not.
+                        Err(fault) if fault.is_of_one() => {
+                            let (referral, why) = (entry.referral_id, fault.label());
+                            tracing::warn!(%referral, fault = why, "its tokens could not be given");
+                            unreadable = Some(fault);
+                        }
+                        Err(fault) => return Err(fault.into()),
                     }
                     continue;
                 }

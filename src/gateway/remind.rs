@@ -7,6 +7,7 @@
 //! lets one of them work at a time, to save work; that each of these is recorded once rests on the thread
 //! alone, whose position is compared and swapped.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,11 @@ const HOLD_MS: i64 = 30_000;
 const BATCH: u32 = 64;
 /// How often to look at the store.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long one that failed stands back, so that another gateway takes the right: it may be its own certificate or
+/// key ring that is to blame.
+const STAND_BACK: Duration = Duration::from_secs(10);
+/// How long a referral is stepped over that could not be looked at, in milliseconds.
+const STEP_OVER_MS: i64 = 300_000;
 
 /// When to look at a referral that was accepted at `at`: when it should have been delivered.
 pub(super) fn first_look(at: Timestamp, urgency: Urgency) -> Timestamp {
@@ -50,38 +56,70 @@ pub(super) fn first_look(at: Timestamp, urgency: Urgency) -> Timestamp {
 
 /// Runs until `stop` says so.
 pub async fn run(exchange: Arc<Exchange>, holder: String, mut stop: watch::Receiver<bool>) {
+    let mut stumbled = Stumbled::default();
     while !*stop.borrow() {
-        if let Err(fault) = look(&exchange, &holder).await {
+        let mut pause = LOOK_EVERY;
+        if let Err(fault) = look(&exchange, &holder, &mut stumbled).await {
             tracing::warn!(fault = fault.label(), "the clocks could not be looked at");
             if fault.is_final() {
                 exchange.broken.notify_one();
+            }
+            if fault.is_of_one() {
+                pause = STAND_BACK;
             }
         }
         tokio::select! {
             biased;
             _ = stop.changed() => {}
-            () = exchange.clock.sleep(LOOK_EVERY) => {}
+            () = exchange.clock.sleep(pause) => {}
         }
     }
 }
 
-/// Looks at every referral that is due. How many there were.
-pub async fn look(exchange: &Exchange, holder: &str) -> Result<u64, Fault> {
+/// Referrals that could not be looked at, and when each is tried again. One whose document cannot be read must
+/// not keep all that are due after it from being looked at.
+#[derive(Debug, Default)]
+pub struct Stumbled(HashMap<ReferralId, Timestamp>);
+
+/// Looks at every referral that is due but those that `stumbled` lately. How many there were. If one cannot be
+/// looked at, the others of its batch are, and then the right is given back.
+pub async fn look(
+    exchange: &Exchange,
+    holder: &str,
+    Stumbled(stumbled): &mut Stumbled,
+) -> Result<u64, Fault> {
     let store = &exchange.store;
     let mut looked = 0;
     loop {
         let now = exchange.now();
         let right = store.acquire(RIGHT, holder.to_owned(), now, HOLD_MS).await?;
-        if right.is_none() {
-            return Ok(looked);
-        }
-        let due = store.due_referrals(now, BATCH).await?;
-        let count = due.len();
+        let Some(right) = right else { return Ok(looked) };
+        stumbled.retain(|_, again| *again > now);
+        // They are still due, and come first.
+        let most = BATCH + u32::try_from(stumbled.len()).unwrap_or(BATCH);
+        let due = store.due_referrals(now, most).await?;
+        let is_last = due.len() < most as usize;
+        let mut failed = None;
         for id in due {
-            look_at(exchange, id).await?;
-            looked += 1;
+            if stumbled.contains_key(&id) {
+                continue;
+            }
+            match look_at(exchange, id).await {
+                Ok(()) => looked += 1,
+                Err(fault) if fault.is_of_one() => {
+                    let why = fault.label();
+                    tracing::warn!(referral = %id, fault = why, "its clocks could not be looked at");
+                    stumbled.insert(id, now.plus(STEP_OVER_MS));
+                    failed = Some(fault);
+                }
+                Err(fault) => return Err(fault),
+            }
         }
-        if count < BATCH as usize {
+        if let Some(fault) = failed {
+            store.release(right).await?;
+            return Err(fault);
+        }
+        if is_last {
             return Ok(looked);
         }
     }

@@ -26,6 +26,22 @@ impl Fault {
         matches!(self, Fault::Store(fault) if fault.is_final())
     }
 
+    /// Whether what was stored or is to be signed is to blame, or a key of this process: with another referral, or
+    /// in another process, it may go well. Else the store does nothing for anybody now.
+    pub const fn is_of_one(self) -> bool {
+        match self {
+            Fault::Store(fault) => matches!(
+                fault,
+                StoreFault::Corrupt
+                    | StoreFault::Misuse
+                    | StoreFault::NoPeriodKey
+                    | StoreFault::UnknownKey
+                    | StoreFault::RingLost
+            ),
+            Fault::Signing(_) | Fault::OwnCertificate(_) => true,
+        }
+    }
+
     /// A stable label for logs and metrics.
     pub const fn label(self) -> &'static str {
         match self {

@@ -43,13 +43,14 @@ impl PostgresAuthority {
         service: bool,
     ) -> Result<Self, StoreFault> {
         let engine = Engine::open(settings, Kind::Authority, service).await?;
-        let dispatches = batch::writers(|| {
+        let dispatches = batch::writers(engine.one_try(), || {
             let engine = Arc::clone(&engine);
             move |batch| inbox::carry_out(Arc::clone(&engine), batch)
         });
         let counting = Arc::clone(&engine);
-        let references =
-            Batcher::start(move |batch| inbox::give_references(Arc::clone(&counting), batch));
+        let references = Batcher::start(engine.one_try(), move |batch| {
+            inbox::give_references(Arc::clone(&counting), batch)
+        });
         Ok(Self { engine, vault, dispatches, references })
     }
 }

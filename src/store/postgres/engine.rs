@@ -62,6 +62,11 @@ impl Engine {
         Ok(Arc::new(engine))
     }
 
+    /// For one try of an operation: there are several within its patience.
+    pub fn one_try(&self) -> Duration {
+        self.patience / 3
+    }
+
     /// Runs an operation that writes, to its end also if the caller stops waiting. It must be safe to
     /// repeat as a whole.
     pub fn write<T, F>(self: &Arc<Self>, op: F) -> Pending<'static, T>
@@ -86,8 +91,8 @@ impl Engine {
         Box::pin(async move { engine.run(false, move |session, _| op(session)).await })
     }
 
-    /// Tries until there is an answer or patience ends. Each try has a session, and a third of the
-    /// patience; a session whose try did not come to an end is closed, never used again.
+    /// Tries until there is an answer or patience ends. Each try has a session, and
+    /// [`Engine::one_try`]; a session whose try did not come to an end is closed, never used again.
     pub async fn run<T, F>(&self, writes: bool, op: F) -> Result<T, StoreFault>
     where
         F: for<'s> Fn(&'s Session, Try) -> Work<'s, T> + Send + Sync,
@@ -108,7 +113,9 @@ impl Engine {
             let over = Instant::now() + pause >= deadline;
             match trouble {
                 Trouble::Fault(fault) if over || !passes(fault) => {
-                    let unknown = this.maybe_done && passes(fault);
+                    // The two tell which of a batch is to blame.
+                    let blames = matches!(fault, StoreFault::Misuse | StoreFault::Corrupt);
+                    let unknown = this.maybe_done && !blames;
                     return Err(if unknown { StoreFault::Unconfirmed } else { fault });
                 }
                 trouble if over => return Err(trouble.in_the_end(this.maybe_done)),
@@ -128,8 +135,9 @@ impl Engine {
         let (engine, vault) = (Arc::clone(self), Arc::clone(vault));
         Box::pin(async move {
             let session = engine.session().await.map_err(|trouble| trouble.in_the_end(false))?;
-            let _leaves_nothing = CloseIfOpen(&session);
+            let mut used = InUse { session: &session, ended: false };
             let report = check::run(&session, checks, &vault).await;
+            used.ended = true;
             report.map_err(|trouble| trouble.in_the_end(false))
         })
     }
@@ -151,8 +159,8 @@ impl Engine {
     where
         F: for<'s> Fn(&'s Session, Try) -> Work<'s, T> + Send + Sync,
     {
-        let leaves_nothing = CloseIfOpen(&session);
-        let outcome = match timeout(self.patience / 3, op(&session, this)).await {
+        let mut used = InUse { session: &session, ended: false };
+        let outcome = match timeout(self.one_try(), op(&session, this)).await {
             Ok(outcome) => outcome,
             // Whatever was under way may still happen. The connection is dropped, not cancelled.
             Err(_) if writes => Err(Trouble::Unknown),
@@ -163,7 +171,8 @@ impl Engine {
             // Before anybody is told: its locks would keep others waiting.
             let _ = timeout(UNDO, session.roll_back()).await;
         }
-        drop(leaves_nothing);
+        used.ended = ended;
+        drop(used);
         if !ended || !session.is_idle() {
             drop(Object::take(session));
         }
@@ -171,14 +180,18 @@ impl Engine {
     }
 }
 
-/// Closes a session with a transaction open, also if its user is dropped in the middle: in the pool it would
-/// keep locks and an old snapshot until somebody asks for a session.
-struct CloseIfOpen<'s>(&'s Session);
+/// Closes a session whose work did not end, or left a transaction open, also if whoever waits for it is dropped
+/// in the middle: in the pool its next user would wait for that work, and it would keep locks and an old
+/// snapshot.
+struct InUse<'s> {
+    session: &'s Session,
+    ended: bool,
+}
 
-impl Drop for CloseIfOpen<'_> {
+impl Drop for InUse<'_> {
     fn drop(&mut self) {
-        if !self.0.is_idle() {
-            self.0.close();
+        if !self.ended || !self.session.is_idle() {
+            self.session.close();
         }
     }
 }

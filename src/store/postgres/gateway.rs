@@ -62,11 +62,11 @@ impl PostgresGateway {
         service: bool,
     ) -> Result<Self, StoreFault> {
         let engine = Engine::open(settings, Kind::Gateway, service).await?;
-        let accepts = batch::writers(|| {
+        let accepts = batch::writers(engine.one_try(), || {
             let engine = Arc::clone(&engine);
             move |batch| accept_batch::carry_out(Arc::clone(&engine), batch)
         });
-        let receipts = batch::writers(|| {
+        let receipts = batch::writers(engine.one_try(), || {
             let engine = Arc::clone(&engine);
             move |batch| delivered::carry_out(Arc::clone(&engine), batch)
         });

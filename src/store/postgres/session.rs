@@ -137,13 +137,15 @@ impl Session {
     /// and the same operation made again finds it.
     pub async fn commit(&self) -> Result<(), Trouble> {
         self.open.store(true, Ordering::Relaxed);
+        let asks = self.asks_for_replicas().await?;
         let before = self.warnings.load(Ordering::Acquire);
-        // Sent together. Without names of replicas a commit waits for none of them.
-        let (named, done) = tokio::join!(biased; self.waits_for_replicas(), self.send_commit());
+        // Sent together.
+        let (waits, done, waited) =
+            tokio::join!(biased; self.told(&asks), self.send_commit(), self.told(&asks));
         done?;
         // A warning at a commit is the server's way to say that it stopped waiting for its replica:
         // visible here, and perhaps nowhere else.
-        if self.warnings.load(Ordering::Acquire) != before || !named? {
+        if self.warnings.load(Ordering::Acquire) != before || !waits? || !waited? {
             return Err(Trouble::Unknown);
         }
         self.open.store(false, Ordering::Relaxed);
@@ -156,9 +158,12 @@ impl Session {
     /// the same.
     pub async fn whole(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Stopped> {
         let statement = self.prepare(sql).await?;
+        let asks = self.asks_for_replicas().await?;
         self.open.store(true, Ordering::Relaxed);
         let before = self.warnings.load(Ordering::Acquire);
-        let found = match self.client.query(&statement, values).await {
+        let (found, waited) =
+            tokio::join!(biased; self.client.query(&statement, values), self.told(&asks));
+        let found = match found {
             Ok(found) => found,
             Err(error) if is_definite(&error) => {
                 // The server has undone it.
@@ -167,11 +172,11 @@ impl Session {
             }
             Err(_) => return Err(Trouble::Unknown.into()),
         };
-        let mut waited = true;
-        if let (Durability::Replica, Some(row)) = (self.durability, found.first()) {
-            waited = row.try_get(0).map_err(|_| Trouble::Unknown)?;
+        let mut waits = true;
+        if let (Some(_), Some(row)) = (&asks, found.first()) {
+            waits = row.try_get(0).map_err(|_| Trouble::Unknown)?;
         }
-        if self.warnings.load(Ordering::Acquire) != before || !waited {
+        if self.warnings.load(Ordering::Acquire) != before || !waits || !waited? {
             return Err(Trouble::Unknown.into());
         }
         self.open.store(false, Ordering::Relaxed);
@@ -203,13 +208,22 @@ impl Session {
         done.map_err(|error| if is_definite(&error) { error.into() } else { Trouble::Unknown })
     }
 
-    async fn waits_for_replicas(&self) -> Result<bool, Trouble> {
-        if self.durability == Durability::Primary {
-            return Ok(true);
-        }
+    /// The question whether commits wait for replicas; none where they need not. It is asked before a commit
+    /// and again after it: a server whose `synchronous_standby_names` are emptied lets go of all that wait,
+    /// without a warning.
+    async fn asks_for_replicas(&self) -> Result<Option<Statement>, Trouble> {
         const SQL: &str = "SELECT current_setting('synchronous_standby_names') <> ''";
-        let row = self.one(SQL, &[]).await.map_err(|_| Trouble::Unknown)?;
-        Ok(row.try_get(0)?)
+        match self.durability {
+            Durability::Primary => Ok(None),
+            Durability::Replica => self.prepare(SQL).await.map(Some),
+        }
+    }
+
+    /// The server's answer; whoever asks nothing need not wait.
+    async fn told(&self, asks: &Option<Statement>) -> Result<bool, Trouble> {
+        let Some(statement) = asks else { return Ok(true) };
+        let row = self.client.query_one(statement, &[]).await.map_err(|_| Trouble::Unknown)?;
+        row.try_get(0).map_err(|_| Trouble::Unknown)
     }
 
     /// Makes sure that everything found so far is as durable as what we commit ourselves: a commit
@@ -219,10 +233,11 @@ impl Session {
         if self.durability == Durability::Primary {
             return Ok(());
         }
-        // Spread, so that gateways do not wait for each other's row.
-        let slot = (std::process::id() % 16) as i16;
+        // Spread over the server's processes, so that sessions do not wait for each other's row.
+        const PASS: &str =
+            "UPDATE barriers SET passed = passed + 1 WHERE slot = pg_backend_pid() % 16";
         self.begin().await?;
-        self.execute("UPDATE barriers SET passed = passed + 1 WHERE slot = $1", &[&slot]).await?;
+        self.execute(PASS, &[]).await?;
         self.commit().await
     }
 

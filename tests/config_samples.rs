@@ -1,5 +1,6 @@
 //! The sample configurations in `deploy/` are what the program reads: as they stand, and with every
-//! commented key switched on, where each then has the default that the comment claims.
+//! commented key switched on, where each then has the default that the comment claims. None of them needs
+//! systemd, so that an operator's commands read them too.
 
 use std::path::Path;
 
@@ -15,7 +16,6 @@ const SAMPLES: [(&str, Kind); 5] = [
 
 fn environment(variable: &str) -> Option<String> {
     match variable {
-        "CREDENTIALS_DIRECTORY" => Some("/run/credentials/ecaf".to_owned()),
         "HOME" => Some("/home/dsl".to_owned()),
         _ => None,
     }
@@ -104,13 +104,24 @@ fn a_database_takes_the_place_of_the_file() {
 }
 
 #[test]
-fn paths_start_at_the_file_and_secrets_at_the_credentials() {
+fn paths_start_at_the_file_and_credentials_where_systemd_puts_them() {
     let Settings::Gateway(gateway) = settings("gateway", &sample("gateway")) else { panic!() };
     assert_eq!(gateway.trust.roots, Path::new("/etc/ecaf/trust/root.crt"));
-    assert_eq!(gateway.identity.tls_key.path(), Path::new("/run/credentials/ecaf/tls-key"));
+    assert_eq!(gateway.identity.tls_key.path(), Path::new("/etc/ecaf/private/gateway-tls.key"));
     assert_eq!(gateway.store.file(), Some(Path::new("/var/lib/ecaf/gateway.db")));
     let Settings::School(school) = settings("school", &sample("school")) else { panic!() };
     assert_eq!(school.state_dir, Path::new("/home/dsl/.local/state/ecaf"));
+
+    let text = sample("gateway").replace("private/gateway-tls.key", "credential:tls-key");
+    let systemd = |name: &str| match name {
+        "CREDENTIALS_DIRECTORY" => Some("/run/credentials/ecaf".to_owned()),
+        _ => environment(name),
+    };
+    let file = Path::new("/etc/ecaf/gateway.toml");
+    let Ok(Settings::Gateway(gateway)) = parse(file, &text, &systemd) else { panic!() };
+    assert_eq!(gateway.identity.tls_key.path(), Path::new("/run/credentials/ecaf/tls-key"));
+    let mistakes = parse(file, &text, &environment).unwrap_err();
+    assert_eq!(mistakes.list.len(), 1, "{mistakes}");
 }
 
 #[test]

@@ -340,3 +340,41 @@ async fn a_graceful_stop_keeps_every_promise() {
     let log = std::fs::read_to_string(scene.gateway_log()).unwrap();
     assert_eq!(log.matches("\"stopped\"").count(), 3, "each of them ended by itself");
 }
+
+/// More systems of a party follow than the gateway lets wait: the others are answered at once, and ask again without
+/// haste.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_finds_no_room_to_wait_does_not_spin() {
+    let scene = Scene::now(QUICK);
+    let mut gateway = scene.start_gateway();
+    tokio::task::block_in_place(|| gateway.wait_ready().unwrap());
+    let school = School::new(&scene, 0);
+    let follow = |number: usize| {
+        let stream = format!("system-{number}");
+        std::process::Command::new(exchange_support::ecaf())
+            .args(["follow", "--stream", &stream, "--config", &school.config])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut followers: Vec<_> = (0..12).map(follow).collect();
+    let operator = scene.world.gateway_operator();
+    let requests = async || {
+        let asked = move || ecaf::cli::sandbox::operator_get(operator, "/metrics").unwrap().1;
+        let metrics = tokio::task::spawn_blocking(asked).await.unwrap();
+        let polls = metrics.lines().filter(|line| line.starts_with("ecaf_http_requests_total"));
+        polls.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    eventually("all follow", async || (requests().await >= 12).then_some(())).await;
+    let before = requests().await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let asked = requests().await - before;
+    for follower in &mut followers {
+        follower.kill().unwrap();
+        follower.wait().unwrap();
+    }
+    // Four of them once a second; without a rest it would be thousands.
+    assert!((1..100).contains(&asked), "{asked} polls in four seconds");
+    ends_well(&mut gateway);
+}

@@ -583,6 +583,29 @@ async fn a_referral_has_no_versions_without_end() {
     assert_eq!(problem.violations[0].rule, "version.too-many");
 }
 
+/// What was stored of a version says nothing about the one that corrects it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_correction_has_arrived_when_it_is_stored_itself() {
+    let Story { stage, sent, authority, .. } = Story::stored().await;
+    let id = sent.document.id;
+    assert!(follow(&stage.schools[MARSH_LANE], id).await.unwrap().has_arrived());
+    authority.stop().await;
+    let now = stage.clock.now();
+    let text = next_version(&sent.document.bytes, Change::Correction, now, [3; 16]).unwrap();
+    let text = text.replace(r#""summary": """#, r#""summary": "It was Tuesday""#);
+    let composed = compose(text.as_bytes(), now.in_england().0).unwrap();
+    submit(&stage.schools[MARSH_LANE], &composed, |_, _| ()).await.unwrap();
+    let followed = follow(&stage.schools[MARSH_LANE], id).await.unwrap();
+    assert!(!followed.has_arrived(), "nobody is there");
+    let _authority = stage.authority(HARINGEY).await;
+    let school = &stage.schools[MARSH_LANE];
+    exchange_support::eventually("the correction", async || {
+        stage.hand.advance(SECOND);
+        follow(school, id).await.unwrap().has_arrived().then_some(())
+    })
+    .await;
+}
+
 /// The events of this kind about this clock, as a party sees them.
 async fn about_clock(member: &Member, id: ReferralId, kind: &str, clock: &str) -> usize {
     let state = look(member, id).await.unwrap();

@@ -426,7 +426,20 @@ async fn what_is_forged_or_foreign_is_not_taken() {
     let schools = stage.schools[MARSH_LANE].signing.as_ref().unwrap().chain().to_header();
     let ahead = now.plus(10 * MINUTE).to_string();
     let at = now.to_string();
+    // By an authority of the scheme that this reader does not know yet, as far as it can tell.
+    let other = Stage::at(now).await;
+    let stranger = other.gateway.exchange.signing.load_full();
+    let said = Recorded {
+        position: 9,
+        event_sha256: sha256(b"x"),
+        previous_sha256: None,
+        recorded_at: now,
+    };
+    let to = vec![Audience::Scheme(pushed.worker.scheme().clone())];
+    let unknown = stranger.state(&*pushed.worker.entropy, now, to, Some(id), said).unwrap().jws;
+    let strangers = stranger.chain().to_header();
     for (token, chain, time, err) in [
+        (&unknown, &strangers, &at, "not_yet"),
         (&altered, &own, &at, "invalid_key"),
         (&jws, &workers, &at, "invalid_key"),
         (&made_up, &workers, &at, "invalid_issuer"),

@@ -22,7 +22,9 @@ use ecaf::protocol::evidence::{Bundle, Says};
 use ecaf::protocol::hash::sha256;
 use ecaf::protocol::message::{CERTIFICATES, TOKEN};
 use ecaf::protocol::tokens::{Audience, CaseEvent, CaseEventBody, Subject};
+use ecaf::school::compose::compose;
 use ecaf::school::follow::follow;
+use ecaf::school::submit::{NotSubmitted, submit};
 use exchange_support::inside::{self, Gateway, eager};
 use exchange_support::stage::{A_PERSON, LEA_BRIDGE, MARSH_LANE, ST_BRANNOCKS, Stage};
 use exchange_support::story::Story;
@@ -713,6 +715,45 @@ async fn who_is_not_let_in_has_not_been_refused() {
     stage.hand.advance(-3_650 * 24 * HOUR);
     assert_eq!(begun(&haringey, &one).await, id);
     assert_eq!(std::fs::read(&recorded).unwrap(), first, "the same bytes, the same record");
+    assert!(openings(&haringey).is_empty());
+}
+
+/// The same for a referral, with the reason; what was never sent before is refused for certain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_referral_sent_before_is_not_refused_by_who_does_not_look() {
+    let mut stage = Stage::now().await;
+    let today = stage.clock.now().in_england().0;
+    let [sent, unsent] = [(); 2]
+        .map(|()| compose(&stage.stream.document(MARSH_LANE, HARINGEY).bytes, today).unwrap());
+    let own: Arc<dyn Clock> = Arc::new(FixedClock::at(stage.clock.now()));
+    let school = inside::school(&stage.scene, MARSH_LANE, &own).await;
+    let first = submit(&school, &sent, |_, _| ()).await.unwrap();
+    stage.hand.advance(3_650 * 24 * HOUR);
+    match submit(&school, &sent, |_, _| ()).await.unwrap_err() {
+        NotSubmitted::NotKnown { problem: Some(problem), .. } => assert_eq!(problem.status, 403),
+        other => panic!("{other:?}"),
+    }
+    let not = submit(&school, &unsent, |_, _| ()).await.unwrap_err();
+    assert!(matches!(not, NotSubmitted::Refused(_)), "{not:?}");
+    stage.hand.advance(-3_650 * 24 * HOUR);
+    let again = submit(&school, &sent, |_, _| ()).await.unwrap();
+    assert!(!again.new && again.accepted.recorded_at == first.accepted.recorded_at);
+    assert!(submit(&school, &unsent, |_, _| ()).await.unwrap().new);
+}
+
+/// Two who speak for an organisation share a folder: neither sends what the other one has signed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_is_sent_by_who_signed_it_alone() {
+    let stage = Stage::at("2026-11-24T10:00:00Z".parse().unwrap()).await;
+    let (haringey, mut newham) = (stage.worker(HARINGEY).await, stage.worker(NEWHAM).await);
+    newham.state = haringey.state.clone();
+    let one = notice("900001", "plan");
+    let id = begun(&haringey, &one).await;
+    let recorded = lose_the_answer(&haringey, id);
+    std::fs::remove_file(&recorded).unwrap();
+    begun(&newham, &notice("900002", "plan")).await;
+    assert_eq!(openings(&haringey).len(), 1, "still the other one's to settle");
+    assert_eq!(begun(&haringey, &one).await, id);
     assert!(openings(&haringey).is_empty());
 }
 

@@ -654,6 +654,12 @@ async fn rights_are_fenced(store: Arc<dyn GatewayStore>) {
     assert_eq!(acquire("a", 251, 100).await.unwrap().unwrap().epoch, 4);
     assert!(store.acquire("other", "b".into(), at(0), 1).await.unwrap().is_some());
     assert_eq!(acquire("a", 0, 0).await, Err(StoreFault::Misuse));
+    // Given by a clock that is far ahead: whoever gave it may be gone, and nobody waits for that time to come.
+    let ahead = acquire("a", 1_000_000, 100).await.unwrap().unwrap();
+    let taken = acquire("b", 500, 100).await.unwrap().unwrap();
+    assert_eq!((taken.epoch, taken.expires_at), (ahead.epoch + 1, at(600)));
+    assert_eq!(store.sequence(&ahead, 10, at(510)).await, Ok(Sequencing::FenceLost));
+    assert_eq!(acquire("a", 400, 100).await, Ok(None), "a clock that is a little behind");
 }
 
 async fn the_sequencer_leaves_no_gap(store: Arc<dyn GatewayStore>) {

@@ -20,6 +20,8 @@ use crate::party::words::held;
 
 /// Between two looks at one referral, and the first wait when the gateway cannot be reached.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// After a poll that brought nothing.
+const IDLE: Duration = Duration::from_secs(1);
 /// The longest wait when it cannot be reached.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
@@ -99,6 +101,10 @@ async fn follow_all(member: &Member, args: &Args) -> Result<(), Failure> {
         }
         if args.once && !batch.more {
             return stream.finish().await.map_err(not_seen);
+        }
+        // A gateway whose waiting room is full answers at once.
+        if !stream.has_moved() {
+            member.clock.sleep(IDLE).await;
         }
     }
 }
@@ -195,7 +201,7 @@ impl<'a> Patience<'a> {
         let passing = match &not {
             NotSeen::NoAnswer(_) => true,
             NotSeen::Refused(problem) => matches!(problem.status, 429 | 500..),
-            NotSeen::Unreadable | NotSeen::Here(_) => false,
+            NotSeen::Unreadable | NotSeen::StaleTrust(_) | NotSeen::Here(_) => false,
         };
         if self.once || !passing {
             return Err(not_seen(not));

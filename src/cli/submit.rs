@@ -157,7 +157,10 @@ fn refused(
             told(args, id, &problem)
         }
         NotSubmitted::BadReceipt(refusal) => Err(Failure::fault(refusal)),
-        NotSubmitted::NotKnown { attempts } => {
+        NotSubmitted::NotKnown { attempts, problem } => {
+            for v in problem.iter().flat_map(|problem| &problem.violations) {
+                eprintln!("ecaf: not taken now: {}. {} [{}]", v.title, v.action, v.rule);
+            }
             eprintln!(
                 "ecaf: no receipt after {attempts} attempts: whether it was taken is not known"
             );

@@ -89,6 +89,7 @@ pub async fn run(
         retry,
         holder,
         standings: BTreeMap::new(),
+        last: None,
         busy: BTreeSet::new(),
         giving: JoinSet::new(),
     };
@@ -120,6 +121,8 @@ struct Pusher {
     retry: RetryPolicy,
     holder: String,
     standings: BTreeMap<Organisation, Standing>,
+    /// The party that was begun last: the next walk begins behind it, so that it comes round to everybody.
+    last: Option<Organisation>,
     /// Those that are given tokens right now: one task each, so that a slow one delays nobody else.
     busy: BTreeSet<Organisation>,
     giving: JoinSet<(Organisation, Ended)>,
@@ -129,7 +132,7 @@ impl Pusher {
     /// Begins to give a batch to each party that has something new.
     async fn start(&mut self) -> Result<(), StoreFault> {
         let now = self.exchange.now();
-        for (party, endpoint) in receivers(&self.exchange) {
+        for (party, endpoint) in behind(self.last.as_ref(), receivers(&self.exchange)) {
             if self.giving.len() >= PARTIES {
                 return Ok(());
             }
@@ -145,6 +148,7 @@ impl Pusher {
             let refused = standing.and_then(|s| s.refused);
             let (exchange, lines) = (Arc::clone(&self.exchange), Arc::clone(&self.lines));
             self.busy.insert(party.clone());
+            self.last = Some(party.clone());
             self.giving.spawn(async move {
                 let ended = give(&exchange, &lines, &party, &endpoint, refused).await;
                 (party, ended)
@@ -179,6 +183,16 @@ fn receivers(exchange: &Exchange) -> Vec<(Organisation, String)> {
         Some((Organisation::School(school.id.clone()), endpoint))
     });
     authorities.chain(schools).collect()
+}
+
+/// All of them, those behind `last` first.
+fn behind<T>(
+    last: Option<&Organisation>,
+    mut all: Vec<(Organisation, T)>,
+) -> Vec<(Organisation, T)> {
+    let last = all.iter().position(|(party, _)| Some(party) == last);
+    all.rotate_left(last.map_or(0, |last| last + 1));
+    all
 }
 
 /// Whether the feed goes on behind what the party has.
@@ -311,5 +325,26 @@ fn note(
     if standing.failures.is_power_of_two() {
         let attempt = standing.failures;
         tracing::warn!(peer = %party, attempt, reason, "events are not taken; they are pushed again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_begins_behind_the_party_that_was_served_last() {
+        let party = |code: &str| Organisation::Authority(code.parse().unwrap());
+        let all = || ["201", "202", "203"].map(|code| (party(code), ())).to_vec();
+        let order = |last: Option<&str>| {
+            let last = last.map(party);
+            let walk = behind(last.as_ref(), all());
+            walk.into_iter().map(|(party, ())| party.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let whole = order(None);
+        assert_eq!(order(Some("203")), whole);
+        assert!(order(Some("201")).ends_with(&party("201").to_string()));
+        assert!(order(Some("202")).starts_with(&party("203").to_string()));
+        assert_eq!(order(Some("999")), whole, "it is not in the directory any more");
     }
 }

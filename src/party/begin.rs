@@ -4,7 +4,7 @@
 
 use super::member::Member;
 use super::outbox::{Openings, Outbox};
-use super::say::{NotSaid, Said, Saying, is_same, send, sign};
+use super::say::{NotSaid, Said, Saying, is_own, is_same, send, sign};
 use crate::domain::ids::ReferralId;
 use crate::effects::NoEntropy;
 use crate::protocol::signing::SigningFault;
@@ -13,7 +13,8 @@ use crate::protocol::signing::SigningFault;
 /// is the same, it is not begun twice.
 pub async fn begin(member: &Member, saying: &Saying) -> Result<(ReferralId, Said), NotSaid> {
     let openings = Openings::new(&member.state);
-    for (id, pending) in openings.pending()? {
+    let pending = openings.pending()?.into_iter();
+    for (id, pending) in pending.filter(|(_, event)| is_own(member, event)) {
         let same = is_same(&pending, saying, None);
         let sent = send(member, &Outbox::new(&member.state, id), id, &pending, true).await;
         match sent {

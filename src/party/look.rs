@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::member::Member;
 use crate::domain::ids::ReferralId;
+use crate::domain::refusal::Refusal;
 use crate::http::{ClientFault, ClientResponse};
 use crate::protocol::hash::sha256;
 use crate::protocol::problem::ProblemDocument;
@@ -294,6 +295,8 @@ pub enum NotSeen {
     NoAnswer(ClientFault),
     /// The answer could not be read.
     Unreadable,
+    /// Nothing is known against it but that this machine's own trust files may be old: it comes again.
+    StaleTrust(Refusal),
     /// The evidence could not be kept.
     Here(std::io::Error),
 }

@@ -36,4 +36,9 @@ impl Member {
     pub fn scheme(&self) -> &TrustDomain {
         &self.party.trust_domain
     }
+
+    /// As whom it says something: who signs, or who it is to the gateway that attests for it.
+    pub fn speaks_as(&self) -> &Party {
+        self.signing.as_ref().map_or(&self.party, |identity| identity.party())
+    }
 }

@@ -22,7 +22,7 @@ use crate::protocol::jws::Unverified;
 use crate::protocol::tokens::{
     Accepted, CaseEvent, Delivered, Recorded, SET_TYPE, SecurityEvent, Subject,
 };
-use crate::protocol::trust::{Chain, Purpose, VerifiedChain};
+use crate::protocol::trust::{Chain, Purpose, VerifiedChain, rules};
 
 /// Tokens asked for at once.
 const AT_ONCE: usize = 100;
@@ -255,7 +255,11 @@ impl<'a> Stream<'a> {
             self.chains.insert(x5t, chain);
         }
         let verified = self.member.trust.store().verify(&self.chains[&x5t], Purpose::Signing, at);
-        Ok(verified.map_err(|refusal| super::say::refuse(refusal.0)))
+        let verified = verified.map_err(|refusal| super::say::refuse(refusal.0));
+        match verified {
+            Err(refusal) if rules::is_of_stale_trust(&refusal) => Err(NotSeen::StaleTrust(refusal)),
+            verified => Ok(verified),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::protocol::message::{
 use crate::protocol::tokens::{
     self, Accepted, CaseEvent, Delivered, DispatchNote, Event, Recorded, SET_TYPE, SecurityEvent,
 };
-use crate::protocol::trust::{Chain, VerifiedCache};
+use crate::protocol::trust::{Chain, VerifiedCache, rules};
 use crate::store::{Pushed, SeenChain, SeenCrl, Token, TokenKind};
 
 /// A gateway's clock may be ahead by so much, in milliseconds.
@@ -156,6 +156,10 @@ impl Receiver<'_> {
             jws::verify_beside(text, chain, SET_TYPE, trust, at).map_err(
                 |refusal| match refusal.rule() {
                     Some(rule) if rule.id == jws::TYPE.id => unread(refusal),
+                    // Set aside it would be lost here for ever.
+                    _ if rules::is_of_stale_trust(&refusal) => {
+                        NotTaken(Word::NotYet, title(&refusal))
+                    }
                     _ => NotTaken(Word::InvalidKey, title(&refusal)),
                 },
             )?;

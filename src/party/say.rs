@@ -157,6 +157,7 @@ pub async fn say(member: &Member, id: ReferralId, saying: &Saying) -> Result<Sai
         Ok(_) | Err(NotSeen::Refused(_)) => outbox.pending()?,
         Err(_) => Vec::new(),
     };
+    let pending: Vec<_> = pending.into_iter().filter(|said| is_own(member, said)).collect();
     let settles = !pending.is_empty();
     for pending in pending {
         let answers = match &seen {
@@ -214,6 +215,12 @@ fn was_overtaken(problem: &ProblemDocument) -> bool {
     problem.violations.iter().any(|v| v.rule == "event.not-seen")
 }
 
+/// Whether an event that was kept is this member's to send: an organisation and a person of it may share a folder,
+/// and sent as somebody else's it would be refused for good.
+pub(super) fn is_own(member: &Member, pending: &Outgoing) -> bool {
+    pending.claims().is_none_or(|claims| claims.iss == *member.speaks_as())
+}
+
 /// Whether an event that has no answer yet says exactly this: every code, and every word.
 pub(super) fn is_same(pending: &Outgoing, saying: &Saying, answers: Option<Digest>) -> bool {
     pending.claims().is_some_and(|claims| {
@@ -269,7 +276,7 @@ pub(super) fn sign(
     };
     let now = member.clock.now();
     let event = CaseEvent {
-        iss: identity.map_or(&member.party, |identity| identity.party()).clone(),
+        iss: member.speaks_as().clone(),
         aud: Audience::Scheme(member.scheme().clone()),
         iat: now.seconds(),
         jti: token_id(&*member.entropy).map_err(NotSaid::Signing)?,

@@ -1,5 +1,7 @@
 //! What became of a referral: asked of the gateway, proved where tokens prove it, and kept.
 
+use std::collections::HashSet;
+
 use super::state;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::Organisation;
@@ -21,20 +23,32 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// Whether every delivery is proved by the receipt of its authority.
+    /// Whether every delivery is proved by the receipt of its authority, each by one of its own: that of an earlier
+    /// version says nothing about a correction.
     pub fn has_arrived(&self) -> bool {
         let Ok(proven) = &self.proven else { return false };
-        let proved = |delivery: &Delivery| {
-            proven.statements.iter().any(|s| {
-                let Organisation::Authority(by) = &s.by.organisation else { return false };
-                matches!(s.says, Says::Delivered(_)) && by.as_str() == delivery.authority.code
-            })
+        let receipts = |delivery: &Delivery| {
+            let notes =
+                proven.statements.iter().filter_map(|s| match (&s.says, &s.by.organisation) {
+                    (Says::Delivered(said), Organisation::Authority(by))
+                        if by.as_str() == delivery.authority.code =>
+                    {
+                        Some(said.note_sha256)
+                    }
+                    _ => None,
+                });
+            notes.collect::<HashSet<_>>().len()
         };
         // What an event began is not delivered: it is there for its readers once it is recorded.
         if self.state.version.is_none() {
             return true;
         }
         let deliveries = &self.state.deliveries;
+        let proved = |one: &Delivery| {
+            let to_it =
+                deliveries.iter().filter(|d| d.authority.code == one.authority.code).count();
+            one.state == "stored" && receipts(one) >= to_it
+        };
         !deliveries.is_empty() && deliveries.iter().all(proved) && self.state.also_ring.is_empty()
     }
 }

@@ -82,6 +82,8 @@ pub enum NotSubmitted {
     NotKnown {
         /// How many times it was tried.
         attempts: u32,
+        /// Why it is not taken now, if the gateway says so: that says nothing about what was sent before.
+        problem: Option<Box<ProblemDocument>>,
     },
     /// The gateway could not be reached; it does not have it.
     NoAnswer {
@@ -105,7 +107,7 @@ impl From<io::Error> for NotSubmitted {
 impl From<NoAnswer> for NotSubmitted {
     fn from(none: NoAnswer) -> Self {
         match none {
-            NoAnswer::NotKnown { attempts } => NotSubmitted::NotKnown { attempts },
+            NoAnswer::NotKnown { attempts } => NotSubmitted::NotKnown { attempts, problem: None },
             NoAnswer::Unreached { last, attempts } => NotSubmitted::NoAnswer { last, attempts },
         }
     }
@@ -139,7 +141,8 @@ pub async fn submit(
 ) -> Result<Submitted, NotSubmitted> {
     let header = composed.checked.header();
     let folder = VersionFolder::new(&sender.state, header.referral_id, header.version);
-    if folder.keep_document(&composed.bytes)? == Kept::OtherBytes {
+    let kept = folder.keep_document(&composed.bytes)?;
+    if kept == Kept::OtherBytes {
         return Err(NotSubmitted::OtherBytesHere);
     }
     let submission = submission(sender, composed, &folder)?;
@@ -165,12 +168,18 @@ pub async fn submit(
             if persist::is_of_another(&problem, header.referral_id, composed.payload_sha256) {
                 return Err(bad(ANOTHER_REQUEST));
             }
+            // Who may send is judged before anything is looked up: that says nothing about an earlier attempt,
+            // in this call or in one before it.
+            let forbidden = status == StatusCode::FORBIDDEN;
+            let sent_before = uncertain || (forbidden && kept == Kept::Before);
             // The gateway looks up what it has before it judges a document, so that this answer
             // says for certain that it has not taken this one.
-            if status == StatusCode::UNPROCESSABLE_ENTITY || status == StatusCode::BAD_REQUEST {
+            let judged =
+                status == StatusCode::UNPROCESSABLE_ENTITY || status == StatusCode::BAD_REQUEST;
+            if judged || (forbidden && !sent_before) {
                 folder.set_aside()?;
-            } else if uncertain {
-                return Err(NotSubmitted::NotKnown { attempts });
+            } else if sent_before {
+                return Err(NotSubmitted::NotKnown { attempts, problem: Some(problem) });
             }
             Err(NotSubmitted::Refused(problem))
         }

@@ -261,6 +261,7 @@ impl School {
             }
             ecaf::party::look::NotSeen::NoAnswer(fault) => fault.label().into(),
             ecaf::party::look::NotSeen::Unreadable => "unreadable".into(),
+            ecaf::party::look::NotSeen::StaleTrust(_) => "stale trust".into(),
             ecaf::party::look::NotSeen::Here(fault) => fault.kind().to_string(),
         })
     }

@@ -12,6 +12,9 @@ pub(in crate::cli) fn not_seen(not: NotSeen) -> Failure {
         NotSeen::Refused(problem) => refused(&problem),
         NotSeen::NoAnswer(fault) => Failure::fault(fault),
         NotSeen::Unreadable => Failure::fault("the gateway's answer cannot be read"),
+        NotSeen::StaleTrust(refusal) => Failure::fault(format_args!(
+            "{refusal}\nAre the scheme's certificates and revocation lists here the present ones?"
+        )),
         NotSeen::Here(fault) => Failure::fault(fault),
     }
 }

@@ -1,7 +1,7 @@
 //! The rules of the written profile, in its order, as they stand in refusals.
 
 use super::ChainRefusal;
-use crate::domain::refusal::Rule;
+use crate::domain::refusal::{Refusal, Rule};
 
 const fn rule(id: &'static str, title: &'static str, action: &'static str) -> Rule {
     Rule { id, title, action }
@@ -115,6 +115,12 @@ pub const REVOCATION_STALE: Rule = rule(
     "The revocation list of the certificate's issuer is out of date by more than 24 hours",
     "Load the issuer's current revocation list",
 );
+/// Whether the reader's own trust files may be to blame: a new authority of the scheme, or its list, is not there yet.
+/// What others have accepted must not be given up for that.
+pub fn is_of_stale_trust(refusal: &Refusal) -> bool {
+    let stale = [UNKNOWN_AUTHORITY, REVOCATION_UNKNOWN, REVOCATION_STALE];
+    refusal.rule().is_some_and(|rule| stale.iter().any(|of| of.id == rule.id))
+}
 
 /// Not a revocation list in DER.
 pub const CRL_MALFORMED: Rule = rule(

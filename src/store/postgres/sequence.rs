@@ -20,16 +20,18 @@ pub(super) async fn acquire(
         return Err(StoreFault::Misuse.into());
     }
     let expires_at = now.plus(ttl_ms);
-    // One statement: insert the first epoch; or renew one's own; or take over an expired one.
+    let too_late = expires_at.plus(ttl_ms).millis();
+    // One statement: insert the first epoch; or renew one's own; or take over an expired one, or one that ends
+    // so late that the clock which gave it was wrong: its holder may be gone, and nobody would work for as long.
     const TAKE: &str = "
         INSERT INTO rights AS r (name, holder, epoch, expires_at) VALUES ($1, $2, 1, $4)
         ON CONFLICT (name) DO UPDATE SET
             epoch = r.epoch + CASE WHEN r.holder <> $2 OR r.expires_at <= $3 THEN 1 ELSE 0 END,
             holder = $2, expires_at = $4
-        WHERE r.holder = $2 OR r.expires_at <= $3
+        WHERE r.holder = $2 OR r.expires_at <= $3 OR r.expires_at > $5
         RETURNING epoch";
     session.begin().await?;
-    let values: [Value<'_>; 4] = [&name, &holder, &now.millis(), &expires_at.millis()];
+    let values: [Value<'_>; 5] = [&name, &holder, &now.millis(), &expires_at.millis(), &too_late];
     let Some(row) = session.first(TAKE, &values).await? else {
         session.roll_back().await?;
         return Ok(None);

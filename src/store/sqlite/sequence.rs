@@ -23,16 +23,19 @@ pub(super) fn acquire(
         return Err(StoreFault::Misuse);
     }
     let expires_at = now.plus(ttl_ms);
-    // One statement: insert the first epoch; or renew one's own; or take over an expired one.
+    let too_late = expires_at.plus(ttl_ms).millis();
+    // One statement: insert the first epoch; or renew one's own; or take over an expired one, or one that ends
+    // so late that the clock which gave it was wrong: its holder may be gone, and nobody would work for as long.
     let mut take = conn.prepare_cached(
         "INSERT INTO rights (name, holder, epoch, expires_at) VALUES (?1, ?2, 1, ?4)
          ON CONFLICT (name) DO UPDATE SET
              epoch = epoch + (holder <> ?2 OR rights.expires_at <= ?3),
              holder = ?2, expires_at = ?4
-         WHERE holder = ?2 OR rights.expires_at <= ?3
+         WHERE holder = ?2 OR rights.expires_at <= ?3 OR rights.expires_at > ?5
          RETURNING epoch",
     )?;
-    let mut taken = take.query(params![name, holder, now.millis(), expires_at.millis()])?;
+    let mut taken =
+        take.query(params![name, holder, now.millis(), expires_at.millis(), too_late])?;
     let Some(row) = taken.next()? else { return Ok(None) };
     Ok(Some(Fence { name: name.to_owned(), epoch: rows::count(row, 0)?, expires_at }))
 }

@@ -16,6 +16,8 @@ use ecaf::protocol::trust::issue::{
     Ca, CrlContent, LeafKind, LeafRequest, Period, PrivateKey, Reason, Revoked,
 };
 use ecaf::protocol::trust::{Chain, Revocation, pem, serial};
+use ecaf::school::compose::compose;
+use ecaf::school::submit::submit;
 use exchange_support::inside::{self, Authority, Gateway, eager};
 use exchange_support::story::{acknowledgement, coded, decision, ok};
 use exchange_support::talking::read_feed;
@@ -278,4 +280,24 @@ async fn a_machine_that_was_off_for_two_weeks_gets_everything_once() {
     let mut again = Feed::new(&school, "mis".into());
     let rest = again.next(false).await.unwrap();
     assert!(rest.news.iter().all(|news| news.event.starts_with("clock_")), "{:?}", rest.news);
+}
+
+/// Its time is not the school's to correct, but the school must not go home on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_from_a_clock_ahead_of_the_schools_says_so() {
+    let mut stage = Stage::new().await;
+    let mut sent = async |school: Member, ahead: i64| {
+        stage.hand.set(friday().plus(ahead));
+        let document = stage.stream.document(0, NEWHAM);
+        let composed = compose(&document.bytes, friday().in_england().0).unwrap();
+        let receipt = submit(&school, &composed, |_, _| ()).await.unwrap();
+        assert!(receipt.receipt.is_file(), "the receipt is kept");
+        (school, receipt.ahead)
+    };
+    let own: Arc<dyn Clock> = Arc::new(FixedClock::at(friday()));
+    let school = Member { clock: own, ..stage.school };
+    let (school, ahead) = sent(school, 5 * MINUTE).await;
+    assert_eq!(ahead, None);
+    let (_, ahead) = sent(school, 3 * HOUR).await;
+    assert_eq!(ahead, Some(3 * HOUR));
 }

@@ -332,7 +332,7 @@ fn a_process_without_its_keys_does_not_start() {
     put(&kek, b"not a key");
     refused(&start, "not a key-encryption key");
     fs::remove_file(&kek).unwrap();
-    refused(&start, "not found");
+    refused(&start, "No such file");
     put(&kek, &good_kek);
     let mut altered = good_ring.clone();
     let middle = altered.len() / 2;
@@ -342,8 +342,15 @@ fn a_process_without_its_keys_does_not_start() {
     fs::remove_file(&ring).unwrap();
     refused(&start, "not found");
     put(&ring, &good_ring);
-    fs::set_permissions(&kek, fs::Permissions::from_mode(0o644)).unwrap();
-    refused(&start, "chmod 600");
+    let may = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for key in [&ring, &kek, &folder.join("tls.key"), &folder.join("signing.key")] {
+        may(key, 0o644);
+        let said = refused(&start, "chmod 600");
+        assert!(said.contains(key.to_str().unwrap()), "{said}");
+        may(key, 0o600);
+    }
     // The published key, outside of the demonstration.
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/sealing/sealed.json");
     let vectors: serde_json::Value = serde_json::from_slice(&read(&vectors)).unwrap();

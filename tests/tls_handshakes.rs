@@ -3,12 +3,14 @@
 
 mod http_support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ecaf::domain::time::{DAY, HOUR};
-use ecaf::effects::Clock;
+use ecaf::effects::{Clock, files};
 use ecaf::http::Limits;
 use ecaf::http::client::ClientFault;
 use ecaf::http::reload::{IdentityFiles, Reloader, TrustFiles};
@@ -381,7 +383,9 @@ async fn files_are_taken_when_good_and_the_last_good_ones_kept() {
     let school = scheme.issue(SCHOOL, no_dns());
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let write = |name: &str, text: String| std::fs::write(path(name), text).unwrap();
+    let write = |name: &str, text: String| {
+        files::replace(&path(name), text.as_bytes(), files::PRIVATE).unwrap()
+    };
     let crl = |revoked: &[&Held]| {
         scheme.crls(revoked).iter().map(|der| pem::crl_to_pem(der)).collect::<String>()
     };
@@ -418,7 +422,12 @@ async fn files_are_taken_when_good_and_the_last_good_ones_kept() {
 
     write("crl.pem", crl(&[&school]));
     write("key.pem", first.key.to_pem().to_string());
-    assert!(reloader.look().await);
+    let key = path("key.pem");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    assert!(reloader.look().await, "the list is good");
+    assert!(health.faults().concat().contains("others than its owner"), "{:?}", health.faults());
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    reloader.look().await;
     assert_eq!(health.faults(), Vec::<String>::new());
     assert_eq!(wire.closed().await, b"");
 }

@@ -9,6 +9,7 @@ mod operator;
 mod parts;
 mod process;
 mod sealed_store;
+mod secrets;
 mod stores;
 pub mod upkeep;
 mod vault;

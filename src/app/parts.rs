@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::secrets;
 use crate::config::{IdentitySettings, TrustSettings};
 use crate::domain::party::Organisation;
 use crate::effects::{Clock, SigningKey, SystemClock};
@@ -101,12 +102,13 @@ pub(super) fn signing_identity(
         return Err(AppFault::new("identity.signing_certificate", "is missing"));
     };
     let (certificate, key) = (&signing.certificate, signing.key.path());
-    let read = |path: &Path| std::fs::read(path).map_err(|e| AppFault::at(path, e.kind()));
-    let chain = pem::certificates(&read(certificate)?).map_err(|f| AppFault::at(certificate, f))?;
+    let chain = std::fs::read(certificate).map_err(|e| AppFault::at(certificate, e.kind()))?;
+    let chain = pem::certificates(&chain).map_err(|f| AppFault::at(certificate, f))?;
     let chain = Chain::presented(chain).map_err(|f| AppFault::at(certificate, f))?;
     let verified =
         trust.check(&chain, Purpose::Signing).map_err(|f| AppFault::at(certificate, f))?;
-    let der = pem::private_key(&read(key)?).map_err(|f| AppFault::at(key, f))?;
+    let pem = secrets::key_file(&signing.key)?;
+    let der = pem::private_key(&pem).map_err(|f| AppFault::at(key, f))?;
     let key_bytes = SigningKey::from_pkcs8(der.secret_der()).map_err(|f| AppFault::at(key, f))?;
     if is_example_public_key(key_bytes.public_key()) && trust.store().scope() == TrustScope::Live {
         return Err(AppFault::at(key, "this key is published with the program as an example"));

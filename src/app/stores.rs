@@ -1,16 +1,11 @@
 //! Opens the store that a configuration names, of either kind and either make.
 
-use std::fmt;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::parts::AppFault;
+use super::secrets;
 use super::vault::open_vault;
-use crate::config::{
-    AuthoritySettings, GatewaySettings, PostgresSettings, SecretSource, StoreSettings,
-    process_environment,
-};
+use crate::config::{AuthoritySettings, GatewaySettings, PostgresSettings, StoreSettings};
 use crate::effects::{Entropy, SystemEntropy};
 use crate::protocol::trust::pem;
 use crate::store::postgres::{
@@ -135,7 +130,7 @@ pub(super) fn database(
         Role::Serving => (&configured.user, &configured.password),
         Role::Owner => (&configured.owner, &configured.owner_password),
     };
-    let password = password.as_ref().map(secret).transpose()?.map(Arc::new);
+    let password = password.as_ref().map(secrets::line).transpose()?.map(Arc::new);
     let mut epoch_file = configured.state.as_os_str().to_owned();
     epoch_file.push(match kind {
         Kind::Gateway => ".epoch",
@@ -163,44 +158,18 @@ fn tls(configured: &PostgresSettings) -> Result<Tls, AppFault> {
             false => Tls::socket_only(),
         });
     };
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).map(Zeroizing::new).map_err(|e| AppFault::at(path, e.kind()))
-    };
+    let read =
+        |path: &std::path::Path| std::fs::read(path).map_err(|e| AppFault::at(path, e.kind()));
     let roots = pem::certificates(&read(ca)?).map_err(|f| AppFault::at(ca, f))?;
     let client = match &configured.certificate {
         None => None,
         Some((certificate, key)) => {
             let chain = pem::certificates(&read(certificate)?);
             let chain = chain.map_err(|f| AppFault::at(certificate, f))?;
-            let key_file = key.path();
-            let key = pem::private_key(&read(key_file)?).map_err(|f| AppFault::at(key_file, f))?;
+            let pem = secrets::key_file(key)?;
+            let key = pem::private_key(&pem).map_err(|f| AppFault::at(key.path(), f))?;
             Some(ClientCertificate { chain, key })
         }
     };
     Tls::verified(&roots, client).map_err(|f| AppFault::at(ca, f))
-}
-
-/// A password, without the end of its line.
-fn secret(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>, AppFault> {
-    use std::os::unix::fs::MetadataExt;
-    let fault = |why: &dyn fmt::Display| AppFault::new(source, why);
-    let read = |path: &std::path::Path| std::fs::read(path).map_err(|e| fault(&e.kind()));
-    let bytes = match source {
-        SecretSource::File(path) => {
-            let found = std::fs::metadata(path).map_err(|e| fault(&e.kind()))?;
-            if found.mode() & 0o077 != 0 {
-                return Err(fault(&"others than its owner may read this password: chmod 600"));
-            }
-            read(path)?
-        }
-        SecretSource::Credential(path) => read(path)?,
-        SecretSource::Environment(name) => {
-            process_environment(name).ok_or_else(|| fault(&"is not set"))?.into_bytes()
-        }
-    };
-    let mut bytes = Zeroizing::new(bytes);
-    while matches!(bytes.last(), Some(b'\n' | b'\r')) {
-        bytes.pop();
-    }
-    Ok(bytes)
 }

@@ -1,13 +1,10 @@
 //! Opens the key ring with the key-encryption keys that the configuration names.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::parts::AppFault;
-use crate::config::{KeySettings, SecretSource, process_environment};
+use super::secrets;
+use crate::config::{KeySettings, SecretSource};
 use crate::effects::SystemEntropy;
 use crate::store::sealing::{Keks, KeyWrapper, LocalKek, RingFile, Vault, is_published};
 
@@ -27,27 +24,12 @@ pub fn open_keks(settings: &KeySettings, demo: bool) -> Result<Keks, AppFault> {
 
 pub(super) fn open_kek(source: &SecretSource, demo: bool) -> Result<Arc<dyn KeyWrapper>, AppFault> {
     let fault = |why: &dyn std::fmt::Display| AppFault::new(source, why);
-    let text = match source {
-        SecretSource::File(path) => {
-            let found = std::fs::metadata(path).map_err(|e| fault(&e.kind()))?;
-            if found.mode() & 0o077 != 0 {
-                return Err(fault(&"others than its owner may read this key: chmod 600"));
-            }
-            read(path)
-        }
-        SecretSource::Credential(path) => read(path),
-        SecretSource::Environment(name) => process_environment(name)
-            .map(Zeroizing::new)
-            .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
-    };
-    let text = text.map_err(|e| fault(&e.kind()))?;
-    let kek = LocalKek::parse(&text, Box::new(SystemEntropy::default())).map_err(|e| fault(&e))?;
+    let text = secrets::line(source)?;
+    // What is no text is no key either, and is called so.
+    let text = std::str::from_utf8(&text).unwrap_or_default();
+    let kek = LocalKek::parse(text, Box::new(SystemEntropy::default())).map_err(|e| fault(&e))?;
     if is_published(kek.id()) && !demo {
         return Err(fault(&"this key is published with the program as an example"));
     }
     Ok(Arc::new(kek))
-}
-
-fn read(path: &Path) -> std::io::Result<Zeroizing<String>> {
-    std::fs::read_to_string(path).map(Zeroizing::new)
 }

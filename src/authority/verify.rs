@@ -9,7 +9,7 @@ use crate::domain::ids::ReferralId;
 use crate::domain::party::{Name, Organisation};
 use crate::domain::referral::Header;
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
-use crate::domain::time::{MINUTE, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::protocol::hash::sha256;
 use crate::protocol::json;
 use crate::protocol::jws::{self, Unverified, Verified as VerifiedToken};
@@ -80,7 +80,7 @@ impl Noted {
         let claimed = token.peek::<SecurityEvent<DispatchNote>>();
         let claimed = claimed.ok_or_else(|| forbid(tokens::CLAIMS))?;
         let at = claimed.event.judged_at();
-        if at.since(station.now()) > 5 * MINUTE {
+        if at.is_ahead_of(station.now()) {
             return Err(forbid(FROM_THE_FUTURE));
         }
         let trust = station.trust.store();

@@ -14,6 +14,7 @@ use crate::config::{self, MemberSettings};
 use crate::domain::party::DfeCode;
 use crate::effects::{Clock, SystemClock, files};
 use crate::protocol::problem::ProblemDocument;
+use crate::report::moment::length;
 use crate::school::compose::{LARGEST_DRAFT, compose};
 use crate::school::submit::{NotSubmitted, Submitted, submit};
 
@@ -109,6 +110,13 @@ fn tell(id: &str, s: &Submitted) {
             let _ = writeln!(out, "  meanwhile  {}", plain(&s.help));
         }
     }
+    if let Some(ahead) = s.ahead.map(length) {
+        let _ = writeln!(
+            out,
+            "  CLOCK      recorded {ahead} ahead of this machine's clock: if this one is right, {name} \
+             takes it only then, so ring now and tell the gateway's operator"
+        );
+    }
     for advice in &s.advice {
         let place = if advice.pointer.is_empty() { "" } else { &advice.pointer };
         let detail =
@@ -131,6 +139,7 @@ fn as_json(id: &str, s: &Submitted) -> serde_json::Value {
         "payload_sha256": s.accepted.payload_sha256.to_string(),
         "receipt": s.receipt.display().to_string(),
         "help": s.help,
+        "ahead_millis": s.ahead,
         "unattended": s.unattended,
         "attempts": s.attempts,
         "advice": s.advice,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::effects::files::is_private;
+
 use super::values::SecretFile;
 use super::{IdentitySettings, Settings, StoreSettings, TrustSettings};
 
@@ -80,11 +82,9 @@ fn store(store: &StoreSettings, found: &mut Vec<String>) {
 }
 
 fn secret(secret: &SecretFile, key: &str, found: &mut Vec<String>) {
-    use std::os::unix::fs::PermissionsExt;
     let path = secret.path();
     file(path, key, found);
-    let mode = std::fs::metadata(path).map(|data| data.permissions().mode()).unwrap_or_default();
-    if mode & 0o077 != 0 {
+    if std::fs::metadata(path).is_ok_and(|data| !is_private(&data)) {
         let path = path.display();
         found.push(format!("{key}: {path} can be read by other users; run: chmod 600 {path}"));
     }

@@ -17,6 +17,9 @@ pub const HOUR: i64 = 60 * MINUTE;
 /// Twenty-four hours, in milliseconds.
 pub const DAY: i64 = 24 * HOUR;
 
+/// How far apart two clocks may be, in milliseconds.
+const CLOCKS_APART: i64 = 5 * MINUTE;
+
 impl Timestamp {
     /// From milliseconds since the Unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
@@ -41,6 +44,12 @@ impl Timestamp {
     /// This instant moved by `millis`, saturating at the ends of time.
     pub const fn plus(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
+    }
+
+    /// Whether this lies so far ahead of `now`, by more than five minutes, that the clock it was read
+    /// from or this one is wrong.
+    pub const fn is_ahead_of(self, now: Self) -> bool {
+        self.since(now) > CLOCKS_APART
     }
 
     /// Milliseconds from `earlier` to this instant; negative if this is the earlier one.

@@ -1,14 +1,44 @@
 //! Files that are whole or not there: written beside their place, synced, then renamed into it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 /// Readable by its owner only: keys, documents, evidence.
 pub const PRIVATE: u32 = 0o600;
 /// Readable by everybody: certificates, lists.
 pub const PUBLIC: u32 = 0o644;
+
+/// Whether nobody but its owner may read a file. Where root owns it, its group may too: so systemd
+/// hands out credentials, and Kubernetes secrets.
+pub fn is_private(file: &Metadata) -> bool {
+    let others = if file.uid() == 0 { 0o037 } else { 0o077 };
+    file.mode() & others == 0
+}
+
+/// Opens a file that must be private, as [`is_private`] has it.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    // Asked of what was opened, not of what lies at the path by then.
+    if is_private(&file.metadata()?) {
+        return Ok(file);
+    }
+    let why = "others than its owner may read it: chmod 600, and ask who did";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+}
+
+/// Reads a file that must be private, as [`is_private`] has it.
+pub fn read_private(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut file = open_private(path)?;
+    let size = file.metadata()?.len();
+    // Room for all of it at once: what a growing buffer leaves behind is not wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// Writes a file that must not exist yet, readable by others only if `mode` says so. Fails with
 /// [`io::ErrorKind::AlreadyExists`] if it does. Durable on return. Crash before the link: nothing
@@ -62,6 +92,25 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_others_may_read_is_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        create(&path, b"key", PRIVATE).unwrap();
+        assert_eq!(**read_private(&path).unwrap(), *b"key");
+        let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        for readable in [0o604, 0o644, 0o602, 0o660] {
+            mode(readable);
+            let refused = read_private(&path).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{readable:o}");
+            assert!(refused.to_string().contains("chmod 600"));
+        }
+        mode(0o440);
+        let by_root = fs::metadata(&path).unwrap().uid() == 0;
+        assert_eq!(read_private(&path).is_ok(), by_root);
+    }
 
     #[test]
     fn created_once_replaced_whole_and_nothing_left_beside() {

@@ -7,7 +7,7 @@
 use crate::domain::ids::{Digest, ReferralId};
 use crate::domain::party::Party;
 use crate::domain::refusal::{Class, Refusal, Rule, Violation};
-use crate::domain::time::{MINUTE, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::protocol::json;
 use crate::protocol::jws;
 use crate::protocol::tokens::{self, SUBMISSION_TYPE, Submission};
@@ -15,10 +15,7 @@ use crate::protocol::trust::{Chain, Purpose, TrustStore, VerifiedCache, Verified
 
 use super::receive::{Proof, Received};
 
-/// How far ahead of the gateway's clock an author's clock may be.
-pub const CLOCK_AHEAD_MILLIS: i64 = 5 * MINUTE;
-
-/// The token's `iat` is further ahead than that.
+/// The token's `iat` has not come.
 pub const FROM_THE_FUTURE: Rule = Rule {
     id: "token.from-the-future",
     title: "the token says that it was signed more than five minutes from now",
@@ -86,7 +83,7 @@ impl Authentic {
         if claims.payload_sha256 != received.payload_sha256 {
             return Err(tokens::mismatch("payload_sha256 and the body"));
         }
-        if Timestamp::from_seconds(claims.iat).since(now) > CLOCK_AHEAD_MILLIS {
+        if Timestamp::from_seconds(claims.iat).is_ahead_of(now) {
             return Err(refuse(FROM_THE_FUTURE));
         }
         let (text, chain) = (text.clone(), chain.clone());

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::attest::attest;
-use super::authenticate::{CLOCK_AHEAD_MILLIS, FROM_THE_FUTURE};
+use super::authenticate::FROM_THE_FUTURE;
 use super::exchange::{Desk, Exchange, seen_chain, their_token};
 use super::known::{Event, Known};
 use super::opening;
@@ -211,7 +211,7 @@ impl Signed {
         if !one || said.attested.is_some() != connection.is_some() {
             return Err(forbid(NOT_THE_PEER).into());
         }
-        let ahead = |at: Timestamp| at.since(desk.now) > CLOCK_AHEAD_MILLIS;
+        let ahead = |at: Timestamp| at.is_ahead_of(desk.now);
         if ahead(said.claimed_at()) || ahead(Timestamp::from_seconds(said.iat)) {
             return Err(forbid(FROM_THE_FUTURE).into());
         }

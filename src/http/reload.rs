@@ -14,6 +14,7 @@ use super::tls::{Credentials, IdentityFault, TlsIdentity};
 use super::trust::Trust;
 use crate::domain::ids::Digest;
 use crate::domain::party::TrustDomain;
+use crate::effects::files;
 use crate::protocol::hash::sha256;
 use crate::protocol::trust::{Chain, Purpose, TrustScope, TrustStore, pem};
 
@@ -61,13 +62,20 @@ fn at(path: &Path, what: impl fmt::Display) -> LoadFault {
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, LoadFault> {
+    let file = tokio::fs::File::open(path).await.map_err(|fault| at(path, fault.kind()))?;
+    whole(path, file).await
+}
+
+/// The file of a key, which nobody else may read.
+async fn read_private(path: &Path) -> Result<Vec<u8>, LoadFault> {
+    let file = files::open_private(path).map_err(|fault| at(path, fault))?;
+    whole(path, tokio::fs::File::from_std(file)).await
+}
+
+async fn whole(path: &Path, file: tokio::fs::File) -> Result<Vec<u8>, LoadFault> {
     let mut bytes = Vec::new();
-    let read = async {
-        let file = tokio::fs::File::open(path).await?;
-        file.take(LARGEST + 1).read_to_end(&mut bytes).await?;
-        Ok::<_, io::Error>(())
-    };
-    read.await.map_err(|error| at(path, error.kind()))?;
+    let read = file.take(LARGEST + 1).read_to_end(&mut bytes).await;
+    read.map_err(|fault| at(path, fault.kind()))?;
     if bytes.len() as u64 > LARGEST { Err(at(path, "too large")) } else { Ok(bytes) }
 }
 
@@ -148,7 +156,8 @@ impl IdentityFiles {
     }
 
     async fn read(&self) -> Result<Raw, LoadFault> {
-        Raw::read([self.chain.clone(), self.key.clone()]).await
+        let chain = (self.chain.clone(), read(&self.chain).await?);
+        Ok(Raw(vec![chain, (self.key.clone(), read_private(&self.key).await?)]))
     }
 
     fn parse(

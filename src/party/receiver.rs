@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::domain::ids::ReferralId;
 use crate::domain::party::{Organisation, Role, TrustDomain};
 use crate::domain::refusal::{Refusal, Rule};
-use crate::domain::time::{MINUTE, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::http::{Request, Response, Trust};
 use crate::protocol::directory::DirectoryHolder;
 use crate::protocol::jws::{self, Unverified, Verified};
@@ -23,9 +23,6 @@ use crate::protocol::tokens::{
 };
 use crate::protocol::trust::{Chain, VerifiedCache, rules};
 use crate::store::{Pushed, SeenChain, SeenCrl, Token, TokenKind};
-
-/// A gateway's clock may be ahead by so much, in milliseconds.
-const AHEAD: i64 = 5 * MINUTE;
 
 /// What is wrong, in the words of RFC 8935, 2.4, as far as it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +201,7 @@ fn recorded_at(request: &Request, now: Timestamp) -> Result<Timestamp, NotTaken>
     let Some(text) = field else { return Ok(now) };
     let at: Timestamp = text.parse().map_err(|_| wrong())?;
     // Of the two clocks ours may be the wrong one: nothing is given up for that.
-    match at.since(now) > AHEAD {
+    match at.is_ahead_of(now) {
         true => Err(NotTaken(Word::NotYet, "it was recorded at a time that has not come here")),
         false => Ok(at),
     }

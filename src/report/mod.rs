@@ -22,7 +22,7 @@ pub mod figures;
 mod forms;
 pub mod gather;
 pub mod many;
-mod moment;
+pub mod moment;
 mod plot;
 pub mod statistics;
 pub mod tokens;

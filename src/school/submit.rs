@@ -59,6 +59,9 @@ pub struct Submitted {
     pub authority: String,
     /// Whom to ring there now.
     pub help: String,
+    /// How far the receipt's time lies ahead of this machine's clock, in milliseconds, if one of the two
+    /// is wrong: an authority takes nothing before its time.
+    pub ahead: Option<i64>,
     /// Urgent, and nobody is reading it there now: what to do.
     pub unattended: Option<String>,
     /// Advice on the document.
@@ -249,6 +252,7 @@ fn received(
     let trust = sender.trust.store();
     let proven = bundle.verify(&trust, sender.scheme()).map_err(NotSubmitted::BadReceipt)?;
     let accepted = ours(sender, composed, &proven).map_err(NotSubmitted::BadReceipt)?;
+    let (now, at) = (sender.clock.now(), accepted.recorded_at);
     let bytes = serde_json::to_vec_pretty(&bundle).unwrap_or_default();
     let receipt = folder.keep_receipt(&bytes)?;
     Ok(Submitted {
@@ -257,6 +261,7 @@ fn received(
         new,
         authority: answer.authority.name,
         help: answer.authority.help,
+        ahead: at.is_ahead_of(now).then(|| at.since(now)),
         unattended: answer.unattended,
         advice: answer.advice,
         receipt,

@@ -264,7 +264,8 @@ fn build(args: Build) -> Result<(), Failure> {
 
 fn sign(args: Sign) -> Result<(), Failure> {
     let document = read(&args.file)?;
-    let key = PrivateKey::from_pem(&read(&args.key)?).map_err(|fault| wrong(&args.key, fault))?;
+    let key = files::read_private(&args.key).map_err(|fault| at_file(&args.key, &fault))?;
+    let key = PrivateKey::from_pem(&key).map_err(|fault| wrong(&args.key, fault))?;
     let key = key.to_signing_key().map_err(|fault| wrong(&args.key, fault))?;
     let chain =
         pem::certificates(&read(&args.chain)?).map_err(|fault| wrong(&args.chain, fault))?;

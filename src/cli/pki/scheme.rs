@@ -217,7 +217,7 @@ fn one_certificate(path: &Path) -> Result<CertificateDer<'static>, Failure> {
 fn load_ca(folder: &Path, name: &str) -> Result<Ca, Failure> {
     let certificate = one_certificate(&folder.join(format!("{name}.crt")))?;
     let path = folder.join(format!("{name}.key"));
-    let text = zeroize::Zeroizing::new(fs::read(&path).map_err(|e| Failure::file(&path, &e))?);
+    let text = files::read_private(&path).map_err(|e| Failure::file(&path, &e))?;
     let key = PrivateKey::from_pem(&text)?;
     Ok(Ca::load(certificate, key)?)
 }

@@ -13,7 +13,7 @@ use crate::domain::directory::{Directory, Freshness};
 use crate::domain::ids::Digest;
 use crate::domain::party::{Party, Role};
 use crate::domain::refusal::{Class, Culprit, Refusal, Rule, Violation};
-use crate::domain::time::{MINUTE, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::effects::{KeyFault, Signer};
 use crate::protocol::hash::sha256;
 use crate::protocol::jws::{self, Unverified};
@@ -24,8 +24,6 @@ use crate::protocol::trust::{Chain, ChainRefusal, Revocation, VerifiedChain};
 pub const DIRECTORY_TYPE: &str = "ecaf-directory+jwt";
 /// The largest signed directory that is read, in bytes: about 30,000 schools take 6 MB.
 pub const LARGEST_BUNDLE: usize = 32 * 1024 * 1024;
-/// How far the signer's clock may run ahead of ours, in milliseconds.
-const CLOCK_SKEW: i64 = 5 * MINUTE;
 
 /// What the operator signs: no more than is needed to bind the document and to order issues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,7 +200,7 @@ pub fn accept(
     if directory.trust_domain != signer.party().trust_domain {
         return Err(refuse(rules::TRUST_DOMAIN));
     }
-    if directory.issued_at > at.plus(CLOCK_SKEW) {
+    if directory.issued_at.is_ahead_of(at) {
         return Err(refuse(rules::NOT_YET));
     }
     if directory.freshness(at) == Freshness::Expired {

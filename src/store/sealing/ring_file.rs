@@ -16,7 +16,7 @@ use super::kek::{KekFault, Keks, KeyWrapper};
 use super::ring::{DestroyedKey, KeyRing, RingFault, RingKey, Tombstone};
 use crate::domain::retention::{Erasure, ErasureReason};
 use crate::domain::time::Timestamp;
-use crate::effects::files::{self, PRIVATE};
+use crate::effects::files::{self, PRIVATE, is_private};
 
 const FORMAT: &str = "ecaf-key-ring-1";
 /// A ring of a century with a hundred thousand tombstones is smaller.
@@ -124,7 +124,7 @@ impl RingFile {
     /// Reads and authenticates the ring.
     pub fn load(&self, keks: &Keks) -> Result<KeyRing, RingFileFault> {
         let found = std::fs::metadata(&self.path)?;
-        if found.mode() & 0o077 != 0 {
+        if !is_private(&found) {
             return Err(RingFileFault::Readable);
         }
         if found.len() > LARGEST {
